@@ -9,7 +9,7 @@ from benchmarks.simulation.projector import RtkProjector
 from benchmarks.simulation.simulator import Ball, SimulatedXRay
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.bead_fit import stopped_by_ball
+from MultiViewRegistrationLib.imaging.beads import stopped_by_ball
 from Testing.phantom import c_arm, make_ct
 
 ROOT = Path(__file__).resolve().parents[1]

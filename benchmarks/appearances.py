@@ -27,10 +27,9 @@ from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
 from MultiViewRegistrationLib.assessment.verdict import Assessment, assess, model_inputs
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
-from MultiViewRegistrationLib.registration.optimizer import DescentStart
+from MultiViewRegistrationLib.registration.optimizer import DescentStart, Refinement
 from MultiViewRegistrationLib.registration.pipeline import RegistrationPipeline
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.refinement import Refinement
 from MultiViewRegistrationLib.regressor.machine import KINDS
 from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, grouped, perturbed, table_of
 
@@ -222,7 +221,7 @@ def smallest(row: dict) -> float:
 
 
 def risk(row: dict, mean: float, concentration: float) -> float:
-    """As `places.carried_risk` with these numbers."""
+    """As `parts.carried_risk` with these numbers."""
     share = np.clip(smallest(row), mean, 1 - 1e-9)
     chance = stats.beta.pdf(share, concentration * mean, concentration * (1 - mean))
     return float(chance / (1 + chance))

@@ -34,9 +34,8 @@ import numpy as np
 import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.metrics import in_field
+from MultiViewRegistrationLib.assessment.metrics import OVERLAY_MM, in_field
 from MultiViewRegistrationLib.assessment.pieces import Asked
-from MultiViewRegistrationLib.assessment.uses import OVERLAY_MM
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration.pipeline import refine

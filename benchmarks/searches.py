@@ -26,7 +26,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.epipolar import default_pose_at_isocentre
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
+from MultiViewRegistrationLib.registration.variants import search_whole_ct
 from MultiViewRegistrationLib.studies.statistics import median, table_of
 
 from .people import ON_A_COUCH, ct_path, patient_of

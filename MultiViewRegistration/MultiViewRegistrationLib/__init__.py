@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from .io.case import Case
     from .io.case_file import CaseFile
     from .io.datasets.chest import sample_case
-    from .io.edge_checks import EdgeCheck
     from .io.files import keep_within, redact_upload_paths
+    from .io.result_json import EdgeCheck
     from .io.sequence import FrameSequence
     from .jobs import Job
     from .published.own import Refiner, Similarity
+    from .registration.optimizer import Progress
     from .registration.prepared_ct import PreparedCT
-    from .registration.refinement import Progress
     from .regressor.loss import PoseLoss
     from .regressor.network import PoseNetwork
     from .rendering.autograd import DifferentiableRenderer
     from .rendering.render import render
-    from .report.bones import before_after
+    from .report.details import before_after
     from .report.result import Result
     from .report.result_page import save_result
     from .sequence.run import follow
@@ -101,7 +101,7 @@ _MODULES = {
     "Case": "io.case",
     "CaseFile": "io.case_file",
     "DifferentiableRenderer": "rendering.autograd",
-    "EdgeCheck": "io.edge_checks",
+    "EdgeCheck": "io.result_json",
     "Fault": "assessment.hypotheses",
     "FrameSequence": "io.sequence",
     "InputError": "errors",
@@ -110,7 +110,7 @@ _MODULES = {
     "PoseLoss": "regressor.loss",
     "PoseNetwork": "regressor.network",
     "PreparedCT": "registration.prepared_ct",
-    "Progress": "registration.refinement",
+    "Progress": "registration.optimizer",
     "Refiner": "published.own",
     "Result": "report.result",
     "Similarity": "published.own",
@@ -118,7 +118,7 @@ _MODULES = {
     "View": "io.arrays",
     "Volume": "imaging.ct",
     "assess": "api",
-    "before_after": "report.bones",
+    "before_after": "report.details",
     "calibrate_from_beads": "io.calibration.from_beads",
     "exp_se3": "geometry.twist",
     "follow": "sequence.run",

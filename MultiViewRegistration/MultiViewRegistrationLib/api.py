@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError, go_on, naming, part_of, unseen, warn
+from .errors import UNUSABLE, InputError, doubted, go_on, naming, part_of, unseen, warn
 from .finding import (
     REGRESSOR_STARTS,
     SEARCH_STARTS,
@@ -40,7 +40,6 @@ from .finding import (
     with_whole_ct,
 )
 from .geometry import rigid
-from .reasons import UNUSABLE, doubted
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .assessment.bodies import Alone, Together
@@ -48,8 +47,8 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     from .geometry.landmarks import LandmarkFit
     from .imaging.xray import View
     from .io.case import Case
+    from .registration.optimizer import RefinementMethod, Report
     from .registration.prepared_ct import PreparedCT
-    from .registration.refinement import RefinementMethod, Report
     from .registration.register_bones import BoneLevel
     from .regressor.initialise import Regressor
     from .rendering.devices import ComputeDevice
@@ -184,7 +183,7 @@ def register(
         first,
         *register_further(case, anatomies, first.refinement.views, asked, progress, seed, method),
     ]
-    from .registration.refinement import Progress
+    from .registration.optimizer import Progress
     from .report.result import Result
 
     result = Result(
@@ -293,8 +292,6 @@ def _alone(
     """Judge the n-th body, which was registered by itself; what minimises for that does so on the device."""
     from .assessment import verdict
     from .assessment.bodies import Alone
-    from .assessment.diagnosis import CauseSearch
-    from .assessment.next_view import with_further_view
 
     where = found.refinement
     shared = case.shared_unknowns
@@ -303,7 +300,14 @@ def _alone(
     def judge(there: PreparedCT) -> Assessment:
         arguments = there, case.views, where, found.start_world_from_ct
         judged = verdict.assess(*arguments, targets, shared, masked=case.masks_misfit)
-        judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress, faults))
+        if not verdict.fits(judged, there, where):
+            from .assessment.diagnosis import CauseSearch
+
+            judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress, faults))
+        if judged.room != "check":
+            return judged
+        from .assessment.next_view import with_further_view
+
         return with_further_view(judged, there, where.views, where.world_from_ct, shared)
 
     judged = for_use(anatomy.run_on(device, judge), case, anatomy)
@@ -312,7 +316,7 @@ def _alone(
 
 def for_use(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
     """Return the assessment of a body for what the case says that its pose is for, else for what its cameras are good for."""
-    from .assessment.appearance import use_of
+    from .assessment.prediction import use_of
 
     judged = replace(judged, use=case.use or use_of(case.views, case.shared_unknowns))
     if not np.isfinite(anatomy.saturates_at):
@@ -432,9 +436,9 @@ def assess(
     """
     from .assessment import verdict
     from .imaging.body import MASKED
+    from .registration.optimizer import Refinement
     from .registration.pipeline import refine
     from .registration.prepared_ct import PreparedCT
-    from .registration.refinement import Refinement
     from .registration.similarity import MIN_PIXELS
     from .registration.warm_up import warm_up
     from .report.result import Result

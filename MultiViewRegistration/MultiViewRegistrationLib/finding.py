@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from .errors import InputError, install_command, part_of, warn
-from .extensions import find, name_of
+from .errors import InputError, Use, install_command, part_of, warn
 from .geometry import rigid
-from .published import NAMES
-from .reasons import Use
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .imaging.xray import SharedUnknowns, View
     from .io.case import Case
-    from .registration.optimizer import Range
+    from .registration.optimizer import Range, Refinement, RefinementMethod, Report
     from .registration.prepared_ct import PreparedCT
-    from .registration.refinement import Refinement, RefinementMethod, Report
     from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport
     from .rendering.devices import ComputeDevice
 
 REGRESSOR_STARTS = ("regressor", "auto")
+#: Refinements of `refinement_method`.
+REFINEMENTS = ("joint", "diffpose", "cui2025", "xvr")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: What goes through a range about a pose, and does not begin with that pose.
 SEARCH_STARTS = ("search", "auto")
@@ -243,7 +241,7 @@ def find_pose(
         find = partial(find, reach=reach, seed=seed)
         # A single structure looks like too much else to be searched for anywhere.
         if search is None and case.searches_whole_ct and not anatomy.structure:
-            from .registration.whole_ct import search_whole_ct
+            from .registration.variants import search_whole_ct
 
             find = partial(search_whole_ct, shared=shared, seed=seed)
             reach = None
@@ -303,17 +301,19 @@ def refinement_method(
         and the processor does the work. The published ones refuse it.
     """
     from .registration.cameras import CALIBRATED
+    from .registration.optimizer import RefinementMethod
     from .registration.pipeline import refine
-    from .registration.refinement import RefinementMethod
     from .rendering.devices import ComputeDevice, torch_device
 
-    name = name_of("refinement", refinement, NAMES)
-    if name == "joint":
+    if refinement == "joint":
         device = (
             device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
         )
-        return RefinementMethod(name, refine, compute_device=device)
-    own: Any = None if name in NAMES else find("refinement", name, NAMES)()
+        return RefinementMethod(refinement, refine, compute_device=device)
+    from .extensions import find, name_of
+
+    name = name_of("refinement", refinement, REFINEMENTS)
+    own: Any = None if name in REFINEMENTS else find("refinement", name, REFINEMENTS)()
     chosen = ""
     optimise: Callable[..., Refinement]
     if hasattr(own, "refine"):

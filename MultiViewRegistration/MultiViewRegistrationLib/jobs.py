@@ -163,7 +163,7 @@ class JsonProgress:
         Parameters
         ----------
         progress
-            A `registration.refinement.Progress`.
+            A `registration.optimizer.Progress`.
         """
         cost = float(progress.cost) if math.isfinite(progress.cost) else None
         self._found = {"cost": cost, "world_from_ct": progress.world_from_ct.tolist()}

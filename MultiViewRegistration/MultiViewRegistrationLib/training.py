@@ -14,8 +14,8 @@ from .finding import case_of, minutes_of, seed_of, with_whole_ct
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
     from .io.case import Case
+    from .registration.optimizer import Report
     from .registration.prepared_ct import PreparedCT
-    from .registration.refinement import Report
     from .regressor.initialise import Regressor
     from .regressor.model import RegressorModel
 
@@ -154,7 +154,7 @@ def train_first(
 
     Cancelled, it stays in the store and can be resumed.
     """
-    from .registration.refinement import Progress
+    from .registration.optimizer import Progress
     from .regressor.initialise import nominal_pose
 
     began = perf_counter()

@@ -8,9 +8,9 @@ import pytest
 from phantom import CORNERS, NEAR
 
 from MultiViewRegistrationLib.assessment.verdict import assess
+from MultiViewRegistrationLib.registration.optimizer import Refinement
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.refinement import Refinement
 
 
 class Registered(NamedTuple):

@@ -6,8 +6,8 @@ import scipy
 from bent_spine import POSE, START, spine, xrays
 from numpy.testing import assert_allclose
 
-from MultiViewRegistrationLib.assessment import ct_doubts
-from MultiViewRegistrationLib.assessment.ct_doubts import (
+from MultiViewRegistrationLib.assessment import verdict_reasons
+from MultiViewRegistrationLib.assessment.verdict_reasons import (
     LEAST_RATIO,
     aside_mm,
     drift,
@@ -71,7 +71,7 @@ def test_a_body_is_told_from_its_mirror_image_unless_its_sides_are_alike(
 ):
     """Also where points of bone in the X-rays' fields find the mirror badly."""
     wrong = rigid.exp_se3([0, 0, np.radians(turned_deg), 0, 0, 0])
-    monkeypatch.setattr(ct_doubts, "mirror_of", lambda *points: wrong @ mirror_of(*points))
+    monkeypatch.setattr(verdict_reasons, "mirror_of", lambda *points: wrong @ mirror_of(*points))
     ct, labels = spine()
     if symmetric:
         values = (ct.volume.values + ct.volume.values[:, :, ::-1]) / 2

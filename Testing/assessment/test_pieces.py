@@ -13,9 +13,9 @@ from phantom import masked
 from MultiViewRegistrationLib.assessment import pieces, verdict
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.registration.moved_detail import moved_detail
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.tiles import moved_detail
 
 
 @lru_cache(maxsize=1)

@@ -26,8 +26,8 @@ from MultiViewRegistrationLib.assessment.verdict_reasons import (
     camera_strain,
     view_limits,
 )
+from MultiViewRegistrationLib.errors import Reason, from_codes, with_codes
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.reasons import Reason, from_codes, with_codes
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 
 #: What settles causes that are not of the geometry of the X-rays.

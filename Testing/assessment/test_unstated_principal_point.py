@@ -10,8 +10,8 @@ from phantom import decentred, make_views
 from program import changed
 
 from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib.assessment.metrics import OVERLAY_MM
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
-from MultiViewRegistrationLib.assessment.uses import OVERLAY_MM
 from MultiViewRegistrationLib.geometry.fields import CALIBRATION
 from MultiViewRegistrationLib.io.arrays import Body, View
 from MultiViewRegistrationLib.io.case import Case

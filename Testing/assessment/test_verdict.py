@@ -19,19 +19,18 @@ from phantom import (
 )
 from scipy import stats
 
-from MultiViewRegistrationLib.assessment.appearance import appears_right
 from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.hypotheses import Cause
-from MultiViewRegistrationLib.assessment.metrics import in_field
+from MultiViewRegistrationLib.assessment.metrics import Error, in_field
 from MultiViewRegistrationLib.assessment.prediction import (
     COLUMNS,
     WRONG_MM,
     Prediction,
+    appears_right,
     calibrated,
     columns,
 )
 from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, target_jacobians
-from MultiViewRegistrationLib.assessment.uses import Error
 from MultiViewRegistrationLib.assessment.verdict import decide, depth_risk, model_inputs, with_cause
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
     _is_exact,
@@ -41,12 +40,12 @@ from MultiViewRegistrationLib.assessment.verdict_reasons import (
     risk_reasons,
     weak_points,
 )
+from MultiViewRegistrationLib.errors import Reason, doubted
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.reasons import Reason, doubted
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN, CameraCorrections
+from MultiViewRegistrationLib.registration.optimizer import AlternativeSolution
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.refinement import AlternativeSolution
 
 #: Standard deviations of a C-arm's readings.
 READINGS = {

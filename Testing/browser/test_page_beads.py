@@ -4,7 +4,7 @@ import pytest
 import SimpleITK as sitk
 from bead_scene import PHANTOM, draw_beads, two_sides
 
-from MultiViewRegistrationLib.io.bead_model import read_bead_model
+from MultiViewRegistrationLib.io.points import read_bead_model
 
 pytestmark = pytest.mark.slow
 FOUND = "c('geometry', 'beads0') && !c('geometry', 'bead_progress')"

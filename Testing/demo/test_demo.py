@@ -13,7 +13,7 @@ from MultiViewRegistrationLib.cli import demo
 from MultiViewRegistrationLib.cli.demo import ERRORS, bone_errors
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.datasets.chest import bent_spine_truth
-from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS
+from MultiViewRegistrationLib.report.details import BEFORE_AFTER, PICTURE_ROWS
 
 NO_NETWORK = "No network was trained, as PyTorch is not installed: "
 

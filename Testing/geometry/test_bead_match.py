@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.geometry.bead_match import (
     match_near,
     symmetries,
 )
-from MultiViewRegistrationLib.io.bead_model import read_bead_model
+from MultiViewRegistrationLib.io.points import read_bead_model
 from Testing.bead_scene import PHANTOM, random_camera
 
 MODEL = read_bead_model(PHANTOM).points

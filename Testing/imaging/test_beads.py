@@ -8,8 +8,7 @@ from benchmarks.simulation.body import Body
 from benchmarks.simulation.projector import RtkProjector
 from benchmarks.simulation.simulator import Ball, SimulatedXRay, Wire
 from MultiViewRegistrationLib import Camera
-from MultiViewRegistrationLib.imaging.bead_fit import stopped_by_ball
-from MultiViewRegistrationLib.imaging.beads import find_beads
+from MultiViewRegistrationLib.imaging.beads import find_beads, stopped_by_ball
 from MultiViewRegistrationLib.imaging.field import find_field
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import to_line_integrals

@@ -6,12 +6,11 @@ import pytest
 from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together
 from MultiViewRegistrationLib.assessment.together import with_together
 from MultiViewRegistrationLib.assessment.verdict import Assessment
-from MultiViewRegistrationLib.errors import collect_warnings
+from MultiViewRegistrationLib.errors import Reason, collect_warnings, doubted
 from MultiViewRegistrationLib.imaging.body import StructureSource
 from MultiViewRegistrationLib.imaging.bone_names import NamedBone, contradictions, side_and_rest
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.segmentation import structures_of_array
-from MultiViewRegistrationLib.reasons import Reason, doubted
 
 PLACE = np.diag([4.0, 4, 4, 1])
 PLACE[:3, 3] = [-78, -38, -78]

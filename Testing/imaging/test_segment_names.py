@@ -8,14 +8,14 @@ from refusals import refuses
 
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.body import StructureSource
-from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.imaging.segment_names import (
+from MultiViewRegistrationLib.imaging.bone_names import (
     TOTAL_SEGMENTATOR,
     follows_total_segmentator,
     is_bone,
     is_soft,
     nifti_names,
 )
+from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.segmentation import (
     read_segments,
     read_structures,

@@ -6,11 +6,11 @@ from numpy.testing import assert_array_equal
 from refusals import refuses
 from segmentation_files import write_regions
 
-from MultiViewRegistrationLib.imaging import structure_set
+from MultiViewRegistrationLib.imaging import dicom_segmentation
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.imaging.dicom_segmentation import fill
 from MultiViewRegistrationLib.imaging.reading import read_image
 from MultiViewRegistrationLib.imaging.segmentation import read_structures
-from MultiViewRegistrationLib.imaging.structure_set import fill
 
 
 def circle(x, y, z, radius, count=60):
@@ -78,7 +78,7 @@ def test_a_region_larger_than_a_body_is_refused_before_it_takes_memory(tmp_path,
 
 
 def test_contours_are_drawn_in_a_process_with_limits(tmp_path, ct, monkeypatch):
-    monkeypatch.setattr(structure_set, "READING_BYTES", 1 << 20)
+    monkeypatch.setattr(dicom_segmentation, "READING_BYTES", 1 << 20)
     zigzag = np.array([[x % 3, 900.0 * (x % 2), 20.0] for x in range(2001)])
     path = write_regions(tmp_path / "zigzag.dcm", {"a": [zigzag]})
     with refuses("take too long to fill, or too much memory"):

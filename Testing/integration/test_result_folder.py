@@ -19,7 +19,7 @@ from program import ENVIRONMENT, MVREG, mvreg, result_in
 from refusals import refuses
 
 from MultiViewRegistrationLib import Body, Case, View, assess
-from MultiViewRegistrationLib.io.own_folders import complete
+from MultiViewRegistrationLib.io.folders import complete
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.report.result_page import save_result
 

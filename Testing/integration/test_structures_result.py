@@ -26,7 +26,7 @@ from MultiViewRegistrationLib.cli.register import summarise
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import NO_STRUCTURES
 from MultiViewRegistrationLib.io.transforms import read_transform
-from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after
+from MultiViewRegistrationLib.report.details import BEFORE_AFTER, PICTURE_ROWS, before_after
 from MultiViewRegistrationLib.report.overlays import BLUE, ORANGE
 from MultiViewRegistrationLib.report.result_page import save_result, sentences_of, words_of
 

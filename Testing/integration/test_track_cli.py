@@ -15,11 +15,10 @@ from moving import BLANK, COUNT, swing, turning
 from program import changed, mvreg
 
 from MultiViewRegistrationLib.cli import track as track_command
-from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.errors import InputError, Reason
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.sequence import FrameSequence
-from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.sequence.tracker import Tracked, Tracker
 
 

@@ -16,7 +16,7 @@ from refusals import refusal, refuses
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import install_command
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.refinement import RefinementMethod
+from MultiViewRegistrationLib.registration.optimizer import RefinementMethod
 from MultiViewRegistrationLib.regressor import initialise
 from MultiViewRegistrationLib.rendering import devices
 

@@ -13,7 +13,7 @@ from numba.core.dispatcher import Dispatcher
 from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import Case, register, save_result
-from MultiViewRegistrationLib.registration import moved_detail, scorer, similarity
+from MultiViewRegistrationLib.registration import objective, similarity, tiles
 from MultiViewRegistrationLib.registration.warm_up import warm_up, warm_up_other_half
 from MultiViewRegistrationLib.rendering import cpu
 
@@ -31,7 +31,7 @@ assert main(sys.argv[1:]) == 0
 print(json.dumps(sorted(sys.modules)))
 """
 #: Of the program's own, by that script of a whole CT.
-MOST_MODULES = 95
+MOST_MODULES = 70
 #: Imported where it is first used, so that a script begins at once, and reads a CT as soon as it
 #: can.
 LATER = "numba scipy.ndimage scipy.special PIL".split()
@@ -51,7 +51,7 @@ def kernels():
     """The types for which each kernel of a registration is compiled, or loaded from numba's cache, in this process."""
     dispatchers = [
         each
-        for module in (cpu, similarity, scorer, moved_detail)
+        for module in (cpu, similarity, objective, tiles)
         for each in vars(module).values()
         if isinstance(each, Dispatcher)
     ]

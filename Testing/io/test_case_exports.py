@@ -35,7 +35,7 @@ from MultiViewRegistrationLib.io.navigation.exports import (
     resampled_mask,
     write_together,
 )
-from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.report.exports import case_files, identities_of
 
 REFERENCE = pose(2)

@@ -9,8 +9,8 @@ from refusals import refuses
 
 from MultiViewRegistrationLib import Camera, Case, CaseFile, PreparedCT
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.bead_model import read_bead_model
 from MultiViewRegistrationLib.io.case_writer import anonymise
+from MultiViewRegistrationLib.io.points import read_bead_model
 from MultiViewRegistrationLib.registration.pipeline import refine
 from Testing.bead_scene import PHANTOM, take_phantom
 from Testing.phantom import error_mm, off, write_phantom_case

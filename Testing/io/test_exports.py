@@ -15,7 +15,7 @@ from tiny_case import refusal
 
 from MultiViewRegistrationLib.io.navigation import KINDS
 from MultiViewRegistrationLib.io.navigation.exports import export_files, write_together
-from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import AXES, DIRECTIONS, read_start_pose
 
 POSE, REFERENCE = pose(1), pose(2)

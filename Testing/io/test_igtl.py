@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("igtl_status")
 
 from MultiViewRegistrationLib.io.navigation import igtl  # noqa: E402
 from MultiViewRegistrationLib.io.navigation.igtl import messages_of, pictures_beside  # noqa: E402
-from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport  # noqa: E402
+from MultiViewRegistrationLib.io.result_json import RegistrationExport  # noqa: E402
 
 POSE, REFERENCE = pose(1), pose(2)
 TURN = np.diag([-1.0, -1.0, 1.0, 1.0])

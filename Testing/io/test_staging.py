@@ -10,8 +10,8 @@ import pytest
 from refusals import refuses
 
 from MultiViewRegistrationLib.errors import InputError, OutputError
-from MultiViewRegistrationLib.io import own_folders
-from MultiViewRegistrationLib.io.own_folders import KIND, complete, staged
+from MultiViewRegistrationLib.io import folders
+from MultiViewRegistrationLib.io.folders import KIND, complete, staged
 
 
 def write(folder, content, names=("a", "b", "last"), **more):
@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_moved_leaves_the_older_set(tmp_path, monkeypatch,
             raise PermissionError(13, "in use", os.fspath(source))
         replace(source, target)
 
-    monkeypatch.setattr(own_folders.os, "replace", fails)
+    monkeypatch.setattr(folders.os, "replace", fails)
     with pytest.raises(OutputError, match="in use"):
         write(tmp_path, "2")
     assert contents(tmp_path) == {"a": "1", "b": "1", "last": "1"} and not hidden(tmp_path)
@@ -116,7 +116,7 @@ def killed_at(nth, folder):
                 os.kill(os.getpid(), signal.SIGKILL)
             replace(source, target)
 
-        own_folders.os.replace = killed
+        folders.os.replace = killed
         write(folder, "2", earlier=lambda folder: ["gone", "a", "b"])
         os._exit(0)
     return os.waitpid(pid, 0)[1]
@@ -152,7 +152,7 @@ def ended():
 
 def left_by(process, parent):
     """A stage as a run leaves it that is killed."""
-    name = own_folders.new_name(KIND).replace(f"-{os.getpid()}-", f"-{process}-")
+    name = folders.new_name(KIND).replace(f"-{os.getpid()}-", f"-{process}-")
     (parent / name).mkdir(parents=True)
     (parent / name / "picture.png").touch()
     return parent / name
@@ -167,16 +167,16 @@ def test_the_next_run_removes_what_a_killed_one_left_and_nothing_of_one_that_liv
     elsewhere.mkdir()  # of another computer
     write(folder, "1")
     assert not any(path.exists() for path in dead) and living.exists() and elsewhere.exists()
-    os.utime(elsewhere, (0, time.time() - 2 * own_folders.ABANDONED_S))
+    os.utime(elsewhere, (0, time.time() - 2 * folders.ABANDONED_S))
     write(folder, "2")
     assert not elsewhere.exists() and living.exists()
 
 
-@pytest.mark.skipif(own_folders.fcntl is None, reason="needs locks on folders")
+@pytest.mark.skipif(folders.fcntl is None, reason="needs locks on folders")
 def test_a_run_that_lives_in_another_container_keeps_its_stage(tmp_path):
     """Its number says nothing here, its lock does."""
     stage = left_by(ended(), tmp_path)
-    with own_folders._locked(stage):
+    with folders._locked(stage):
         write(tmp_path, "1")
         assert stage.exists()
     write(tmp_path, "2")

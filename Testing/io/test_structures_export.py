@@ -19,7 +19,7 @@ from tiny_case import run
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import read_named_matrix, turned
 
 pyigtl = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')

@@ -17,7 +17,7 @@ from MultiViewRegistrationLib import CaseFile
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.datasets.autoscoper import read_tra
-from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import (
     NamedMatrix,
     read_pose,

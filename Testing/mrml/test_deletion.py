@@ -6,9 +6,8 @@ from phantom import TRUE_POSE
 from phantom_scene import phantom_registration, settle
 
 from MultiViewRegistrationLib.mrml import display, image
-from MultiViewRegistrationLib.mrml.deletion import delete
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
-from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.registration import Registration, delete
 from MultiViewRegistrationLib.session.session import Session
 
 

@@ -16,9 +16,9 @@ from MultiViewRegistrationLib.mrml.case import EXTRAS, settings_of
 from MultiViewRegistrationLib.mrml.ct_3d import chosen_bone
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.mrml.overlay import frustum_polydata
 from MultiViewRegistrationLib.mrml.registration import CT_UNIT, Registration
 from MultiViewRegistrationLib.mrml.xray import detectors
-from MultiViewRegistrationLib.mrml.xray_annotations import frustum_polydata
 from MultiViewRegistrationLib.session.inputs import Inputs
 from MultiViewRegistrationLib.session.result_files import case_content
 from MultiViewRegistrationLib.session.session import Session

@@ -13,7 +13,7 @@ from scene_rendering import brightest, pixels, resize, slice_view
 from scipy.spatial.transform import Rotation
 from tiny_scene import c_arm, registration_of
 
-from MultiViewRegistrationLib.mrml import display, xray_annotations
+from MultiViewRegistrationLib.mrml import display, overlay
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import remove_product
 from MultiViewRegistrationLib.mrml.slice_view import (
@@ -32,8 +32,8 @@ def shown(registration):
     """Its first X-ray in its slice view, without labels."""
     display.show(registration)
     view = registration.xrays[0]
-    remove_product(view.node, xray_annotations.LABEL)
-    remove_product(view.node, xray_annotations.LABEL_3D)
+    remove_product(view.node, overlay.LABEL)
+    remove_product(view.node, overlay.LABEL_3D)
     return view
 
 

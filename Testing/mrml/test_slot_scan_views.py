@@ -14,7 +14,7 @@ from tiny_scene import c_arm, registration_of
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml import display, overlay, source_view
 from MultiViewRegistrationLib.mrml.cursor import RAY, LinkedCursor
 from MultiViewRegistrationLib.mrml.drawing import _level
 from MultiViewRegistrationLib.mrml.image import change_image
@@ -62,10 +62,10 @@ def test_a_c_arm_is_as_tall_as_its_pixels(scene):
 
 def test_its_labels_say_where_tube_and_patient_are(registration):
     ap, oblique = registration.xrays
-    assert xray_annotations.title(ap)[1:] == ["Slot scan, tube at P", "SOD 550 mm"]
-    assert xray_annotations.sides_of(ap) == ("R", "L", "H", "F")
-    assert xray_annotations.title(oblique)[1] == "Slot scan, tube at L"
-    assert xray_annotations.sides_of(oblique) == ("P", "A", "H", "F")
+    assert overlay.title(ap)[1:] == ["Slot scan, tube at P", "SOD 550 mm"]
+    assert overlay.sides_of(ap) == ("R", "L", "H", "F")
+    assert overlay.title(oblique)[1] == "Slot scan, tube at L"
+    assert overlay.sides_of(oblique) == ("P", "A", "H", "F")
 
 
 def test_a_ray_of_the_cursor_begins_at_the_source_of_its_row(registration):
@@ -108,7 +108,7 @@ def test_what_needs_a_single_source_is_refused(registration, slicer_app):
 def test_the_way_of_its_sources_is_drawn_and_seen_from_afar(registration):
     view = registration.xrays[0]
     camera, scan = view.camera, slot_scan_of(0)
-    lines = xray_annotations.frustum_polydata(camera, view.detector_mm)
+    lines = overlay.frustum_polydata(camera, view.detector_mm)
     points = lps_from_ras(vtk_to_numpy(lines.GetPoints().GetData()))
     for row in (-0.5, 159.5):
         assert np.linalg.norm(points - [0, 550, 80 - row], axis=1).min() < 1e-3

@@ -5,7 +5,7 @@ import pytest
 from scene_rendering import ball, brightest, pixels, resize, slice_view, threed_view
 from tiny_scene import c_arm, registration_of
 
-from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml import display, overlay, source_view
 from MultiViewRegistrationLib.mrml.ct_3d import put_surface
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, remove_product
@@ -62,9 +62,9 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT})
     display.show(registration)
     view = registration.xrays[0]
-    remove_product(view.node, xray_annotations.FRUSTUM)
-    remove_product(view.node, xray_annotations.LABEL)
-    remove_product(view.node, xray_annotations.LABEL_3D)
+    remove_product(view.node, overlay.FRUSTUM)
+    remove_product(view.node, overlay.LABEL)
+    remove_product(view.node, overlay.LABEL_3D)
     source_view.look(view, eye.get_camera_node(), (320, 240))
     hidden = brightest(pixels(eye), above=120)
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
@@ -90,7 +90,7 @@ def test_the_overview_shows_all_of_it(eye, scene):
     )
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
     for view in registration.xrays:
-        xray_annotations.show_frustum(view)
+        overlay.show_frustum(view)
     for size in ((320, 200), (180, 300)):
         resize(eye, *size)
         assert source_view.show_overview(registration, eye.get_camera_node(), size)

@@ -9,13 +9,12 @@ from test_display import dots
 from tiny_scene import complete, reopened
 
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bone_surface, put_bones
-from MultiViewRegistrationLib.mrml.deletion import delete
 from MultiViewRegistrationLib.mrml.display import show_alone
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.layout import tag_of
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import volumes
-from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.registration import Registration, delete
 
 #: What a surgeon has in the scene of his patient: segments beside the CT, plans under its
 #: transform, under a bone's, and two transforms deep.

@@ -9,7 +9,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.machines import CArm
-from MultiViewRegistrationLib.mrml import display, xray_annotations
+from MultiViewRegistrationLib.mrml import display, overlay
 from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
 
@@ -32,12 +32,12 @@ def xray_of(scene, camera, **fields):
     ],
 )
 def test_angles_are_those_of_the_c_arm(scene, rao_lao, cra_cau, text):
-    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == [
+    assert overlay.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == [
         "AP \u2013 Registration",
         text,
         "SID 1000 mm",
     ]
-    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(
+    assert overlay.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(
         " (skipped)"
     )
 
@@ -47,13 +47,13 @@ def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene):
     moved = camera.camera_from_world.copy()
     moved[:3, 3] = (400, 0, 700)
     view = xray_of(scene, Camera(camera.intrinsics, moved, camera.size))
-    assert len(xray_annotations.title(view)) == 1 and xray_annotations.sides_of(view) is None
+    assert len(overlay.title(view)) == 1 and overlay.sides_of(view) is None
 
 
 def test_a_camera_whose_world_need_not_be_the_patients_has_no_sides_and_no_angles(scene):
     view = registration_of(scene, {"wrist": c_arm(12)}).xrays[0]
-    assert xray_annotations.sides_of(view) is None
-    assert xray_annotations.title(view) == ["wrist \u2013 Test"]
+    assert overlay.sides_of(view) is None
+    assert overlay.title(view) == ["wrist \u2013 Test"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_camera_whose_world_need_not_be_the_patients_has_no_sides_and_no_angle
 )
 def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_right_top_bottom):
     view = xray_of(scene, c_arm(rao_lao, cra_cau, mirrored=mirrored))
-    sides = xray_annotations.sides_of(view)
+    sides = overlay.sides_of(view)
     assert ["".join(sorted(side)) for side in sides] == left_right_top_bottom.split()
     # A point on the patient's left is seen on the side that says so.
     places = {"L": (60, 0, 0), "R": (-60, 0, 0), "H": (0, 0, 60), "A": (0, -60, 0)}

@@ -127,7 +127,7 @@ class GuiDriver:
     # The forms: a control is named by its section and its key
 
     def form_of(self, name):
-        """The `panel.form.QtForm` of a section, of the answer, or of the table of geometries."""
+        """The `panel.section.QtForm` of a section, of the answer, or of the table of geometries."""
         others = {"answer": self.panel.answer, "geometry": self.panel.geometry}
         return (others.get(name) or self.panel.sections[name]).form
 

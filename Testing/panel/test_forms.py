@@ -9,7 +9,7 @@ import slicer
 from gui_driver import GuiDriver
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.panel.form import QtForm
+from MultiViewRegistrationLib.panel.section import QtForm
 from MultiViewRegistrationLib.session.presenters.form import (
     Button,
     Cell,

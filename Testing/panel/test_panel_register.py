@@ -9,7 +9,7 @@ from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import begun, make_registration
 from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 
-from MultiViewRegistrationLib.registration.refinement import Progress
+from MultiViewRegistrationLib.registration.optimizer import Progress
 
 
 def moved(*mm):

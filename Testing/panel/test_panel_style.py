@@ -9,8 +9,8 @@ from phantom import TRUE_POSE
 from phantom_scene import begun, make_registration
 
 from MultiViewRegistrationLib.geometry.machines import CArm
+from MultiViewRegistrationLib.panel.drawn import COLOURS
 from MultiViewRegistrationLib.panel.geometry import aside
-from MultiViewRegistrationLib.panel.style import COLOURS
 
 DARK = {
     "#353535": ("Window", "AlternateBase", "Button", "ToolTipBase"),

@@ -12,10 +12,10 @@ from phantom_scene import START, add_view, body, phantom, phantom_registration, 
 from presenter_host import PresenterHost, act, control, options, text
 from running_session import PausedRegistration
 
+from MultiViewRegistrationLib.errors import Reason
 from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.mrml.case import change_settings, settings_of
 from MultiViewRegistrationLib.mrml.xray_record import Header
-from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.presenters.section import State

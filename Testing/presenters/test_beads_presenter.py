@@ -10,7 +10,7 @@ from tiny_scene import READING
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.machines import CArm
-from MultiViewRegistrationLib.io.bead_model import read_bead_model
+from MultiViewRegistrationLib.io.points import read_bead_model
 from MultiViewRegistrationLib.session.geometry import give_geometry
 from MultiViewRegistrationLib.session.result_files import case_content
 

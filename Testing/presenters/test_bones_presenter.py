@@ -18,11 +18,11 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io.transforms import turned
-from MultiViewRegistrationLib.mrml.anatomy import NUMBERED
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.nodes import NUMBERED
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.session import Session

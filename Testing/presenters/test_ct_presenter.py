@@ -11,12 +11,12 @@ from phantom_scene import phantom_volume, settle
 from presenter_host import PresenterHost, act, cells, control, options, text
 from refusals import refuses
 
+from MultiViewRegistrationLib.errors import Reason
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.io.recognise import CTFiles
-from MultiViewRegistrationLib.mrml import ct_facts, manual_pose
+from MultiViewRegistrationLib.mrml import case, manual_pose
 from MultiViewRegistrationLib.mrml.image import segmentation_node, structures_node
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session import inputs
 from MultiViewRegistrationLib.session.result_files import missing_for_kind
 
@@ -53,13 +53,13 @@ def choose(section, node):
 
 
 def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, monkeypatch):
-    threads, look = [], ct_facts.facts
+    threads, look = [], case.facts
 
     def looked(ct):
         threads.append(threading.current_thread())
         return look(ct)
 
-    monkeypatch.setattr(ct_facts, "facts", looked)
+    monkeypatch.setattr(case, "facts", looked)
     assert "Drop a CT here" in text(section, "status") and control(section, "unit") is None
     assert list(options(section, "ct")) == ["none", "Phantom"]
     choose(section, phantom)  # nobody asked for a registration: it begins with the CT

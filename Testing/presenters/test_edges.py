@@ -6,9 +6,9 @@ from phantom_scene import START, body, settle
 from presenter_host import act, control
 from refusals import refuses
 
+from MultiViewRegistrationLib.errors import Reason
 from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.ct_3d import put_bones
-from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session import assessment
 
 RISK = Reason("risk", "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted.")

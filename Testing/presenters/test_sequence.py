@@ -14,8 +14,8 @@ from phantom import off
 from PIL import Image
 from presenter_host import PresenterHost, act, control, text
 
-from MultiViewRegistrationLib.assessment.uses import UseVerdict
-from MultiViewRegistrationLib.reasons import Reason
+from MultiViewRegistrationLib.assessment.metrics import UseVerdict
+from MultiViewRegistrationLib.errors import Reason
 from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.presenters.frontend import Opening
 from MultiViewRegistrationLib.session.result_files import read_track

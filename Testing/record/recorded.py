@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MultiViewRegistrationLib.io.navigation.registration_export import WHOLE
+from MultiViewRegistrationLib.io.result_json import WHOLE
 
 RECORD = Path(__file__).with_name("record.json")
 #: Of processors, what decides how compiled code rounds.

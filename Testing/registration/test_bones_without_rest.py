@@ -19,9 +19,9 @@ from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.bone import Bone
+from MultiViewRegistrationLib.registration.optimizer import AlternativeSolution, Refinement
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.refinement import AlternativeSolution, Refinement
 from MultiViewRegistrationLib.registration.register_bones import (
     LEVELS_WITHOUT_REST,
     objective_at,

@@ -10,8 +10,7 @@ from scipy import ndimage
 from scipy.stats import multivariate_normal
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.registration.objective import Objective, PoseFit, outliers
-from MultiViewRegistrationLib.registration.scorer import Scorer
+from MultiViewRegistrationLib.registration.objective import Objective, PoseFit, Scorer, outliers
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector, cut_ends
 

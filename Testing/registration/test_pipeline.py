@@ -21,6 +21,7 @@ from MultiViewRegistrationLib.registration.optimizer import (
     MIN_CONVINCING_NCC,
     Descent,
     DescentStart,
+    Progress,
     Range,
     SearchBudget,
     cluster_minima,
@@ -30,7 +31,6 @@ from MultiViewRegistrationLib.registration.optimizer import (
 )
 from MultiViewRegistrationLib.registration.pipeline import RegistrationPipeline, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.refinement import Progress
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, masked, mis
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.registration.bone import bones_of, ties_of
 from MultiViewRegistrationLib.registration.bones import BonesObjective
-from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective
+from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective, Scorer
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -24,7 +24,6 @@ from MultiViewRegistrationLib.registration.register_bones import (
     objective_at,
     register_bones,
 )
-from MultiViewRegistrationLib.registration.scorer import Scorer
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 

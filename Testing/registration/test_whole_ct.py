@@ -12,11 +12,11 @@ from MultiViewRegistrationLib import Body, Case, View
 from MultiViewRegistrationLib.finding import find_pose, refinement_method
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
+from MultiViewRegistrationLib.registration.objective import Scorer
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pose_table import COMPARISON, LYING, PoseTable, by_both
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.scorer import Scorer
-from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
+from MultiViewRegistrationLib.registration.variants import search_whole_ct
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 USUAL = Range(15, 45)

@@ -19,7 +19,7 @@ exec "$PYTHON" -B -c "
 import warnings
 warnings.showwarning = lambda message, *more: print(message)
 import numpy as np
-from MultiViewRegistrationLib.registration.scorer import _count
+from MultiViewRegistrationLib.registration.objective import _count
 _count(np.ones((2, 2), bool))
 print('done')"
 """

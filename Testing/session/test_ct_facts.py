@@ -3,7 +3,7 @@
 import numpy as np
 
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.mrml.ct_facts import facts
+from MultiViewRegistrationLib.mrml.case import facts
 
 SPACING = (2.0, 3.0, 4.0)
 

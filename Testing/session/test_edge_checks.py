@@ -7,7 +7,7 @@ from file_io import read_json
 from phantom_scene import settled_session
 from result_schema import assert_fits_schema
 
-from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.result_files import (
     read_result,

@@ -15,7 +15,7 @@ from phantom_scene import remove, settle, settled_session
 from refusals import refuses
 from running_session import ELSEWHERE
 
-from MultiViewRegistrationLib.io.navigation.igtl_connection import address
+from MultiViewRegistrationLib.io.navigation.igtl import address_of
 from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.session.result_files import take_messages
 
@@ -112,7 +112,7 @@ def test_a_status_says_that_the_ct_was_moved_and_put_back(session, port):
 def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
     reference_from_world = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
     change_settings(session.registration, reference_from_world=reference_from_world)
-    session.igtl.send_to(*address(" 127.0.0.1 ", port), *take_messages(session, override=True)())
+    session.igtl.send_to(*address_of(" 127.0.0.1 ", port), *take_messages(session, override=True)())
     peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
     try:
         message = peer.wait_for_message("CTToReference", SOON_S)
@@ -132,4 +132,4 @@ def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
 @pytest.mark.parametrize("host", ["", "  ", "a..b"])
 def test_an_invalid_host_is_refused(host):
     with refuses(r"expected (the name|host:port)"):
-        address(host, 18944)
+        address_of(host, 18944)

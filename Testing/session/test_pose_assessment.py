@@ -10,7 +10,7 @@ from running_session import ELSEWHERE, new_session, register_given
 from MultiViewRegistrationLib.assessment.features import Tile
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.view_record import LEFT_OUT
-from MultiViewRegistrationLib.report.result import _decisive_box
+from MultiViewRegistrationLib.report.overlays import decisive_box
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason, use_suggested_masks
 from MultiViewRegistrationLib.session.history import HistoryEntry
@@ -73,7 +73,7 @@ def test_what_disagrees_most_is_shown_with_room_about_it():
     alike = [Tile(row, column, 20, 0.5) for row in (0, 200) for column in (0, 300)]
     together = [Tile(200, 400, 20, 1.5), Tile(220, 420, 20, 1.5)]
     tiles = [*alike, *together, Tile(20, 20, 20, 2.5)]
-    box = _decisive_box(xray, tiles, np.ones(7))
+    box = decisive_box(xray, tiles, np.ones(7))
     assert np.array_equal(box.mean(axis=0), [420, 220])
     assert (box[0] <= [380, 180]).all() and (box[1] >= [460, 260]).all()
     assert np.array_equal(box[1] - box[0], [180, 120])  # three tenths of the image at least
@@ -84,7 +84,7 @@ def test_what_disagrees_without_any_bone_is_no_place_to_look_at():
     xray = XRay(np.zeros((400, 600), np.float32), np.ones((400, 600), bool))
     tool = Tile(20, 20, 20, 2.5, 0.9)
     bone = [Tile(200, 400, 20, 0.5, explained) for explained in (0.9, 0.2)]
-    box = _decisive_box(xray, [tool, *bone], np.array([0.0, 1.0, 1.0]))
+    box = decisive_box(xray, [tool, *bone], np.array([0.0, 1.0, 1.0]))
     assert np.allclose(box.mean(axis=0), [410, 210])
 
 

@@ -11,8 +11,8 @@ from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
 from tiny_store import TinyStore
 
+from MultiViewRegistrationLib.registration.optimizer import Progress, RefinementMethod
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.refinement import Progress, RefinementMethod
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.session import Session
 

@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.io import files
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
-from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.report.result_page import save_result

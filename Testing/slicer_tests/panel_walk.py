@@ -132,7 +132,7 @@ class Walk:
         self._say(f"  - {what}")
 
     def form(self, name):
-        """Return the `panel.form.QtForm` of a section, or of the answer."""
+        """Return the `panel.section.QtForm` of a section, or of the answer."""
         return (self.panel.answer if name == "answer" else self.panel.sections[name]).form
 
     def unfold(self, name):
@@ -142,7 +142,7 @@ class Walk:
         self.process(0.1)
 
     def drawn(self, name, key):
-        """Return a control of the answer, or of a section, which is unfolded, as `panel.form` drew it."""
+        """Return a control of the answer, or of a section, which is unfolded, as `panel.section` drew it."""
         if name != "answer":
             self.unfold(name)
         return self.form(name).drawn[key]

@@ -14,7 +14,7 @@ __all__ = ["end_process", "scene", "slicer_app"]
 
 @pytest.fixture(scope="session")
 def end_process():
-    """Renames a folder of `own_folders` as one of a process that has ended."""
+    """Renames a folder of `folders` as one of a process that has ended."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
 

@@ -22,7 +22,7 @@ from PIL import Image
 from planted_dicom import write_ct
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io import own_folders
+from MultiViewRegistrationLib.io import folders
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.session import assessment
@@ -201,7 +201,7 @@ def test_the_newest_are_kept_and_folders_without_a_scene_removed(
     place().mkdir()
     now = datetime(2026, 11, 22, 14, 10)
     for age in (*range(11, -1, -1), None, "later"):
-        folder = end_process(own_folders.new_folder(autosaving.KIND, place()))
+        folder = end_process(folders.new_folder(autosaving.KIND, place()))
         if age is not None:
             state = {
                 "version": 99 if age == "later" else 1,
@@ -309,31 +309,31 @@ def temporary(tmp_path, monkeypatch):
 
 
 def test_all_temporary_files_lie_in_one_private_folder_that_goes(temporary):
-    with own_folders.temporary():
+    with folders.temporary():
         (folder,) = temporary.iterdir()
         assert folder.stat().st_mode & 0o777 == 0o700
         assert Path(tempfile.mkdtemp()).parent == folder
-        assert not own_folders.abandoned(own_folders.TEMPORARY, temporary)  # of a server that lives
+        assert not folders.abandoned(folders.TEMPORARY, temporary)  # of a server that lives
     assert not list(temporary.iterdir()) and tempfile.gettempdir() == str(temporary)
 
 
 def test_what_ended_servers_left_is_removed_and_nothing_else(temporary, end_process):
-    left = end_process(own_folders.new_folder(own_folders.TEMPORARY))
+    left = end_process(folders.new_folder(folders.TEMPORARY))
     (left / "patient").mkdir()
     (left / "patient" / "ct.nrrd").write_text("private")
-    living = own_folders.new_folder(own_folders.TEMPORARY)
+    living = folders.new_folder(folders.TEMPORARY)
     others = [
         temporary / name
         for name in ("mvreg-view-x", "mvreg-view-0-1-a", left.name.replace("-view", "-open"))
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        others.append(end_process(own_folders.new_folder(own_folders.TEMPORARY)))
+        others.append(end_process(folders.new_folder(folders.TEMPORARY)))
     for folder in others:
         folder.mkdir(exist_ok=True)
     if len(others) == 4:  # of another user
         shutil.chown(others[3], 65534)
     link = temporary / f"{left.name[:-4]}link"
     link.symlink_to(living)
-    with own_folders.temporary():
+    with folders.temporary():
         assert not left.exists()
         assert living.exists() and link.is_symlink() and all(folder.exists() for folder in others)

@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume, attenuation
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
-from MultiViewRegistrationLib.io.own_folders import cache_folder
+from MultiViewRegistrationLib.io.folders import cache_folder
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.devices import available_threads
 from MultiViewRegistrationLib.rendering.drr import Projector

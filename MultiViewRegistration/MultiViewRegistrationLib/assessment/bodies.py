@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..errors import BoneVerdict, Reason, Use, with_codes
 from ..geometry import rigid
 from ..known import without_none
-from ..reasons import BoneVerdict, Reason, Use, with_codes
 from ..registration.optimizer import pose_difference
-from .metrics import PredictedError
+from .metrics import Error, Judged, PredictedError
 from .prediction import WRONG_MM
-from .uses import Error, Judged
 from .verdict import Assessment
 
 if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
     from ..imaging.body import Body
-    from ..io.edge_checks import EdgeCheck
+    from ..io.result_json import EdgeCheck
     from ..registration.bone import Bone
+    from ..registration.optimizer import AlternativeSolution
     from ..registration.prepared_ct import PreparedCT
-    from ..registration.refinement import AlternativeSolution
     from .bone_prediction import BoneFeatures
     from .bone_verdict import HiddenTurns
     from .joint_motion import BonePose, NeighbourMotion

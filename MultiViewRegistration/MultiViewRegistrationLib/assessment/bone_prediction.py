@@ -28,6 +28,7 @@ from ..registration.problem import PRECISION, add_prior, relative_motions
 from ..registration.register_bones import BonesRegistration, OtherLevel
 from ..registration.tiles import TILE_SIDE
 from .features import ReliabilityFeatures
+from .metrics import Error
 from .prediction import WRONG_MM, ErrorModel, Prediction, columns, model_of, read_numbers, summary
 from .uncertainty import (
     PoseUncertainty,
@@ -39,7 +40,6 @@ from .uncertainty import (
     sandwich,
     target_jacobians,
 )
-from .uses import Error
 
 #: No ratio counts beyond this.
 MOST_RATIO = 3.0

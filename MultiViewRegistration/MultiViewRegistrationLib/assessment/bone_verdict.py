@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import BoneVerdict, Reason, code_of
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
 from ..imaging.ct import CT
 from ..imaging.field import nearest
-from ..reasons import BoneVerdict, Reason, code_of
 from ..registration.bone import Bone
 from ..registration.register_bones import BonesRegistration
 from .bone_prediction import BoneFeatures, BoneModel, fitted

@@ -49,7 +49,6 @@ from .hypotheses import (
     own_hypotheses,
     pixel_mm,
     tube_hypotheses,
-    turned_back,
 )
 from .parts import shares_at
 
@@ -91,7 +90,7 @@ class CauseSearch(Trials):
         Parameters
         ----------
         placed
-            Most tiles of each X-ray are in place (`places.carried_risk`): no image is at fault, and
+            Most tiles of each X-ray are in place (`parts.carried_risk`): no image is at fault, and
             no other part of the CT is shown.
 
         Raises
@@ -539,5 +538,5 @@ def _fit(
     anatomy: PreparedCT, view: View, pose: np.ndarray, back: Callable[[np.ndarray], np.ndarray]
 ) -> PoseFit | None:
     """Return the fit of a view whose image is turned back; None where that has another size."""
-    turned = turned_back(view, back)
+    turned = view.turned(back)
     return None if turned is None else anatomy.fit([turned], pose, pose)

@@ -22,9 +22,8 @@ from ..geometry.fields import usual_uncertainty
 from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, CameraCorrections
 from ..registration.objective import Objective, PoseFit, Projection
-from ..registration.optimizer import Descent, minimise
+from ..registration.optimizer import Descent, Refinement, minimise
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
-from ..registration.refinement import Refinement
 from ..registration.tiles import TILE_SIDE, Tiles, contrasts, tiles
 from ..rendering.devices import run_each
 from .metrics import split_by_view, target_errors
@@ -139,9 +138,9 @@ class ReliabilityFeatures:
     parts
         How the parts of a body fit by themselves; none of a structure.
     covered
-        Of a body, the `places.covered_pixels` of the finest level, by view.
+        Of a body, the `parts.covered_pixels` of the finest level, by view.
     in_place
-        (V,) share of each view's tiles that fit best where the pose has them, see `places`; NaN of
+        (V,) share of each view's tiles that fit best where the pose has them, see `parts`; NaN of
         a structure.
     appearing
         As `uncertainty` and `camera_uncertainty`, of where targets appear: with what is presumed of
@@ -198,7 +197,7 @@ class ReliabilityFeatures:
 
     @property
     def carried_risk(self) -> float:
-        """The probability of a wrong answer that holds for X-rays of any kind, see `places`."""
+        """The probability of a wrong answer that holds for X-rays of any kind, see `parts`."""
         return carried_risk(self.in_place)
 
     @property

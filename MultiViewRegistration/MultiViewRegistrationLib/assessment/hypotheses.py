@@ -14,23 +14,25 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import unseen
+from ..errors import Reason, unseen
 from ..geometry import rigid
 from ..geometry.machines import CArm, SlotScanCamera
-from ..imaging.xray import SharedUnknowns, View
-from ..reasons import Reason
+from ..imaging.xray import MIRROR, SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
 from ..registration.optimizer import (
     KEEP_AFTER_FINER,
     LOCAL_RANGE,
     Descent,
     DescentStart,
+    Progress,
+    Refinement,
+    Report,
     SearchBudget,
     prune,
 )
 from ..registration.pipeline import RegistrationPipeline
 from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import Progress, Refinement, Report
+from .parts import IN_PLACE
 
 #: Standard deviations of an angle and of the place of a C-arm, where it is asked whether they are
 #: wrong.
@@ -127,7 +129,7 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
     """Yield faults of the images that these views allow, the simplest first."""
     names = [view.name for view in views]
     for cause, (words, back) in TURNS.items():
-        turned = [turned_back(view, back) for view in views]
+        turned = [view.turned(back) for view in views]
         one = f"{{}} seems to be {words}\n: turned back, it fits. Check how it was loaded."
         every = (
             f"All X-rays seem to be {words}\n: turned back, they fit. Check how they were loaded."
@@ -212,13 +214,12 @@ def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
     A mirrored CT in this world looks as the CT in a mirrored world: every image and every camera is
     mirrored instead.
     """
-    world = np.diag([-1.0, 1.0, 1.0, 1.0])
-    ct = world.copy()
+    ct = MIRROR.copy()
     ct[0, 3] = 2 * centroid[0]
     sentence = "Left and right of the CT seem to be exchanged\n: mirrored, it fits. Check how the CT was exported and loaded."
-    mirrored = [_in_mirrored_world(view, world) for view in views]
+    mirrored = [view.mirrored() for view in views]
     return Hypothesis(
-        "mirrored ct", (), mirrored, sentence, world_from_world=world, corrected_from_ct=ct
+        "mirrored ct", (), mirrored, sentence, world_from_world=MIRROR, corrected_from_ct=ct
     )
 
 
@@ -232,16 +233,6 @@ def half_turn(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
         "lay."
     )
     return Hypothesis("half turn", (), list(views), sentence, corrected_from_ct=turn)
-
-
-def _in_mirrored_world(view: View, world: np.ndarray) -> View:
-    mirrored = turned_back(view, np.fliplr)
-    assert mirrored  # of the same size
-    intrinsics = view.camera.intrinsics.copy()
-    intrinsics[0, 1] *= -1
-    intrinsics[0, 2] = view.camera.size[0] - 1 - intrinsics[0, 2]
-    pose = np.diag([-1.0, 1.0, 1.0, 1.0]) @ view.camera.camera_from_world @ world
-    return mirrored.with_camera(intrinsics=intrinsics, camera_from_world=pose)
 
 
 def _of_one_or_all(
@@ -262,18 +253,6 @@ def _of_one_or_all(
     possible = [view for view in changed if view is not None]
     if len(possible) == len(views) > 1:
         yield Hypothesis(cause, (), possible, every)
-
-
-def turned_back(view: View, back: Callable[[np.ndarray], np.ndarray]) -> View | None:
-    """Return the view with its image turned back; None where that has another size."""
-    image, valid = (
-        np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid)
-    )
-    return (
-        view.with_xray(line_integrals=image, valid=valid)
-        if image.shape == view.xray.valid.shape
-        else None
-    )
 
 
 def camera_hypotheses(
@@ -440,10 +419,6 @@ class Trials:
 #: at the second resolution. Chosen on cases with one fault each.
 MIN_EVIDENCE_GAIN = 1.2
 MIN_NCC = 0.7
-#: X-rays that never look so similar, as those of a linear accelerator, resemble the CT where so
-#: large a share of each one's tiles is in place (`places`): 0.6 to 0.8 at a right pose, up to 0.25
-#: at a wrong one.
-IN_PLACE = 0.5
 #: Cameras and the CT's scale differ by little from what was given, and need less: without a fault
 #: the evidence grew by at most 1.014.
 SLIGHTLY = 1.05
@@ -451,9 +426,6 @@ SLIGHT = ("distance", "principal point", "motion", "ct scale", "slice spacing")
 #: Of these there is never much evidence, but they tell the shift to 0.3 mm in two of three cases,
 #: as clear causes do.
 OF_SIZE = ("ct scale", "slice spacing")
-#: Of these one view is at fault: how far the pose moves where its place is free, at the finest
-#: resolution, tells best how far off it is.
-OF_ONE_VIEW = ("motion", "principal point")
 #: Another level has at least this share of the evidence of the pose that was found.
 MIN_LEVEL_EVIDENCE = 0.85
 
@@ -509,6 +481,15 @@ class Cause:
     size_share: float = 0.0
     by_disagreement: bool = False
     in_place: tuple[float, ...] = ()
+
+    @property
+    def of_one_view(self) -> bool:
+        """Whether one view is at fault.
+
+        How far the pose moves where that view's place is free, at the finest resolution, tells best
+        how far off it is.
+        """
+        return self.cause in ("motion", "principal point")
 
     @classmethod
     def of_run(

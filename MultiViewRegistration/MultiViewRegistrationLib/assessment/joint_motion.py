@@ -12,13 +12,12 @@ from itertools import permutations
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, Verdict
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
-from ..reasons import Verdict
 from ..registration.register_bones import BonesRegistration
 from .bone_prediction import BoneErrors
-from .uses import RELATIVE_DEG, RELATIVE_MM, Error
+from .metrics import RELATIVE_DEG, RELATIVE_MM, Error
 
 #: A turn about an axis by less is not told, degrees.
 LEAST_TOLD_DEG = 0.5

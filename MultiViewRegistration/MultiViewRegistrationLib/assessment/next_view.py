@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, Reason, Use, code_of
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.fields import UNCERTAINTY
 from ..geometry.machines import angle, rotation
 from ..imaging.xray import SharedUnknowns, View, XRay
-from ..reasons import Reason, Use, code_of
 from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
 from ..registration.objective import Comparison, EvaluationPoint
 from ..registration.prepared_ct import PreparedCT
@@ -34,9 +33,9 @@ from ..registration.problem import Tie, add_prior
 from ..registration.tiles import tiles
 from ..rendering.devices import run_tasks
 from .bodies import BodyResult
+from .metrics import MOST_MM
 from .prediction import WRONG_MM
 from .uncertainty import TargetUncertainty, sandwich, target_jacobians
-from .uses import MOST_MM
 from .verdict import Assessment
 
 if TYPE_CHECKING:  # of a whole CT nothing registers bones

@@ -21,9 +21,9 @@ from itertools import compress
 import numpy as np
 import scipy
 
+from ..errors import Reason
 from ..geometry import rigid
 from ..imaging.xray import View, local_moments
-from ..reasons import Reason
 from ..registration.objective import Objective, PoseFit, Projection
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import local_ncc
@@ -36,6 +36,10 @@ from .uncertainty import root_mean_square, target_jacobians
 #: out of place beyond the third number.
 REACH_PIXELS = 5
 IN_PLACE_PIXELS = 1
+#: X-rays that never look so similar, as those of a linear accelerator, resemble the CT where so
+#: large a share of each one's tiles is in place: 0.6 to 0.8 at a right pose, up to 0.25 at a wrong
+#: one.
+IN_PLACE = 0.5
 BESIDE_PIXELS = 2
 #: A tile has a vote where noise leaves its X-ray this correlation with itself, and where its local
 #: NCC in place and out of place differ by this: one that shows but a straight edge slides along it.
@@ -409,7 +413,7 @@ def gains_elsewhere(
     objective, split, shares, world_points
         As of `shifts_mm`.
     sums
-        Of `places.view_sums`, without what is covered.
+        Of `parts.view_sums`, without what is covered.
     """
     apart = np.linalg.norm(SHIFTS, axis=1)
     gains = []

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy
 
+from ..errors import Reason, Use
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import WATER, Volume
 from ..imaging.xray import View, detail_of, local_moments
-from ..reasons import Reason, Use
-from ..registration.moved_detail import moved_detail
 from ..registration.prepared_ct import PreparedCT, pixel_size_mm
+from ..registration.tiles import moved_detail
 from ..rendering.devices import run_each
 from ..rendering.drr import Projector
 from .metrics import in_field

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ..reasons import code_of
+from ..errors import code_of
 
 #: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where
 #: the registration started; a calibration, as the geometry is known too little; another X-ray; a

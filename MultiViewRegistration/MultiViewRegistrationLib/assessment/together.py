@@ -14,16 +14,25 @@ from typing import Any
 import numpy as np
 import scipy
 
-from ..errors import part_of, unseen
+from ..errors import (
+    DOUBT,
+    UNUSABLE,
+    BoneVerdict,
+    Reason,
+    Verdict,
+    code_of,
+    doubted,
+    part_of,
+    unseen,
+)
 from ..geometry import rigid
 from ..imaging.body import MASKED, WHOLE, Structures
 from ..imaging.bone_names import vertebra
 from ..imaging.xray import View
-from ..reasons import DOUBT, UNUSABLE, BoneVerdict, Reason, Verdict, code_of, doubted
 from ..registration.bone import Bone, bones_of_bodies
 from ..registration.bones import SHOWN
+from ..registration.optimizer import Report
 from ..registration.problem import beside_neighbours
-from ..registration.refinement import Report
 from ..registration.register_bones import (
     LEVELS,
     BoneLevel,
@@ -35,25 +44,16 @@ from ..registration.register_bones import (
     register_bones,
     unbent,
 )
-from . import bone_prediction, bone_verdict
+from . import bone_prediction, bone_verdict, verdict_reasons
 from .bodies import UNJUDGED, Alone, BodyResult, Moved, Together
-from .ct_doubts import ALIKE
 from .joint_motion import BonePose, NeighbourMotion, joint_pose, motions_of, principal_axes
-from .metrics import PredictedError
+from .metrics import OVERLAY_MM, Error, PredictedError
 from .next_view import with_further_views
 from .parts import ADVICE, PART_MM
 from .prediction import WRONG_MM, Prediction, calibrated
 from .uncertainty import bounds
-from .uses import OVERLAY_MM, Error
 from .verdict import Assessment
-from .verdict_reasons import (
-    OF_XRAYS,
-    THIRD_VIEW_MISSING,
-    ambiguity,
-    is_about_risk,
-    numbered,
-    risk_reasons,
-)
+from .verdict_reasons import ALIKE, OF_XRAYS, ambiguity, numbered, risk_reasons
 
 SET = Reason(
     "pose-set", "Its pose was set, not registered\n: the risk was not measured for such poses."
@@ -500,7 +500,10 @@ def with_together(assessment: Assessment, found: Together, *, of_ct: bool = Fals
         besides = [
             reason
             for reason in besides
-            if not (is_about_risk(reason) or reason.code == THIRD_VIEW_MISSING.code)
+            if not (
+                verdict_reasons.is_about_risk(reason)
+                or reason.code == verdict_reasons.THIRD_VIEW_MISSING.code
+            )
         ]
     judged = replace(assessment, prediction=prediction, reasons=besides, body=assessment)
     return replace(doubted(judged, reasons), relative=relative, motion=motion)

@@ -9,25 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import Reason, Use, Verdict, bones_apart, doubted
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
-from ..reasons import Reason, Use, Verdict, bones_apart, doubted
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
-from ..registration.optimizer import distance, minimise
+from ..registration.optimizer import Refinement, distance, minimise
 from ..registration.pipeline import DISTINCT_MM
 from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import Refinement
 from ..registration.similarity import MIN_PIXELS
-from .appearance import appearance, appears_right
-from .ct_doubts import ALIKE, LEAST_RATIO, evidence_ratio, slices_aside
-from .diagnosis import CauseSearch
 from .features import ReliabilityFeatures, compute_features
-from .hypotheses import IN_PLACE, OF_ONE_VIEW, Cause
-from .metrics import MIN_TARGETS, default_targets
-from .parts import carried_risk, elsewhere, shares_at
+from .metrics import Error, Judged, in_words, targets_of
+from .parts import IN_PLACE, carried_risk, elsewhere, shares_at
 from .pieces import LIMITS as PIECES
 from .pieces import Asked, ask, displaced, untested
 from .prediction import (
@@ -38,27 +34,36 @@ from .prediction import (
     ErrorModel,
     Model,
     Prediction,
+    appearance,
+    appears_right,
     calibrated,
 )
 from .uncertainty import TargetUncertainty, ViewSplit, bounds
-from .uses import Error, Judged, in_words
 from .verdict_reasons import (
+    ALIKE,
     FEW_GREY_LEVELS,
+    LEAST_RATIO,
     ONE_STRUCTURE,
     THIRD_VIEW_MISSING,
     camera_limits,
     camera_strain,
     condition,
+    evidence_ratio,
     is_about_risk,
     pose_limits,
     prediction_limits,
     risk_reasons,
     scope_of,
+    slices_aside,
     suspects,
     target_limits,
     view_limits,
     weak_points,
 )
+
+if TYPE_CHECKING:
+    from .diagnosis import CauseSearch
+    from .hypotheses import Cause
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,13 @@ class Assessment(Judged):
         return {"overlay": self.appearance, "relative": self.motion, "room": room}
 
     @property
+    def placed(self) -> bool:
+        """Whether X-rays of another kind have most of their tiles in place."""
+        other = self.prediction is not None and not self.prediction.familiar
+        shares = self.features.in_place if self.features and other else None
+        return shares is not None and bool(shares.min() >= IN_PLACE)
+
+    @property
     def scope(self) -> Reason | None:
         """What an accept of a body was tested for; None without one."""
         places = self.asked.sure(self.judged_use) if self.asked else None
@@ -220,7 +232,7 @@ class Assessment(Judged):
 
     @property
     def uses_in_words(self) -> str:
-        """The verdict of each use as sentences, see `uses.in_words`."""
+        """The verdict of each use as sentences, see `metrics.in_words`."""
         return in_words(self.uses, self.judged_use, self.reasons)
 
     @property
@@ -473,32 +485,41 @@ def _rival_is_in_place(
     return carried_risk(shares_at(objective, rival)) < 1
 
 
-def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
-    """Search for the likely cause of a poor fit, and return the assessment with it as its first reason.
+def fits(assessment: Assessment, anatomy: PreparedCT, found: Refinement) -> bool:
+    """Return whether nothing asks for a cause.
 
-    Nothing is searched for where all X-rays fit about equally well and speak for an accept, or, of
-    another kind, have most of their tiles in place and hardly disagree, nor for one structure, for
-    which no causes were measured. With a cause, the predicted error is how far correcting it moves
-    the targets, and the verdict is never "accept".
+    All X-rays fit about equally well and speak for an accept, or, of another kind, have most of their
+    tiles in place and hardly disagree. Nor is one asked for of one structure, for which no causes
+    were measured.
     """
     prediction = assessment.prediction
     features = assessment.features
-    pose = search.found.world_from_ct
-    similarity = search.found.fit.similarity
-    even = max(similarity) - min(similarity) <= LIMITS.uneven
-    placed = False
     if prediction and features and not prediction.familiar:
-        placed = bool(features.in_place.min() >= IN_PLACE)
-        quiet = placed and features.tension <= LIMITS.tension
+        quiet = assessment.placed and features.tension <= LIMITS.tension
     else:
         sure = calibrated().accept
         quiet = prediction is not None and prediction.image_failure_probability <= sure
-    if search.anatomy.structure or even and quiet:
+    return anatomy.structure or _even(found) and quiet
+
+
+def _even(found: Refinement) -> bool:
+    return max(found.fit.similarity) - min(found.fit.similarity) <= LIMITS.uneven
+
+
+def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
+    """Search for the likely cause of a poor fit, and return the assessment with it as its first reason.
+
+    Nothing is searched for where it `fits`. With a cause, the predicted error is how far correcting
+    it moves the targets, and the verdict is never "accept".
+    """
+    if fits(assessment, search.anatomy, search.found):
         return assessment
-    cause = search.cause(placed=placed and even)
+    features = assessment.features
+    pose = search.found.world_from_ct
+    cause = search.cause(placed=assessment.placed and _even(search.found))
     if cause is None:
         return assessment
-    if features and features.one_view_disagrees and cause.cause in OF_ONE_VIEW:
+    if features and features.one_view_disagrees and cause.of_one_view:
         cause = replace(cause, moved_mm=features.disagreement_mm, by_disagreement=True)
     elif assessment.targets is not None:
         cause = replace(cause, moved_mm=cause.target_shift_mm(pose, assessment.targets))
@@ -564,25 +585,3 @@ def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
     return {
         name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()
     }
-
-
-def targets_of(
-    anatomy: PreparedCT, views: list[View], pose: np.ndarray, given: np.ndarray | None
-) -> tuple[np.ndarray, list[Reason]]:
-    """Return the points to which the errors belong, and what is wrong with them."""
-    if given is not None:
-        return given, []
-    bone = anatomy.bone_points()
-    if len(bone) < MIN_TARGETS:
-        sentence = (
-            "The CT shows no bone\n: the error is given at the corners of the body, and soft tissue "
-            "may have moved."
-        )
-        return anatomy.corners(), [Reason("no-bone", sentence)]
-    default = default_targets(anatomy, views, pose)
-    if len(default):
-        return default, []
-    sentence = (
-        "No bone lies in the fields of all X-rays\n: the error is given for all bone of the CT."
-    )
-    return bone, [Reason("no-shared-bone", sentence)]

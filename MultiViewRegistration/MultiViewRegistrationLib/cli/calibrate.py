@@ -176,8 +176,8 @@ def _beads(
     options: argparse.Namespace, names: list[str], angles: dict[str, tuple[float, float]]
 ) -> dict:
     """Find the cameras of X-rays."""
-    from ..io.bead_model import read_bead_model
     from ..io.calibration.from_beads import calibrate_from_beads, cameras_json
+    from ..io.points import read_bead_model
     from ..report.bead_picture import bead_page
 
     straight = _straightened(options, angles) if options.distortion else {}

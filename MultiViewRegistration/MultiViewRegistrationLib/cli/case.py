@@ -3,16 +3,220 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import collect_warnings
-from .case_new import add_new
-from .options import Parser, Run, add_one_case, add_out, add_page, keep_page, sentence, tell
+from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, TABLES
+from .options import (
+    Parser,
+    Run,
+    SearchRange,
+    add_one_case,
+    add_out,
+    add_page,
+    add_structures,
+    keep_page,
+    sentence,
+    tell,
+)
 
 if TYPE_CHECKING:
     from ..io.case import Case
+
+_UNKNOWN = "unknown"
+
+
+class _OfView(argparse.Action):
+    """Begins a view, or is an option of the view that was begun last."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if self.dest == "views":
+            namespace.views = [*(namespace.views or []), {"view": values}]
+            return
+        if not namespace.views:
+            parser.error(f"{option_string} belongs to a view: it comes behind --view NAME IMAGE")
+        view = namespace.views[-1]
+        if self.dest in view:
+            parser.error(f"{option_string} is given twice for view {view['view'][0]}")
+        view[self.dest] = values
+
+
+def add_new(parts: argparse._SubParsersAction) -> None:
+    """Add `mvreg case new`."""
+    part = parts.add_parser(
+        "new",
+        help="make a case.json of a CT and X-rays",
+        description="Make a case.json of a CT and X-rays; at a terminal it asks for what is missing.\n"
+        "Files stay where they are, and the case names them relative to itself.",
+    )
+    assert isinstance(part, Parser)
+    part.describe(
+        _new,
+        "[--ct CT] [--view NAME IMAGE [options of the view]]... [options]",
+        "--ct ct.nii.gz --view AP ap.dcm --view LAT lat.dcm    # by the DICOM headers of the "
+        "X-rays",
+        "--ct STUDY --scouts                                   # of a CT's own scouts",
+        "--ct ct.nii.gz --view AP ap.png --projection-matrix ap.txt --view LAT lat.png "
+        "--projection-matrix lat.txt",
+        "--ct ct.nii.gz --view AP ap.png --c-arm source_to_detector_mm=1000 "
+        "source_to_isocentre_mm=700 pixel_mm=0.3 rao_lao_deg=0 cra_cau_deg=0 mirrored=yes",
+    )
+    add = part.add_argument
+    words = "[lps|ras] [forward|resampling]"
+    add(
+        "--ct",
+        type=Path,
+        metavar="CT",
+        help="file that SimpleITK reads, or a folder of DICOM slices",
+    )
+    add(
+        "--ct-series",
+        metavar="NUMBER|UID",
+        help="of a folder with several CT series: the number by which they are listed without this option, or the SeriesInstanceUID",
+    )
+    add(
+        "--scouts",
+        action="store_true",
+        help="--ct is the folder of a CT study: add its own scouts (localizers, topograms) as views, with the scanner's pose as truth "
+        "and start; one that needs more than its header says is given as a --view, too",
+    )
+    add(
+        "--ct-unit",
+        default="hu",
+        metavar="hu|relative|MATERIAL",
+        help="relative: 0 is nothing; a material: of a surface (default: %(default)s)",
+    )
+    add(
+        "--body",
+        nargs="+",
+        action="append",
+        dest="bodies",
+        metavar=("NAME=FILE[:UNIT]", f"START {words}"),
+        help="once for each implant, a surface and its material or attenuation (stem=stem.stl:titanium, liner.stl:0.02/mm), or, "
+        "in place of --ct, bone with a CT that shows nothing else; and its start pose, as of --world-from-ct",
+    )
+    add("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
+    add_structures(part, "all")
+    add(
+        "--world-from-ct",
+        nargs="+",
+        metavar=("FILE", words),
+        help="start pose: a transform that takes points of the CT to the world (resampling: of the world to the CT); axes "
+        "are LPS in files of ITK, and must be named for text, .npy and .json that do not say them",
+    )
+    add(
+        "--rt-plan",
+        type=Path,
+        metavar="FILE",
+        help="start pose: an RT Plan, or an RT Image, whose isocentre lies at the world's origin",
+    )
+    add(
+        "--reference-from-world",
+        nargs="+",
+        metavar=("FILE", words),
+        help="to the frame of a tracker, likewise; ras of a matrix from Slicer or Plus",
+    )
+    add(
+        "--search", action=SearchRange, help="how far the CT may be from its start (default: 15 45)"
+    )
+    add(
+        "--targets",
+        nargs="+",
+        metavar=("FILE", "lps|ras"),
+        help="points of the CT at which errors count: Slicer's .fcsv or .mrk.json, or a text of x, y, z in mm a line, with "
+        "its axes",
+    )
+    add(
+        "--landmarks",
+        metavar="FILE",
+        help="points of the CT by name, for --start landmarks: Slicer's .fcsv or .mrk.json",
+    )
+    add(
+        "--out",
+        type=Path,
+        default="case.json",
+        metavar="case.json",
+        help="the new file, or its folder (default: %(default)s here)",
+    )
+    add("--force", action="store_true", help="replace an existing file")
+    add("--copy", action="store_true", help="copy CT and images beside it")
+    views = part.add_argument_group("views, each --view followed by its own options")
+    views.add_argument(
+        "--view",
+        nargs=2,
+        action=_OfView,
+        dest="views",
+        metavar=("NAME", "IMAGE"),
+        help="an X-ray, and a name for it",
+    )
+
+    def of_view(option: str, help: str | None = None, **settings: Any) -> None:
+        views.add_argument(option, action=_OfView, default=argparse.SUPPRESS, help=help, **settings)
+
+    matrix = "3x4, world LPS mm to pixels; or intrinsics 3x3 and camera_from_world: text, or JSON"
+    of_view("--projection-matrix", matrix, type=Path, metavar="FILE")
+    of_view(
+        "--calibration",
+        "file of another program (docs/calibration.md), and the name of the camera in a file of "
+        "several; the image is undistorted on load",
+        nargs="+",
+        metavar=("FILE", "CAMERA"),
+    )
+    missing = "values missing in the calibration, as unit=mm axes=lps first_pixel=0"
+    of_view("--given", missing, nargs="+", metavar="KEY=VALUE")
+    for kind, what in (
+        ("c_arm", "readings of a C-arm"),
+        ("slot_scan", "of a CT scout, or of a slot scanner such as EOS"),
+    ):
+        of_view(
+            f"--{kind.replace('_', '-')}", _described(kind, what), nargs="+", metavar="KEY=VALUE"
+        )
+    of_view("--frame", "of a multi-frame image, from 0", type=int)
+    tones = (
+        "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks"
+    )
+    of_view("--intensity", tones, choices=("linear", "log", "auto"))
+    of_view("--mask", "pixels to use", type=Path, metavar="FILE")
+    for field in SLOT_SCAN_UNCERTAINTY.values():
+        unknown = f", or {_UNKNOWN}" if field.nullable else ""
+        of_view(
+            f"--{field.key.rpartition('_')[0].replace('_', '-')}",
+            f"standard deviation {field.help}{unknown} (default: as usual for a calibration, or "
+            "for readings)",
+            type=_deviation if field.nullable else float,
+            metavar=field.unit.upper(),
+            dest=field.key,
+        )
+    pixels = 'where the view shows the points of --landmarks: "name, column, row" a line'
+    of_view("--landmark-pixels", pixels, type=Path, metavar="FILE")
+
+
+def _described(kind: str, what: str) -> str:
+    """Return the help of the values of a C-arm or a slot scan."""
+    table = [field for key, field in TABLES[kind].items() if key != "size"]
+    listed = "; ".join(f"{field.key}: {field.help or field.allowed}" for field in table)
+    optional = " and ".join(field.key for field in table if not field.asked)
+    return f"{what}. {listed}. A DICOM header gives those left out; {optional} are only given if needed"
+
+
+def _deviation(text: str) -> float | None:
+    return None if text == _UNKNOWN else float(text)
+
+
+def _new(options: argparse.Namespace) -> dict:
+    from .make_case import make_case
+
+    return make_case(options)
+
 
 #: Where a detector of unknown distance is drawn, in distances of the anatomy.
 UNKNOWN_DETECTOR = 1.5

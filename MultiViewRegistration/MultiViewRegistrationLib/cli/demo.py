@@ -17,8 +17,8 @@ from ..assessment.metrics import mtre
 from ..errors import Show, install_command
 from ..io.case import Case
 from ..io.datasets.chest import BENT_SPINE_FOLDER, bent_spine_truth, write_sample
+from ..registration.optimizer import Progress
 from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import Progress
 from ..regressor.initialise import Regressor, missing_packages
 from ..report.html import Content, number, table, tag
 from ..report.result import Result

@@ -16,7 +16,7 @@ from ..imaging.body import WHOLE
 from ..io.case_file import ALL, CaseFile
 from ..io.files import describe
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
-from ..io.navigation.registration_export import NOT_ASSESSED, RegistrationExport
+from ..io.result_json import NOT_ASSESSED, RegistrationExport
 from ..io.transforms import AXES, DIRECTIONS
 from .options import (
     RESULT_HELP,

@@ -20,13 +20,12 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InputError, OutputError
-from ..io.own_folders import complete
+from ..io.folders import complete
 from ..jobs import JsonProgress, TimeLeft, left_in_words
-from ..published import NAMES
 
 if TYPE_CHECKING:
     from ..imaging.body import StructureSource
-    from ..registration.refinement import Progress
+    from ..registration.optimizer import Progress
 
 CASE_HELP = "case.json, or a folder that holds one"
 RESULT_HELP = "result.json, or a folder that holds one"
@@ -199,10 +198,12 @@ def add_progress(command: argparse.ArgumentParser) -> None:
 
 def add_refinement(command: argparse.ArgumentParser) -> None:
     """Add --refine and --device."""
+    from ..finding import REFINEMENTS
+
     command.add_argument(
         "--refine",
         default="joint",
-        metavar="|".join([*NAMES, "NAME"]),
+        metavar="|".join([*REFINEMENTS, "NAME"]),
         help="joint: all views together, second order (default); published ones, which need PyTorch; or NAME, of an installed package",
     )
     add_device(

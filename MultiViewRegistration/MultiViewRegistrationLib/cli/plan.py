@@ -6,8 +6,8 @@ import argparse
 from dataclasses import replace
 
 from ..api import register
+from ..assessment.metrics import targets_of
 from ..assessment.next_view import Plan, plan_bones, plan_view
-from ..assessment.verdict import targets_of
 from ..finding import check_structures, start_pose
 from ..imaging.body import WHOLE
 from ..io.case import Case

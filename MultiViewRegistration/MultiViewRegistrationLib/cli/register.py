@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from .. import __version__
-from ..errors import InputError, OutputError
+from ..errors import InputError, OutputError, Use
 from ..finding import REGRESSOR_STARTS, STARTS
 from ..imaging.body import StructureSource
 from ..io.case_file import CaseFile, case_name, refuse_mask_beside_structures
 from ..io.files import InputFile, JsonObject, image_sha256, read_json, sha256
-from ..io.navigation.registration_export import REJECTED, RegistrationExport
-from ..io.own_folders import complete
-from ..io.result_folder import RESULT, SCHEMA, refuse_other_case
+from ..io.folders import RESULT, SCHEMA, complete, refuse_other_case
+from ..io.result_json import REJECTED, RegistrationExport
 from ..io.transforms import AXES, DIRECTIONS, read_start_pose
 from ..io.view_record import sha256_of
-from ..reasons import Use
 from .options import (
     CASE_HELP,
     Parser,

@@ -15,7 +15,7 @@ from ..geometry.camera import Camera
 from ..io.case import Case
 from ..io.case_writer import metaimage
 from ..io.files import write_atomically, written_atomically
-from ..io.navigation.registration_export import RegistrationExport
+from ..io.result_json import RegistrationExport
 from ..io.transforms import read_transform
 from ..registration.bone import parts_of, placed
 from ..registration.prepared_ct import PreparedCT

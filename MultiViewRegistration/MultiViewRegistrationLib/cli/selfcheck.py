@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..errors import InputError, warn
 from ..io.case import Case
-from ..io.navigation.registration_export import RegistrationExport
-from ..io.result_folder import RESULT
+from ..io.folders import RESULT
+from ..io.result_json import RegistrationExport
 from ..studies.selfcheck import (
     START_DEG,
     START_MM,
@@ -17,8 +17,8 @@ from ..studies.selfcheck import (
     selfcheck,
     study_to_check,
     write_offsets,
+    write_page,
 )
-from ..studies.selfcheck_page import write_page
 from .options import (
     Parser,
     add_page,

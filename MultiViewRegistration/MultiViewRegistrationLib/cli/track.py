@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from ..errors import InputError
+from ..errors import BoneVerdict, InputError
 from ..finding import STARTS, default_start
 from ..io.files import printable
-from ..reasons import BoneVerdict
 from ..sequence import PACES
 from .options import (
     Parser,
@@ -30,7 +29,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..io.sequence import FrameSequence
-    from ..registration.refinement import Progress
+    from ..registration.optimizer import Progress
     from ..sequence.track_files import Track
     from ..sequence.tracker import Tracked
 
@@ -170,7 +169,7 @@ def _sequence(options: argparse.Namespace) -> FrameSequence:
 
 def _summarise(track: Track, out: Path) -> None:
     """Print the summary of a tracked sequence."""
-    from ..assessment.uses import PLACES
+    from ..assessment.metrics import PLACES
 
     frames = track.frames
     seconds = [frame.seconds for frame in frames if frame.how == "followed"]

@@ -6,7 +6,7 @@ import argparse
 
 from ..errors import InputError
 from ..io.case import Case
-from ..io.own_folders import data_folder
+from ..io.folders import data_folder
 from ..regressor.initialise import card_json
 from ..regressor.model_store import all_models, remove_model
 from ..training import train

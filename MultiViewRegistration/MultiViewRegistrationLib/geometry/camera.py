@@ -1,6 +1,6 @@
 """The pinhole camera of an X-ray view (Hartley and Zisserman, "Multiple View Geometry", 2nd ed., ch. 6).
 
-`slot_scan.SlotScanCamera` is that of a slot scan. What both have is what callers may rely on: every
+`machines.SlotScanCamera` is that of a slot scan. What both have is what callers may rely on: every
 ray x(z) = s + z q begins at a source s and has a direction q that are linear in the pixel, z being
 the depth in mm. `Distortion` is that of an image before it is one of a pinhole.
 """

@@ -201,7 +201,7 @@ def _asked(key: str, words: str, help: str, expected: str, **more: Any) -> Field
     return Field(key, words, help, expected, required=True, asked=True, **more)
 
 
-#: Fields of a C-arm, see `c_arm.CArm`.
+#: Fields of a C-arm, see `machines.CArm`.
 C_ARM = table_of(
     _asked(
         "source_to_detector_mm",
@@ -297,7 +297,7 @@ FAN = {
     "equal_angles": "as on a detector bent about the source",
 }
 FANS = tuple(FAN)
-#: Fields of a slot scan, see `slot_scan.SlotScan`.
+#: Fields of a slot scan, see `machines.SlotScan`.
 SLOT_SCAN = table_of(
     _asked(
         "isocentre",

@@ -14,15 +14,12 @@ import scipy
 from ..errors import InputError, warn
 from ..geometry import rigid
 from .body import MAX_LABEL, Structures, StructureSource, check_names
-from .bone_names import NamedBone, contradictions
-from .ct import AIR_BELOW_HU, CT, check_grid, on_grid, read_volume
-from .dicom_file import read_dicom
-from .image_source import nrrd_pairs
-from .reading import read_image
-from .segment_names import (
+from .bone_names import (
     SPINE_OF_VERSION_1,
     TOTAL_SEGMENTATOR,
+    NamedBone,
     Segment,
+    contradictions,
     follows_total_segmentator,
     is_bone,
     is_same,
@@ -30,6 +27,10 @@ from .segment_names import (
     nifti_names,
     one_line,
 )
+from .ct import AIR_BELOW_HU, CT, check_grid, on_grid, read_volume
+from .dicom_file import read_dicom
+from .image_source import nrrd_pairs
+from .reading import read_image
 
 #: How far a label that is stored as a floating-point number may be off a whole one.
 MAX_ROUNDING = 1e-3
@@ -157,7 +158,7 @@ def _read_segmentation(path: Path) -> Segmentation:
 
         return DicomSegmentation(dicom)
     if dicom and modality == "RTSTRUCT":
-        from .structure_set import StructureSet
+        from .dicom_segmentation import StructureSet
 
         return StructureSet(dicom)
     pairs = nrrd_pairs(path) if path.is_file() else {}

@@ -15,7 +15,6 @@ from ..geometry.fields import PRESUMED, SLOT_SCAN_UNCERTAINTY
 from ..geometry.machines import CArm
 from ..known import without_none
 from .dicom_file import DicomFile, read_dicom
-from .dicom_image import dicom_image, frame_count, is_grey
 from .field import block_sums, bone_is_bright, find_annotations, find_field
 from .image_source import check_room
 from .reading import RawImage, StoredImage, raw_image, read_image, read_slice
@@ -23,6 +22,8 @@ from .reading import RawImage, StoredImage, raw_image, read_image, read_slice
 MIN_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
 DIRECT_EXPOSURE_PERCENTILE = 99.5
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+#: World mm mirrored left to right.
+MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 MIN_TRANSMISSION = 1e-5  # of direct exposure: the smallest transmission above zero
 
 
@@ -75,6 +76,8 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     """
     dicom = _grey_dicom(path)
     if dicom is not None:
+        from .dicom_image import dicom_image
+
         return dicom_image(dicom, frame)
     index = frame or 0
     image, count = read_slice(path, index)
@@ -97,6 +100,8 @@ def load_frames(path: str | Path) -> list[RawImage]:
     """
     dicom = _grey_dicom(path)
     if dicom is not None:
+        from .dicom_image import dicom_image, frame_count
+
         count = frame_count(dicom)
         check_room(
             path, f"{count} frames", 8 * count * dicom.whole("Rows") * dicom.whole("Columns")
@@ -116,6 +121,8 @@ def count_frames(path: str | Path) -> int:
     """
     dicom = _grey_dicom(path)
     if dicom is not None:
+        from .dicom_image import frame_count
+
         return frame_count(dicom)
     image, count = read_slice(path, 0)
     _frames(path, image)
@@ -125,7 +132,11 @@ def count_frames(path: str | Path) -> int:
 def _grey_dicom(path: str | Path) -> DicomFile | None:
     """Return the DICOM file with one value for each pixel; None for what SimpleITK reads."""
     dicom = read_dicom(path)
-    return dicom if dicom and is_grey(dicom) else None
+    if not dicom:
+        return None
+    from .dicom_image import is_grey
+
+    return dicom if is_grey(dicom) else None
 
 
 def _frames(path: str | Path, image: StoredImage) -> np.ndarray:
@@ -359,6 +370,25 @@ class View:
     def with_camera(self, **changes: Any) -> View:
         """Return the view with these fields of its camera."""
         return replace(self, camera=replace(self.camera, **changes))
+
+    def turned(self, back: Callable[[np.ndarray], np.ndarray]) -> View | None:
+        """Return the view with its image turned back; None where that has another size."""
+        image, valid = (
+            np.ascontiguousarray(back(each)) for each in (self.xray.line_integrals, self.xray.valid)
+        )
+        if image.shape != self.xray.valid.shape:
+            return None
+        return self.with_xray(line_integrals=image, valid=valid)
+
+    def mirrored(self) -> View:
+        """Return the view in the world that MIRROR makes of this one: its image is mirrored left to right."""
+        mirrored = self.turned(np.fliplr)
+        assert mirrored  # of the same size
+        intrinsics = self.camera.intrinsics.copy()
+        intrinsics[0, 1] *= -1
+        intrinsics[0, 2] = self.camera.size[0] - 1 - intrinsics[0, 2]
+        pose = MIRROR @ self.camera.camera_from_world @ MIRROR
+        return mirrored.with_camera(intrinsics=intrinsics, camera_from_world=pose)
 
     def pooled(self, factor: int) -> View:
         """Return the view with image and camera at 1 / `factor` of the resolution."""

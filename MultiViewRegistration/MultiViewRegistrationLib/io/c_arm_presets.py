@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..translation import _
 from .files import JsonObject, write_json
-from .own_folders import data_folder
+from .folders import data_folder
 from .view_record import ViewRecord
 
 VERSION = 1

@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InputError, naming, warn
-from ..geometry import landmarks, rigid
+from ..errors import InputError, Reason, naming, warn
+from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..geometry.landmarks import Landmark
 from ..imaging.body import WHOLE, Body, Structures, check_names
 from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.field import signs_of_cropping, signs_of_resampling
 from ..imaging.reading import RawImage, undistorted, undistorted_mask
 from ..imaging.xray import View, XRay, load_image, to_line_integrals
-from ..reasons import Reason
 from .case_file import (
     CaseFile,
     DicomOrigin,
@@ -57,6 +55,7 @@ from .transforms import in_lps
 from .view_record import LEFT_OUT, ViewRecord
 
 if TYPE_CHECKING:
+    from ..geometry.landmarks import Landmark
     from . import arrays
 
 SAME_PATIENT = Reason(
@@ -237,6 +236,8 @@ class Case(CaseSettings):
         )
         with naming(printable(file.path)):
             if case.landmarks:
+                from ..geometry import landmarks
+
                 landmarks.check(case.landmarks, case.cameras)
         check_structure_truths(printable(file.path), case.structure_truths, case.bone_names)
         return case

@@ -6,15 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ..geometry.landmarks import Landmark
+from ..errors import Use
 from ..imaging.xray import SharedUnknowns
 from ..known import without_empty
-from ..reasons import Use
 from .files import JsonObject, describe, plain
+
+if TYPE_CHECKING:
+    from ..geometry.landmarks import Landmark
 
 #: How the cameras of several views came to be known relative to each other.
 RELATIVE_GEOMETRIES = ("calibrated", "estimated", "truth")
@@ -65,7 +67,7 @@ class CaseSettings:
         None where unknown.
     use
         What the pose is for, whose verdict is the result's; None for what the cameras are good for,
-        see `assessment.appearance.use_of`.
+        see `assessment.prediction.use_of`.
     same_patient
         A person says that CT and X-rays are of one patient, whatever their DICOM headers say.
     header_mismatch
@@ -254,6 +256,8 @@ def _truths(truth: JsonObject) -> dict[str, np.ndarray]:
 def _landmarks(fields: JsonObject, views: Sequence[str]) -> list[Landmark]:
     if not fields.has("landmarks"):
         return []
+    from ..geometry.landmarks import Landmark
+
     landmarks = []
     for landmark in fields.sections("landmarks", "a list of one or more landmarks"):
         seen = landmark.section("views", "an object with [column, row] for each view that shows it")

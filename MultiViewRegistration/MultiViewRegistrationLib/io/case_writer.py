@@ -29,7 +29,7 @@ from .case import Case, image_of
 from .case_file import VERSION, BodySource, CaseFile, bodies_json, case_name, input_files
 from .dicom_geometry import ASSUMPTIONS
 from .files import InputFile, json_text, plain, printable, relative_path
-from .own_folders import staged
+from .folders import staged
 from .view_headers import missing_readings
 from .view_record import ViewRecord
 

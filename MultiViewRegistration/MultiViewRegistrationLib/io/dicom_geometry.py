@@ -42,7 +42,7 @@ BENT_FAN = (
 )
 BY_TUBE_ANGLE = "The tube is above the table at 0 degrees and at the table's right side, as seen from its foot, at 90."
 FAR_SIDE = "The tube is on the far side of the patient as displayed: behind one seen from the front, left of one seen from the right."
-#: What is assumed of EOS images, see `eos`.
+#: What is assumed of EOS images, see `localizer`.
 EOS_WORLD = (
     "The world of an EOS image has its origin where the middle planes of the frontal and the "
     "lateral beam cross, at the height of the middle row, and the axes of a patient who stands "

@@ -12,10 +12,9 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, Reason
 from ..imaging.dicom_file import DicomFile, ct_slices, quiet, read_dicom
 from ..known import without_empty
-from ..reasons import Reason
 from .case_file import CaseFile, DicomImage, DicomOrigin
 from .case_settings import MISMATCH_KINDS, SALT
 

@@ -22,11 +22,11 @@ from ..geometry.rigid import check_rigid
 from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom, slice_spacing_mm
 from ..imaging.image_source import BEGINNINGS, PAIR, head_of, is_surface, without_data_files
 from ..imaging.reading import image_header, read_slice
-from .bead_model import is_bead_model
 from .calibration.programs import header_of, is_sequence, is_transform
 from .calibration.read import read_calibration, recognised_format
 from .files import read_json, upload_root
 from .hdf5 import is_hdf5
+from .points import is_bead_model
 from .transforms import ZIP, read_named_matrix
 
 MAX_FILES = 20_000

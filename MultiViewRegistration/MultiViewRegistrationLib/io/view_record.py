@@ -33,7 +33,6 @@ from ..geometry.fields import (
 from ..geometry.machines import CArm, SlotScan
 from ..imaging.body import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, fits_file_names
 from ..imaging.dicom_file import DicomFrame, read_dicom
-from ..imaging.dicom_image import has_grey_scale
 from ..imaging.image_source import is_dicom
 from ..known import without_none
 from .files import InputFile, JsonObject, input_file, printable
@@ -377,7 +376,11 @@ def default_intensity(image: Path, frame: int | None) -> str:
     Linear, unless a DICOM header says otherwise.
     """
     dicom = read_dicom(image) if is_dicom(image) else None
-    return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
+    if dicom is None:
+        return INTENSITIES[0]
+    from ..imaging.dicom_image import has_grey_scale
+
+    return "auto" if has_grey_scale(dicom, frame) else INTENSITIES[0]
 
 
 def taken_by_header(image: Path, frame: int | None) -> dict[str, Any]:

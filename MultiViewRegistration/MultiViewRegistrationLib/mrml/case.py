@@ -1,4 +1,4 @@
-"""The scene's content for the backend: volumes, masks, landmarks, and the case of them all."""
+"""The scene's content for the backend: volumes, masks, landmarks, the case of them all, and what was found in its CT."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.body import NO_STRUCTURES, Body, Structures, StructureSource, bone_of_ct
-from ..imaging.ct import CT, ct_from_array, masked
+from ..imaging.bone_names import Segment
+from ..imaging.ct import BONE_HU, CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
-from ..imaging.segment_names import Segment
 from ..imaging.segmentation import structures_in
 from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
@@ -24,6 +24,7 @@ from ..io.case_settings import DEFAULT_SEARCH, CaseSettings
 from ..io.files import JsonObject
 from ..io.view_record import LEFT_OUT
 from ..known import without_none
+from ..translation import _
 from .nodes import (
     LABELMAP,
     control_points,
@@ -465,3 +466,43 @@ def grid_of(volume: Any, place: np.ndarray | None = None):
         slicer.util.vtkMatrixFromArray(place_of(volume) if place is None else place)
     )
     return grid
+
+
+def take_facts(registration: Registration) -> Callable[[], list[str]]:
+    """Return the facts in two steps, as `take_ct`.
+
+    What needs the scene is done now, what takes long in the function returned, in any thread.
+
+    Both raise InputError where the CT cannot be used.
+    """
+    work = take_ct(registration)
+    return lambda: facts(work())
+
+
+def facts(ct: CT) -> list[str]:
+    """Return the size of a CT and how much of it, or of its structure, is bone, a line each."""
+    values = ct.volume.values
+    voxel_ml = float(np.prod(ct.volume.spacing_mm)) / 1000
+    voxels = np.array(values.shape[::-1])
+    lines = [
+        _("Voxels: {size}").format(size=_times(voxels, "d")),
+        _("Spacing: {spacing} mm").format(spacing=_times(ct.volume.spacing_mm, ".2f")),
+        _("Extent: {extent} mm").format(extent=_times(voxels * ct.volume.spacing_mm, ".0f")),
+    ]
+    if ct.mask is not None:
+        structure_ml = np.count_nonzero(ct.mask) * voxel_ml
+        lines.append(_("Structure: {ml:.0f} ml").format(ml=structure_ml))
+    if ct.unit != "hu":
+        return lines
+    bone = values > BONE_HU
+    bone_ml = np.count_nonzero(bone if ct.mask is None else bone & ct.mask) * voxel_ml
+    found = (
+        _("Bone: {ml:.0f} ml (above {hu:.0f} HU)")
+        if bone_ml
+        else _("No bone above {hu:.0f} HU: are the values right?")
+    )
+    return [*lines, found.format(ml=bone_ml, hu=BONE_HU)]
+
+
+def _times(numbers: np.ndarray, form: str) -> str:
+    return " \u00d7 ".join(f"{number:{form}}" for number in numbers)

@@ -10,7 +10,7 @@ import slicer
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
 
-from . import image, layout, slice_view, source_view, xray_annotations
+from . import image, layout, overlay, slice_view, source_view
 from .layout import claim, composite_node, number_of, slice_nodes, tag_of
 from .nodes import (
     OWNER,
@@ -161,12 +161,12 @@ def show(registration: Registration, making: Callable[[], bool] = lambda: True) 
     if made and layout.shows(registration):
         layout.show(registration, layout.has_ct_slices(registration.scene))
     for view in views:
-        new = layout.slice_of(view) is not None and not xray_annotations.is_labelled(view)
+        new = layout.slice_of(view) is not None and not overlay.is_labelled(view)
         if new and not making():
             return False
         slice_view.point(view)
-        xray_annotations.show_frustum(view)
-        xray_annotations.show_labels(view)
+        overlay.show_frustum(view)
+        overlay.show_labels(view)
         image.show_mask(view)
     source_view.update(registration.scene)
     tidy_folder(registration)
@@ -408,7 +408,7 @@ class SceneObserver:
         """Put the labels of one of the slice views that were changed in their places."""
         view = self._unsettled.pop(0)
         if view.scene is self._scene:
-            xray_annotations.settle_labels(view)
+            overlay.settle_labels(view)
 
 
 def _shown_in(scene: Any, tag: str) -> XRayView | None:

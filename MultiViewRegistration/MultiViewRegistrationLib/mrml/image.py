@@ -22,11 +22,10 @@ from ..io.case_file import CaseFile
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
 from ..translation import _
-from .anatomy import NUMBERED
 from .case import any_voxels, grid_of, raw_of, xray_of
 from .fingerprints import keep_undrawn
 from .layout import number_of, tag_of
-from .nodes import LABELMAP, OWNER, configure, nodes_of_class, product
+from .nodes import LABELMAP, NUMBERED, OWNER, configure, nodes_of_class, product
 from .registration import MAX_VIEWS, Registration
 from .xray import FRAME, MASK, SOURCE, GreyRange, XRayView, place_of
 from .xray_record import XRayRecord, greys_of, name_of

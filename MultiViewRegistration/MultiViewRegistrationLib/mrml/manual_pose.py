@@ -16,14 +16,7 @@ from ..io.placement import sees
 from .case import ct_of
 from .ct_3d import SceneBone, bones_of
 from .layout import number_of
-from .nodes import (
-    configure,
-    has_voxels,
-    lps_from_ras,
-    nodes_of_class,
-    ras_from_lps,
-    transform_of,
-)
+from .nodes import configure, has_voxels, lps_from_ras, nodes_of_class, ras_from_lps, transform_of
 from .registration import Registration
 from .xray import XRayView, detectors, on_image
 

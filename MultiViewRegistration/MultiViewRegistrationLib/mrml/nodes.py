@@ -1,4 +1,4 @@
-"""Nodes of a scene: LPS and RAS, nodes made for another node, models that are only lines, control points of markups.
+"""Nodes of a scene: LPS and RAS, nodes made for another node, models that are only lines, control points of markups, segments.
 
 The library's world is LPS, a scene's is RAS, and only here one becomes the other (but for files of
 other programs in RAS, which io.transforms turns).
@@ -18,10 +18,11 @@ import scipy
 import slicer
 from numpy.typing import ArrayLike
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
-from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonCore import mutable, vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkPolyData
 
 from ..geometry import rigid
+from ..imaging.bone_names import TOTAL_SEGMENTATOR, Group, belongs
 from ..io.transforms import LPS_FROM_RAS, turned
 
 
@@ -514,3 +515,28 @@ def _modes(scene: Any) -> tuple:
     return scene.GetNodeByID("vtkMRMLSelectionNodeSingleton"), scene.GetNodeByID(
         "vtkMRMLInteractionNodeSingleton"
     )
+
+
+#: The attribute of a segmentation whose names are TotalSegmentator's by numbers alone, until a person
+#: has said so.
+NUMBERED = "MultiViewRegistration.numbered"
+
+
+def terminology_of(segment: Any) -> str:
+    """Return what a vtkSegment is by its tag TerminologyEntry; "" without one."""
+    entry = mutable("")
+    return str(entry) if segment.GetTag(segment.GetTerminologyEntryTagName(), entry) else ""
+
+
+def of_group(segmentation: Any, group: Group) -> list[str]:
+    """Return the IDs of the segments of a vtkMRMLSegmentationNode that are of a group."""
+    segments = segments_of(segmentation)
+    said = {each: (one.GetName(), terminology_of(one)) for each, one in segments.items()}
+    return [each for each, words in said.items() if belongs(*words, group)]
+
+
+def name_by_number(segmentation: Any) -> None:
+    """Give the segments that TotalSegmentator's numbering has named their numbers as names."""
+    numbers = {name: str(label) for label, name in TOTAL_SEGMENTATOR.items()}
+    for segment in segments_of(segmentation).values():
+        segment.SetName(numbers.get(segment.GetName(), segment.GetName()))

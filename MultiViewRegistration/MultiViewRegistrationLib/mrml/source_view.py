@@ -13,10 +13,10 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from .ct_3d import BONES
 from .nodes import configure, has_voxels, lps_from_ras, nodes_of_class, ras_from_lps, ras_from_node
+from .overlay import detector_corners
 from .registration import Registration
 from .slice_view import CORNERS, ras_from_box
 from .xray import XRayView, detectors
-from .xray_annotations import detector_corners
 
 #: The role in which a camera node refers to the X-ray along whose beam it looks.
 BEAM = "MultiViewRegistration.beam"

@@ -46,9 +46,9 @@ from .nodes import (
     set_references,
     voxels_of_labelmap,
 )
+from .overlay import show_names
 from .registration import Registration
 from .xray import DetectorPlane, detectors
-from .xray_annotations import show_names
 
 SURFACE = "Closed surface"
 

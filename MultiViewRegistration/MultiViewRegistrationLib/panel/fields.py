@@ -10,13 +10,24 @@ import qt
 import slicer
 
 from ..errors import InputError
-from ..io.result_folder import folder_for, holds_export
+from ..io.folders import folder_for, holds_export
 from ..session.presenters import form as controls
 from ..session.presenters.form import Option
 from ..translation import _
 from . import packages
-from .drawn import C, Drawn, Make, embolden, joined
-from .style import button_text, plain_label, plain_tip, put, set_tone, show_text
+from .drawn import (
+    C,
+    Drawn,
+    Make,
+    button_text,
+    embolden,
+    joined,
+    plain_label,
+    plain_tip,
+    put,
+    set_tone,
+    show_text,
+)
 
 #: Options beside each other, where all are seen at once.
 SPREAD_COLUMNS = 3

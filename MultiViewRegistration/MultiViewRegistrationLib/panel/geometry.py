@@ -10,7 +10,7 @@ import qt
 import slicer
 
 from ..session.presenters.geometry import GeometryPresenter
-from .form import QtForm
+from .section import QtForm
 
 if TYPE_CHECKING:
     from .panel import Panel

@@ -21,7 +21,7 @@ import slicer
 
 from ..errors import InputError
 from ..translation import _
-from .style import busy
+from .drawn import busy
 
 TORCH_VERSION = ">=2"
 REQUESTER = _("Multi-view 2D/3D Registration")

@@ -15,9 +15,8 @@ import vtk
 
 from ..io.recognise import SCENE, kinds_of
 from ..mrml import display, layout
-from ..mrml.deletion import DeletedRegistration, delete
 from ..mrml.nodes import in_batch, in_time
-from ..mrml.registration import MODULE, UNNAMED, Registration
+from ..mrml.registration import MODULE, UNNAMED, DeletedRegistration, Registration, delete
 from ..mrml.xray import XRayView
 from ..session.inputs import begin_compiling
 from ..session.presenters.frontend import Frontend, Read, ShownPart
@@ -26,12 +25,10 @@ from ..session.session import Session
 from ..session.tasks import POLL_WAIT_S
 from ..translation import _
 from . import packages
-from .files import FilesPart
-from .form import bring_into_sight
+from .drawn import PanelStyle, busy, plain_tip, show_text
 from .geometry import GeometryWindow
 from .hand import Hand
-from .section import AnswerBar, PanelSection
-from .style import PanelStyle, busy, plain_tip, show_text
+from .section import AnswerBar, FilesPart, PanelSection, bring_into_sight
 from .total_segmentator import Segmenter
 from .views import Views
 

@@ -10,14 +10,18 @@ import qt
 
 from ..session.presenters import form as controls
 from ..translation import _
-from .drawn import SWATCH_PX, Drawn, Make, pixmap, swatch
-from .style import (
+from .drawn import (
+    SWATCH_PX,
+    Drawn,
+    Make,
     button_text,
     mark_field,
+    pixmap,
     plain_label,
     plain_tip,
     put,
     set_tone,
+    swatch,
 )
 
 #: Width and height of the bars in a table, and their colours: the filled part and the rest.

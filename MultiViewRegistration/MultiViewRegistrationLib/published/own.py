@@ -10,9 +10,8 @@ import numpy as np
 from ..errors import InputError, go_on
 from ..geometry import rigid
 from ..registration.objective import PoseFit
-from ..registration.optimizer import Step, distance
+from ..registration.optimizer import LevelTrace, Progress, Refinement, Report, Step, distance
 from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import LevelTrace, Progress, Refinement, Report
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -37,9 +37,8 @@ from ..errors import InputError, go_on, unseen
 from ..geometry import rigid, rigid_torch
 from ..imaging.xray import View
 from ..registration.cameras import LEVER_MM
-from ..registration.optimizer import Step
+from ..registration.optimizer import LevelTrace, Progress, Refinement, Report, Step
 from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import LevelTrace, Progress, Refinement, Report
 from ..rendering.autograd import DifferentiableRenderer
 from ..rendering.devices import load_triton
 from .own import Similarity

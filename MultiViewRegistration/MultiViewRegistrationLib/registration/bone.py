@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -23,10 +23,12 @@ from ..imaging.field import nearest
 from ..imaging.xray import View
 from ..rendering.devices import Lock
 from ..rendering.drr import Projector, cut_ends, intrinsics_jacobian
-from ..rendering.texture import Texture
 from . import similarity
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, anatomies_of, level_of
 from .problem import Tie
+
+if TYPE_CHECKING:
+    from ..rendering.texture import Texture
 
 #: So many points of a bone stand for its surface where neighbours are looked for; those this much
 #: farther apart than the nearest are part of the joint.
@@ -152,6 +154,8 @@ class Bone:
 
     def texture(self) -> Texture:
         """As `PreparedCT.texture`."""
+        from ..rendering.texture import Texture
+
         return Texture.of(self.finest, self.cut, 0.0, np.empty((0, 4), np.float32))
 
     @property

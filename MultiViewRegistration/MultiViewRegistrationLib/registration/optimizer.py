@@ -1,13 +1,13 @@
-"""The range and budget of the search, and Levenberg-Marquardt on the pose of the CT and the unknown camera corrections.
+"""How a registration descends, and what it finds and tells while it runs.
 
-The ranges and budgets were chosen on simulated radiographs and on real ones of a wrist.
+The ranges and budgets of searches were chosen on simulated radiographs and on real ones of a wrist.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -16,8 +16,9 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.xray import View
 from ..known import without_none
-from ..rendering.devices import run_each
+from ..rendering.devices import AUTO, ComputeDevice, run_each
 from .cameras import CameraCorrections
 from .objective import Objective, PoseFit, TrialEvaluation
 from .problem import Problem, State, descending, finished
@@ -478,3 +479,122 @@ def prune(
     kept = [n == 0 or (ratio <= limit and n < most) for n, ratio in enumerate(ratios)]
     pruned = [(ratios[n], each.world_from_ct) for n, each in enumerate(minima) if not kept[n]]
     return [*compress(minima, kept)], pruned
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The progress of a registration: the fraction done, the stage, and the current pose."""
+
+    fraction: float
+    stage: str
+    world_from_ct: np.ndarray
+    cost: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.fraction:3.0f} %  {self.stage}, cost {self.cost:.4f}"
+
+
+#: Is told where a registration is; `Cancelled` where it returns False.
+Report = Callable[[Progress], object]
+
+
+@dataclass(frozen=True)
+class LevelTrace:
+    """The steps that were accepted at one resolution."""
+
+    name: str
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
+class AlternativeSolution:
+    """The best of the other answers.
+
+    Attributes
+    ----------
+    evidence_ratio
+        How many times its evidence (`PoseFit.evidence`) the answer has, at the finest resolution
+        that compared both: near 1, the two cannot be distinguished.
+    distance_mm, rotation_deg
+        From the answer, between the centres of the anatomy and about it.
+    """
+
+    world_from_ct: np.ndarray
+    evidence_ratio: float
+    distance_mm: float
+    rotation_deg: float
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The registered pose, the fit there, and how it was reached.
+
+    Parameters
+    ----------
+    candidates
+        The number of scored poses.
+    refined
+        The number of them refined at the coarsest level.
+    alternative
+        The next different answer, None where all descents led to one.
+    search_seconds
+        Seconds spent at the coarsest level, looking for candidates.
+    selected_start
+        The index of the start that led here, the first of several, see `variants.refine_from`; None where none did.
+    views
+        With their cameras as they were corrected.
+    corrections
+        Of the cameras, see `CameraCorrections`.
+    world_from_background
+        (4, 4) where the rest of the CT lies before which a structure was registered; None without it.
+    rim
+        What puts the pose at the rim of what was searched, in words; "" where nothing does.
+    """
+
+    world_from_ct: np.ndarray
+    fit: PoseFit = field(repr=False)
+    levels: list[LevelTrace] = field(repr=False)
+    views: list[View]
+    corrections: np.ndarray
+    candidates: int = 1
+    refined: int = 1
+    alternative: AlternativeSolution | None = None
+    search_seconds: float = 0.0
+    selected_start: int | None = None
+    world_from_background: np.ndarray | None = None
+    rim: str = ""
+
+
+@dataclass(frozen=True)
+class RefinementMethod:
+    """A refinement by its name.
+
+    Attributes
+    ----------
+    run
+        Takes what `pipeline.refine` takes, and gives a `Refinement`; the published ones take cameras as exact, and warn.
+    torch_device
+        Where a published one runs, by torch; "" for the joint one.
+    compute_device
+        Where the joint one works.
+    """
+
+    name: str
+    run: Callable[..., Refinement]
+    torch_device: str = ""
+    compute_device: ComputeDevice = field(default_factory=ComputeDevice)
+
+    @property
+    def trains_on(self) -> str:
+        """The device that trains its regressor, see `training.train`: the same one, where that can train networks."""
+        if self.torch_device.startswith("cuda"):
+            return self.torch_device
+        device = self.compute_device
+        return ComputeDevice(AUTO).name if device.requested == AUTO else device.name
+
+    def missing_pose(self) -> InputError:
+        """Return that a published refinement needs a pose to start from."""
+        return InputError(
+            f'refinement "{self.name}": found a search as its start, expected a pose; use the '
+            'refinement "joint", or another start.'
+        )

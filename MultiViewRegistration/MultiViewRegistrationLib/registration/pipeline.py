@@ -27,9 +27,14 @@ from .optimizer import (
     SECOND_LEVEL_BUDGET,
     STRUCTURE_LOCAL_BUDGET,
     STRUCTURE_LOCAL_RANGE,
+    AlternativeSolution,
     Descent,
     DescentStart,
+    LevelTrace,
+    Progress,
     Range,
+    Refinement,
+    Report,
     SearchBudget,
     Sobol,
     Step,
@@ -43,7 +48,6 @@ from .optimizer import (
     search_budget,
 )
 from .prepared_ct import PreparedCT, ResolutionLevel
-from .refinement import AlternativeSolution, LevelTrace, Progress, Refinement, Report
 from .warm_up import warm_up
 
 #: Room about the projection of a structure in which the X-rays are compared with it.

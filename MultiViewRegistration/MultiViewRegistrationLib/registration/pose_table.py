@@ -260,7 +260,7 @@ def score_shifts(placed, xray, window, scores, shares):
     """Compare an X-ray with DRRs at N poses and at shifts of each.
 
     `scores` (N, shifts down, shifts across) is filled with the local NCC, `shares` with the share of
-    the X-ray that can be compared. Other than in `scorer.score_poses`, a DRR is normalised in
+    the X-ray that can be compared. Other than in `objective.score_poses`, a DRR is normalised in
     windows that reach beyond the X-ray.
 
     Parameters

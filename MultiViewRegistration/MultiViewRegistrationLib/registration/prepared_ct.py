@@ -33,12 +33,11 @@ from ..imaging.ct import (
 from ..imaging.xray import View
 from ..rendering.devices import CPU, TORCH_CPU, ComputeDevice, Lock, run_tasks
 from ..rendering.drr import Projector, cut_ends
-from ..rendering.texture import Texture
-from .objective import EvaluationPoint, Objective, PoseFit
-from .scorer import Scorer
+from .objective import EvaluationPoint, Objective, PoseFit, Scorer
 from .similarity import Settings
 
 if TYPE_CHECKING:
+    from ..rendering.texture import Texture
     from .bone import Bone
     from .torch_backend import TorchScorer
 
@@ -348,6 +347,8 @@ class PreparedCT:
         """Return the CT for the graphics card of a browser."""
         ends = [np.insert(points, 3, voxel_mm, axis=1) for points, voxel_mm in self._cut_sections]
         bone_ends = np.concatenate([np.empty((0, 4)), *ends]).astype(np.float32)
+        from ..rendering.texture import Texture
+
         return Texture.of(self._volumes[0], self._cut, self._least, bone_ends)
 
     def corners(self) -> np.ndarray:

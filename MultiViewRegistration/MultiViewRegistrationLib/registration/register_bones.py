@@ -21,9 +21,9 @@ from ..rendering.devices import run_each
 from .bone import Bone, bones_of, ties_of
 from .bones import SHOWN, BonesFit, BonesObjective
 from .cameras import CameraCorrections, uncalibrated_view_indices
+from .optimizer import Progress, Refinement, Report
 from .prepared_ct import PreparedCT, pixel_size_mm
 from .problem import Problem, State, Tie, minimised
-from .refinement import Progress, Refinement, Report
 from .similarity import Settings
 
 #: The finest images have about so many pixels across a bone of usual size.

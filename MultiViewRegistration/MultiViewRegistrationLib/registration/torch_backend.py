@@ -116,7 +116,7 @@ class TorchObjective(Objective):
 
 
 class TorchScorer:
-    """See `scorer.Scorer`."""
+    """See `objective.Scorer`."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class TorchScorer:
         self._centroid = centroid
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
-        """See `scorer.Scorer.scores`."""
+        """See `objective.Scorer.scores`."""
         if not len(poses):
             return np.empty((self._images.views, 0), np.float32)
         return np.stack(_in_halves(self._of, list(poses), self._images), axis=1)

@@ -21,12 +21,10 @@ from ..imaging.xray import View, XRay
 from ..jobs import start_python
 from ..rendering.devices import available_threads, when_compiling
 from ..rendering.drr import Projector
-from .moved_detail import moved_detail
-from .objective import Objective, Projection
+from .objective import Objective, Projection, Scorer
 from .pose_table import ShiftTable
-from .scorer import Scorer
 from .similarity import Settings, add_products, box_sum
-from .tiles import tiles
+from .tiles import moved_detail, tiles
 
 SIDE = 16
 

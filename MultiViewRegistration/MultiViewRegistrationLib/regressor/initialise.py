@@ -22,10 +22,16 @@ from ..imaging.ct import CT
 from ..imaging.xray import SharedUnknowns, View
 from ..io.case import Case
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
-from ..registration.optimizer import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM, Range
+from ..registration.optimizer import (
+    CAPTURE_RADIUS_MM,
+    MAX_EXPECTED_MM,
+    Range,
+    Refinement,
+    RefinementMethod,
+    Report,
+)
 from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import Refinement, RefinementMethod, Report
 from ..registration.variants import Start, refine_along_least_certain_axis, refine_from
 from ..rendering.devices import CPU
 from .fusion import Candidate
@@ -326,7 +332,7 @@ def predict_poses(
 
 
 def model_for(case: Case, start: str, model: str | Path | Regressor | None) -> Regressor | None:
-    """Return the regressor that "regressor" or "auto" uses, see `learning.find_model`.
+    """Return the regressor that "regressor" or "auto" uses, see `find_model`.
 
     None where there is none.
     """

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.files import JsonObject, sha256, write_atomically
-from ..io.own_folders import data_folder
+from ..io.folders import data_folder
 from .poses import AXES
 
 if TYPE_CHECKING:

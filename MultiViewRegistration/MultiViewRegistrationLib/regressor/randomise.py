@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from .collimation import close
-from .machine import KIND_COUNT, LAG_MM, MEGAVOLT_BONE, MEGAVOLT_WATER, draw_machine
+from .machine import KIND_COUNT, LAG_MM, MEGAVOLT_BONE, MEGAVOLT_WATER, close, draw_machine
 from .overlays3d import (
     BONE_LAYER,
     METAL_LAYER,

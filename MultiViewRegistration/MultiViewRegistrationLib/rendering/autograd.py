@@ -229,7 +229,7 @@ def _render(
 def _rays(intrinsics: Tensor, camera_from_ct: Tensor, slot_scan: bool) -> Tensor:
     """Return (..., 5, 3) in CT mm, see `drr_operator.project`."""
     zero = torch.zeros_like(intrinsics[..., 0])
-    if slot_scan:  # see `slot_scan.SlotScanCamera`
+    if slot_scan:  # see `machines.SlotScanCamera`
         fx = intrinsics[..., 0, 0]
         fy = intrinsics[..., 1, 1]
         cx = intrinsics[..., 0, 2]

@@ -24,8 +24,8 @@ from ..io.case_file import CaseFile, DicomImage, new_uid
 from ..io.dicom_identity import PATIENT, mismatches_of
 from ..io.files import describe, printable
 from ..io.navigation import KINDS
-from ..io.navigation.registration_export import RegistrationExport
 from ..io.placement import ct_box
+from ..io.result_json import RegistrationExport
 from ..known import without_none
 from ..registration.bone import parts_of, placed
 from ..registration.prepared_ct import PreparedCT

@@ -551,3 +551,27 @@ def _normalised(image: np.ndarray, mask: np.ndarray, window: int) -> np.ndarray:
     """(image - local mean) / local contrast, zero off the mask."""
     mean, spread = smooth_moments(image, mask, window)
     return np.where(mask, (image - mean) / detail_of(spread, mask, LEAST_DETAIL), 0)
+
+
+#: Half the side of what is shown, in tiles, and the least side of it, as a share of the image.
+TILES_ABOUT = 2
+LEAST_SHARE = 0.3
+
+
+def decisive_box(xray: XRay, tiles: list[Tile], edges: np.ndarray) -> np.ndarray:
+    """Return the lowest and the highest pixel (2, 2) about the neighbouring outliers that are most, by strength and edges (T,) of bone.
+
+    About the tiles that show most of these where there are none.
+    """
+    strength, explained = np.array([tile[3:] for tile in tiles]).T
+    weight = edges * strength * (strength > 1)
+    if not weight.any():
+        weight = edges * explained + 1e-9  # also without any bone
+    places = np.array([(tile.column, tile.row) for tile in tiles])
+    side = tiles[0].side
+    near = np.abs(places[:, None] - places).max(axis=2) <= side
+    about = weight * near[np.argmax(near @ weight)]
+    size = np.array(xray.valid.shape[::-1])
+    middle = about @ places / about.sum() + side / 2
+    half = np.maximum(TILES_ABOUT * side, LEAST_SHARE * size / 2)
+    return np.clip(np.stack([middle - half, middle + half]), 0, size - 1)

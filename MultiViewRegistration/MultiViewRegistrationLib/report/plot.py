@@ -16,7 +16,7 @@ from .html import polyline, tag
 
 if TYPE_CHECKING:
     from ..assessment.uncertainty import ViewSplit
-    from ..registration.refinement import LevelTrace
+    from ..registration.optimizer import LevelTrace
     from .result import Result
 
 WIDTH = 460

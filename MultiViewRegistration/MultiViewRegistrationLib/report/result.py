@@ -14,32 +14,36 @@ from .. import __version__
 from ..assessment import metrics
 from ..assessment.bodies import BodyResult, Together
 from ..assessment.features import Tile
-from ..assessment.metrics import PredictedError
-from ..assessment.uses import UseVerdict
+from ..assessment.metrics import PredictedError, UseVerdict
 from ..assessment.verdict import Assessment
 from ..assessment.verdict_reasons import ambiguity
-from ..errors import InputError
+from ..errors import (
+    InputError,
+    Reason,
+    Use,
+    Verdict,
+    bones_apart,
+    doubted,
+    each_accepted,
+    with_codes,
+)
 from ..geometry.camera import Camera
-from ..geometry.landmarks import LandmarkFit
 from ..imaging.body import WHOLE, Body
 from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
-from ..io.edge_checks import EdgeCheck, all_on_line, keys_of, off_line
 from ..io.files import plain
-from ..io.navigation.registration_export import REJECTED, VERSION
-from ..reasons import Reason, Use, Verdict, bones_apart, doubted, each_accepted, with_codes
-from ..registration.bone import parts_of, placed
+from ..io.result_json import REJECTED, VERSION, EdgeCheck, all_on_line, keys_of, off_line
 from ..registration.cameras import uncalibrated_view_indices
-from ..registration.optimizer import Range, pose_difference
+from ..registration.optimizer import Range, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import Refinement
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import ComputeDevice, available_threads
 from .html import PICTURE, notebook_card, png
-from .overlays import DRRs, mask_excluding_outliers, overlays
+from .overlays import DRRs, decisive_box, mask_excluding_outliers, overlays
 
 if TYPE_CHECKING:
+    from ..geometry.landmarks import LandmarkFit
     from ..regressor.initialise import RegressorReport
 
 
@@ -262,7 +266,7 @@ class Result:
 
     @property
     def each_accepted(self) -> bool:
-        """See `reasons.each_accepted`."""
+        """See `errors.each_accepted`."""
         return each_accepted(self.reasons, (body.verdict for body in self.together.bodies))
 
     @property
@@ -314,8 +318,13 @@ class Result:
         self, world_from_ct: np.ndarray, bodies: Sequence[Body | BodyResult]
     ) -> tuple[PreparedCT, np.ndarray]:
         """Return the first body at a pose (4, 4), and these where they lie, to be drawn as one CT, see `placed`."""
+        first = self.case.bodies[0].name
         places = {body.name: body.world_from_ct for body in bodies}
-        places[self.case.bodies[0].name] = world_from_ct
+        if not places.keys() - {first}:
+            return self.anatomy, world_from_ct
+        from ..registration.bone import parts_of, placed
+
+        places[first] = world_from_ct
         return placed(parts_of(self.case.bodies, self.anatomy, places), places)
 
     def _with_truth(self, body: BodyResult) -> BodyResult:
@@ -336,9 +345,11 @@ class Result:
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose (4, 4), as at the last level of the refinement."""
+        rest = self.refinement.world_from_background
+        if rest is None:
+            return self.anatomy.fit(self.case.views, world_from_ct, world_from_ct).similarity
         from ..registration.register_bones import similarity_at
 
-        rest = self.refinement.world_from_background
         return similarity_at(self.anatomy, self.case.views, world_from_ct, rest)
 
     @property
@@ -353,12 +364,12 @@ class Result:
 
     @cached_property
     def decisive(self) -> dict[str, list[list[int]]]:
-        """The pixels (2, 2) of each assessed X-ray, the lowest and the highest, between which its edges decide, see `_decisive_box`."""
+        """The pixels (2, 2) of each assessed X-ray, the lowest and the highest, between which its edges decide, see `decisive_box`."""
         cameras = {view.name: view.camera for view in self.views}
         found = {}
         for name, (xray, tiles) in self.assessed_views.items():
             if tiles:
-                box = _decisive_box(xray, tiles, self._edges_in(tiles, cameras[name]))
+                box = decisive_box(xray, tiles, self._edges_in(tiles, cameras[name]))
                 found[name] = box.astype(int).tolist()
         return found
 
@@ -534,30 +545,8 @@ class Result:
         return metrics.errors(cameras, world_from_ct, case.truth_world_from_ct, targets, pixels_mm)
 
 
-#: Half the side of what is shown, in tiles, and the least side of it, as a share of the image.
-TILES_ABOUT = 2
-LEAST_SHARE = 0.3
 #: Pixels of the longer side of a picture that is coarse, and shows where bone has edges.
 EDGES_PX = 160
-
-
-def _decisive_box(xray: XRay, tiles: list[Tile], edges: np.ndarray) -> np.ndarray:
-    """Return the lowest and the highest pixel (2, 2) about the neighbouring outliers that are most, by strength and edges (T,) of bone.
-
-    About the tiles that show most of these where there are none.
-    """
-    strength, explained = np.array([tile[3:] for tile in tiles]).T
-    weight = edges * strength * (strength > 1)
-    if not weight.any():
-        weight = edges * explained + 1e-9  # also without any bone
-    places = np.array([(tile.column, tile.row) for tile in tiles])
-    side = tiles[0].side
-    near = np.abs(places[:, None] - places).max(axis=2) <= side
-    about = weight * near[np.argmax(near @ weight)]
-    size = np.array(xray.valid.shape[::-1])
-    middle = about @ places / about.sum() + side / 2
-    half = np.maximum(TILES_ABOUT * side, LEAST_SHARE * size / 2)
-    return np.clip(np.stack([middle - half, middle + half]), 0, size - 1)
 
 
 def _predicted(assessment: Assessment | None) -> PredictedError | None:

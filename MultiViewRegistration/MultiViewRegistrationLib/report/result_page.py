@@ -19,16 +19,15 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..errors import code_of
 from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
 from ..io.files import sha256, write_atomically
-from ..io.navigation.registration_export import RegistrationExport
-from ..io.own_folders import staged
-from ..io.result_folder import RESULT, earlier_files, files_of_result
+from ..io.folders import RESULT, earlier_files, files_of_result, staged
+from ..io.result_json import RegistrationExport
 from ..io.transforms import write_slicer_transform, write_transform
 from ..known import without_empty
-from ..reasons import code_of
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import begin_tasks, run_tasks
 from .details import ASSUMED, details
@@ -90,7 +89,7 @@ class Entry:
         """`before_after` of its bones, if it has any."""
         if not self.result.together.bodies:
             return None
-        from .bones import before_after
+        from .details import before_after
 
         return before_after(self.result)
 

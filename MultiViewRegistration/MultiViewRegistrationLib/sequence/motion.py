@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..io.own_folders import staged
+from ..io.folders import staged
 from ..report.html import page as html_page
 from ..report.html import tag
 from ..report.plot import Curves, curve_plot

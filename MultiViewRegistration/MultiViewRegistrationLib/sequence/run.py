@@ -30,7 +30,7 @@ from ..assessment.bodies import Alone, BodyResult, Together
 from ..assessment.bone_prediction import MaskEdge, mask_edges
 from ..assessment.together import judge_together, of_bone, register_together, related, with_together
 from ..assessment.verdict import Assessment
-from ..errors import InputError, unseen
+from ..errors import UNUSABLE, InputError, Reason, doubted, unseen
 from ..finding import with_whole_ct
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -39,14 +39,12 @@ from ..imaging.body import MASKED, Structures
 from ..imaging.xray import View, with_cameras
 from ..io.case import Case
 from ..io.sequence import Frame, Frames
-from ..reasons import UNUSABLE, Reason, doubted
 from ..registration.bone import Bone, bones_of, ties_of
 from ..registration.bones import SHOWN
 from ..registration.cameras import CameraCorrections
-from ..registration.optimizer import Range
+from ..registration.optimizer import Range, Refinement, Report
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.problem import Tie
-from ..registration.refinement import Refinement, Report
 from ..registration.register_bones import LEVELS, BoneLevel, register_bones
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice

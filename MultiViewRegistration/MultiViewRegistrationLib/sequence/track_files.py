@@ -16,8 +16,19 @@ from typing import get_args
 import numpy as np
 
 from ..assessment import metrics
-from ..assessment.uses import UseVerdict
-from ..errors import InputError, Show, unseen
+from ..assessment.metrics import UseVerdict
+from ..errors import (
+    KEYS,
+    UNUSABLE,
+    BoneVerdict,
+    InputError,
+    Show,
+    Use,
+    Verdict,
+    from_codes,
+    unseen,
+    with_codes,
+)
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import WHOLE
@@ -32,15 +43,14 @@ from ..io.files import (
     printable,
     write_json,
 )
-from ..io.navigation.registration_export import bones_in
-from ..io.own_folders import staged
+from ..io.folders import staged
+from ..io.result_json import bones_in
 from ..io.sequence import FrameFiles, Frames
 from ..io.view_record import ViewRecord
-from ..reasons import KEYS, UNUSABLE, BoneVerdict, Use, Verdict, from_codes, with_codes
 from ..registration.bone import Bone, bones_of_bodies, parts_of
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..rendering.devices import ComputeDevice
-from ..report.bones import with_outlines
+from ..report.details import with_outlines
 from ..report.html import png
 from ..report.overlays import DRRs, overlays
 from ..report.result import software

@@ -19,20 +19,18 @@ import numpy as np
 from ..assessment import verdict
 from ..assessment.bodies import UNJUDGED, BodyResult
 from ..assessment.joint_motion import NeighbourMotion
-from ..assessment.uses import Judged, UseVerdict, in_words
+from ..assessment.metrics import Judged, UseVerdict, in_words
 from ..assessment.verdict import Assessment
-from ..errors import InputError
+from ..errors import UNUSABLE, InputError, Reason, Use, each_accepted
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.xray import View
-from ..reasons import UNUSABLE, Reason, Use, each_accepted
 from ..registration.bone import placed
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
-from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise
+from ..registration.optimizer import MAX_EXPECTED_MM, Range, Refinement, minimise
 from ..registration.prepared_ct import PreparedCT
-from ..registration.refinement import Refinement
 from ..registration.variants import Start, refine_from
 from . import Pace
 
@@ -152,7 +150,7 @@ class Tracked:
 
     @property
     def each_accepted(self) -> bool:
-        """See `reasons.each_accepted`."""
+        """See `errors.each_accepted`."""
         return each_accepted(self.reasons, (bone.verdict for bone in self.bones.values()))
 
     @property
@@ -162,7 +160,7 @@ class Tracked:
 
     @property
     def uses_in_words(self) -> str:
-        """The verdict of each use as sentences, see `uses.in_words`."""
+        """The verdict of each use as sentences, see `metrics.in_words`."""
         return in_words(self.uses, self.use, self.reasons) if self.use in self.uses else ""
 
     @property

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..assessment.uses import BECAUSE, OVERLAY_MM
-from ..errors import InputError
-from ..io.edge_checks import EdgeCheck, keys_of
+from ..assessment.metrics import BECAUSE, OVERLAY_MM
+from ..errors import UNUSABLE, InputError, bones_apart, code_of
+from ..io.result_json import EdgeCheck, keys_of
 from ..mrml.case import SUGGESTED
 from ..mrml.fingerprints import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
-from ..reasons import UNUSABLE, bones_apart, code_of
 from ..translation import _
 from .history import HistoryEntry
 from .tasks import BackgroundValue, within_sentence

@@ -13,7 +13,6 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import XRay, to_line_integrals
-from ..io.bead_model import BeadModel
 from ..io.calibration.from_beads import (
     BeadCamera,
     BeadImage,
@@ -23,6 +22,7 @@ from ..io.calibration.from_beads import (
     find_in_image,
 )
 from ..io.placement import meeting_point
+from ..io.points import BeadModel
 from ..jobs import ProgressRecord
 from ..mrml.case import frame_of
 from ..mrml.xray import XRayView

@@ -18,7 +18,7 @@ from ..assessment.joint_motion import (
     joint_pose,
     principal_axes,
 )
-from ..errors import InputError
+from ..errors import BoneVerdict, InputError
 from ..geometry import rigid
 from ..imaging.body import Body, Structures
 from ..imaging.bone_names import vertebra
@@ -45,7 +45,6 @@ from ..mrml.nodes import (
 )
 from ..mrml.structures import LABELMAP, MISFIT_COLOUR, KnownOutlines, Outline, Shape, shape_of
 from ..mrml.xray import DetectorPlane
-from ..reasons import BoneVerdict
 from ..translation import _
 from .history import CELL_MM, HistoryEntry
 from .parts import Parts

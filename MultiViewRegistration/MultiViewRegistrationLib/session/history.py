@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ..assessment.uses import UseVerdict, in_words
-from ..io.edge_checks import (
-    EdgeCheck,
-    all_on_line,
-    keys_of,
-    off_line,
-    read_edge_checks,
-)
+from ..assessment.metrics import UseVerdict, in_words
+from ..errors import KEYS, Use, Verdict, doubted, each_accepted, from_codes, with_codes
 from ..io.files import JsonObject
+from ..io.result_json import EdgeCheck, all_on_line, keys_of, off_line, read_edge_checks
 from ..mrml.ct_3d import Places, bones_of, places_of, put_apart, put_bones, same_places
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
-from ..reasons import KEYS, Use, Verdict, doubted, each_accepted, from_codes, with_codes
 from ..translation import _
 from .verdicts import bodies_of_content, of_use, reasons_of_content
 
@@ -104,7 +98,7 @@ class HistoryEntry:
     decisive
         As `Result.decisive`, of a result that was read.
     edge_checks
-        What a person said of edges on outlines, by `edge_checks.keys_of`, fields of an `EdgeCheck`.
+        What a person said of edges on outlines, by `result_json.keys_of`, fields of an `EdgeCheck`.
     assessed
         Fingerprint of the inputs with which a pose that was not registered was assessed; or "".
     after
@@ -229,7 +223,7 @@ class HistoryEntry:
 
     @property
     def checks(self) -> dict[str, EdgeCheck]:
-        """What a person said of edges on outlines, by `edge_checks.keys_of`."""
+        """What a person said of edges on outlines, by `result_json.keys_of`."""
         return {view: EdgeCheck(**kept) for view, kept in self.edge_checks.items()}
 
     def checked_by(self, keys: Iterable[str]) -> str:
@@ -263,12 +257,12 @@ class HistoryEntry:
 
     @property
     def each_accepted(self) -> bool:
-        """See `reasons.each_accepted`."""
+        """See `errors.each_accepted`."""
         return each_accepted(self.reasons, (body["verdict"] for body in self.bodies.values()))
 
     @property
     def uses_in_words(self) -> str:
-        """The verdict of each use as sentences, see `uses.in_words`; "" of a pose without."""
+        """The verdict of each use as sentences, see `metrics.in_words`; "" of a pose without."""
         told = {use: UseVerdict(**kept) for use, kept in self.uses.items()}
         return in_words(told, self.use, self.reasons) if told else ""
 

@@ -33,7 +33,7 @@ from .inputs import PREPARING, Inputs, camera_of, problem_of_twins
 from .tasks import Task
 
 if TYPE_CHECKING:
-    from ..registration.refinement import Progress
+    from ..registration.optimizer import Progress
     from ..report.result import Result
     from ..sequence.track_files import Track
     from .session import Session

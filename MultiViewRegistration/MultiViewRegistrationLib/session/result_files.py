@@ -15,16 +15,11 @@ from ..errors import InputError, warn
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.files import JsonObject, printable, read_json, write_json
+from ..io.folders import RESULT, earlier_files, staged
 from ..io.navigation import CASE_KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_together as write_files_together
 from ..io.navigation.igtl import Messages, messages_of
-from ..io.navigation.registration_export import (
-    REJECTED,
-    RegistrationExport,
-    result_content,
-)
-from ..io.own_folders import staged
-from ..io.result_folder import RESULT, earlier_files
+from ..io.result_json import REJECTED, RegistrationExport, result_content
 from ..io.sequence import FrameFiles
 from ..io.transforms import AXES, DIRECTIONS
 from ..mrml.case import assumptions_of, drawn, image_for_file, settings_of

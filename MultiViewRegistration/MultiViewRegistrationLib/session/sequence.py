@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.xray import View, XRay
 from ..io.files import write_json
-from ..io.own_folders import staged
+from ..io.folders import staged
 from ..io.sequence import FrameFiles
 from ..known import Known
 from ..mrml.ct_3d import named_bones

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, collect_warnings
+from ..errors import InputError, Use, collect_warnings
 from ..finding import REGRESSOR_STARTS, SEARCH_STARTS
 from ..io.case import Case
-from ..io.navigation.igtl_connection import IgtlConnection
+from ..io.navigation.igtl import IgtlConnection
 from ..mrml import manual_pose
 from ..mrml.case import EXTRAS, searches_whole_ct
 from ..mrml.ct_3d import bones_of, places_of, put_bones
@@ -23,7 +23,6 @@ from ..mrml.drawing import Drawing
 from ..mrml.fingerprints import fingerprint
 from ..mrml.identity import world_uid
 from ..mrml.registration import Registration
-from ..reasons import Use
 from ..translation import _
 from .assessment import stale_reason
 from .bones import Bones

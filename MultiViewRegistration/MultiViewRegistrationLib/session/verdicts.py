@@ -7,10 +7,9 @@ from typing import Any, get_args
 
 import numpy as np
 
-from ..io.edge_checks import EDGES_OFF
+from ..errors import BoneVerdict, Reason, Use, from_codes
 from ..io.files import JsonObject
-from ..io.navigation.registration_export import bones_in
-from ..reasons import BoneVerdict, Reason, Use, from_codes
+from ..io.result_json import EDGES_OFF, bones_in
 
 
 def reasons_of_content(content: dict[str, Any]) -> list[Reason]:

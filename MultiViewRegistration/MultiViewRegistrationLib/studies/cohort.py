@@ -41,7 +41,7 @@ from ..errors import InputError, Show, install_command, unseen
 from ..finding import REGRESSOR_STARTS
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..io.own_folders import data_folder
+from ..io.folders import data_folder
 from ..io.view_record import sha256_of
 from ..rendering.devices import available_threads
 from .cohort_worker import OTHER_VERSION, UNSEEN, CohortRecord, Plan, work

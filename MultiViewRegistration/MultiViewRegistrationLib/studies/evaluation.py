@@ -55,9 +55,8 @@ from ..finding import (
 )
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..registration.optimizer import Range, pose_difference
+from ..registration.optimizer import Range, Refinement, RefinementMethod, pose_difference
 from ..registration.prepared_ct import PreparedCT, anatomies_of
-from ..registration.refinement import Refinement, RefinementMethod
 from ..registration.warm_up import warm_up
 from ..regressor.initialise import Regressor, model_for
 from .motion_check import check_motion

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import __version__
 from ..assessment.prediction import WRONG_MM
-from ..reasons import UNUSABLE
+from ..errors import UNUSABLE
 from ..regressor.model_store import NEAR_MM
 from ..rendering.devices import available_threads
 from .evaluation import (

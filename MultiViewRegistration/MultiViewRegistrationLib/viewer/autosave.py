@@ -17,11 +17,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..io import own_folders
+from ..io import folders
 from ..io.case_file import CaseFile
 from ..io.dicom_identity import PATIENT_ID, read_identity, same_patient
 from ..io.files import upload_root
-from ..io.own_folders import data_folder
+from ..io.folders import data_folder
 from ..mrml.identity import digests_of, may_name_patient
 from ..mrml.image import thumbnail
 from ..mrml.nodes import nodes_of_class
@@ -118,10 +118,10 @@ def saved_scenes() -> list[SavedScene]:
 
     Folders without a scene are removed, and those that are too many.
     """
-    kept = [one for one in map(_read, own_folders.abandoned(KIND, place())) if one is not None]
+    kept = [one for one in map(_read, folders.abandoned(KIND, place())) if one is not None]
     kept.sort(key=lambda one: one.saved, reverse=True)
     for one in kept[MAX_KEPT:]:
-        own_folders.remove(one.folder)
+        folders.remove(one.folder)
     return kept[:MAX_KEPT]
 
 
@@ -158,7 +158,7 @@ def _read(folder: Path) -> SavedScene | None:
             scene = folder / Path(state["scene"]).name
             return SavedScene(folder, str(state["name"]), saved, scene, **more)
     except FileNotFoundError:
-        own_folders.remove(folder)
+        folders.remove(folder)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None  # of a version to come, perhaps: not ours to remove
@@ -194,7 +194,7 @@ class Autosave:
         """Remove what a server that has ended left, by its folder's name."""
         for one in self._left:
             if one.folder.name == folder:
-                own_folders.remove(one.folder)
+                folders.remove(one.folder)
         self.offer()
 
     def offer(self) -> None:
@@ -233,7 +233,7 @@ class Autosave:
             return
         self._wait()
         own = self._folder
-        new = folder.with_name(own_folders.new_name(KIND))
+        new = folder.with_name(folders.new_name(KIND))
         try:
             folder.rename(new)
         except OSError:  # another server has it
@@ -241,7 +241,7 @@ class Autosave:
         else:
             self._begin(new)
         if own is not None:
-            own_folders.remove(own)
+            folders.remove(own)
 
     def tick(self) -> None:
         """Save, where it is time to."""
@@ -290,7 +290,7 @@ class Autosave:
         folder = self._folder
         if folder is None or not folder.is_dir():
             place().mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder = own_folders.new_folder(KIND, place())
+            folder = folders.new_folder(KIND, place())
             self._begin(folder)
         mrml = folder / f"{secrets.token_hex(4)}.mrml"
         files: dict[str, tuple[int, str]] = {}

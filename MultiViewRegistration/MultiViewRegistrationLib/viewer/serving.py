@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..io import own_folders
+from ..io import folders
 from ..session.inputs import prepare_for_drr
 from ..session.tasks import Task
 from ..translation import _
@@ -72,7 +72,7 @@ def serve(
         ending = getattr(signal, name, None)
         if ending is not None and signal.getsignal(ending) != signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), own_folders.temporary():
+    with suppress(KeyboardInterrupt), folders.temporary():
         asyncio.run(_serve(path, case, host, port, open_browser, notify))
 
 
@@ -164,17 +164,17 @@ def _open_browser(address: str) -> Callable[[], object]:
         webbrowser.open(address)
         return lambda: None
     home = Path.home() if os.access(Path.home(), os.W_OK) else Path(tempfile.gettempdir())
-    for folder in own_folders.abandoned(OPENED, home):
-        own_folders.remove(folder)
-    folder = own_folders.new_folder(OPENED, home)
+    for folder in folders.abandoned(OPENED, home):
+        folders.remove(folder)
+    folder = folders.new_folder(OPENED, home)
     page = folder / "mvreg-view.html"
     page.write_text(
         f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">',
         encoding="utf-8",
     )
-    asyncio.get_running_loop().call_later(OPENED_S, own_folders.remove, folder)
+    asyncio.get_running_loop().call_later(OPENED_S, folders.remove, folder)
     webbrowser.open(page.as_uri())
-    return lambda: own_folders.remove(folder)
+    return lambda: folders.remove(folder)
 
 
 def preload_case(path: Path | None) -> tuple[Task, Task] | None:

@@ -1,4 +1,4 @@
-"""Files that a page sends and downloads, in temporary folders (`own_folders.temporary`).
+"""Files that a page sends and downloads, in temporary folders (`folders.temporary`).
 
 Nothing sent is trusted unchecked.
 """

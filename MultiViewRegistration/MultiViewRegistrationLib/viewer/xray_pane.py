@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..known import Known
-from ..mrml import landmarks, overlay, xray_annotations
+from ..mrml import landmarks, overlay
 from ..mrml.cursor import Reading
 from ..mrml.layout import css, css_colour
 from ..mrml.slice_view import pixel_box
@@ -38,9 +38,9 @@ def labels_of(view: XRayView) -> dict:
     """Return a view's name, the C-arm's angles, the patient's sides at its edges, and the colour in which these are written."""
     return {
         "label": view.name,
-        "title": xray_annotations.title(view),
-        "short": xray_annotations.short_title(view),
-        "sides": xray_annotations.sides_of(view),
+        "title": overlay.title(view),
+        "short": overlay.short_title(view),
+        "sides": overlay.sides_of(view),
         "colour": css_colour(view),
     }
 

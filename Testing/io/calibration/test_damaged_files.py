@@ -19,8 +19,8 @@ from test_rtk_geometry import XML
 
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_tra
-from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.io.points import read_markups, read_pixels, read_targets
+from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import read_named_matrix, read_start_pose
 
 GIVEN = {

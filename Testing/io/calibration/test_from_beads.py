@@ -12,9 +12,8 @@ from tiny_case import run
 
 from MultiViewRegistrationLib import Camera, calibrate_from_beads
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.bead_fit import Bead
+from MultiViewRegistrationLib.imaging.beads import Bead
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
 from MultiViewRegistrationLib.io.calibration.from_beads import (
     BeadImage,
     cameras_json,
@@ -22,6 +21,7 @@ from MultiViewRegistrationLib.io.calibration.from_beads import (
 )
 from MultiViewRegistrationLib.io.calibration.read import read_calibration, recognised_format
 from MultiViewRegistrationLib.io.files import InputFile
+from MultiViewRegistrationLib.io.points import BeadModel, read_bead_model
 from MultiViewRegistrationLib.io.view_record import ViewRecord
 from Testing.bead_scene import PHANTOM, draw_beads, random_camera, take_phantom
 

@@ -15,13 +15,12 @@ from ...errors import InputError, Show, naming, unseen
 from ...geometry.bead_cameras import ALL, KNOWN, Bundle, Observation, bundle, free_intrinsics
 from ...geometry.bead_match import LIKELY_DISTANCES, Match, is_flat, match_beads, match_near
 from ...geometry.camera import Camera, check_size
-from ...imaging.bead_fit import Bead
-from ...imaging.beads import find_beads
+from ...imaging.beads import Bead, find_beads
 from ...imaging.field import find_field
 from ...imaging.reading import RawImage, raw_image
 from ...imaging.xray import XRay, load_image, to_line_integrals
-from ..bead_model import BeadModel, read_bead_model
 from ..files import JsonObject, json_text
+from ..points import BeadModel, read_bead_model
 from ..view_record import FIXED_TO, ViewRecord, read_uncertainty
 from .calibrated import CalibratedView
 

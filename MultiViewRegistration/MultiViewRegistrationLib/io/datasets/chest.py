@@ -20,7 +20,7 @@ import numpy as np
 from ...errors import InputError
 from ...jobs import HIDDEN, python
 from ..files import sha256, write_atomically
-from ..own_folders import cache_folder
+from ..folders import cache_folder
 
 if TYPE_CHECKING:
     from ..case import Case

@@ -19,7 +19,7 @@ from ...errors import InputError
 from ...imaging.dicom_file import quiet, read_dicom
 from ..case_file import DicomImage, new_uid
 from ..files import written_atomically
-from .registration_export import RegistrationExport
+from ..result_json import RegistrationExport
 
 MANUFACTURER = "MultiViewRegistration"
 IMPLEMENTATION = UID(

@@ -18,8 +18,8 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, whole_numbers
 from ..files import printable, write_atomically, written_atomically
-from ..own_folders import staged
-from ..result_folder import list_files
+from ..folders import list_files, staged
+from ..result_json import RegistrationExport
 from ..transforms import (
     LPS_FROM_RAS,
     NamedMatrix,
@@ -30,7 +30,6 @@ from ..transforms import (
     write_text,
     write_transform,
 )
-from .registration_export import RegistrationExport
 
 if TYPE_CHECKING:
     from pydicom import Dataset

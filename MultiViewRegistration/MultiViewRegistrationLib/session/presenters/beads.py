@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ...io.bead_model import BeadModel, read_bead_model
 from ...io.calibration.from_beads import BeadCamera
 from ...io.files import redact_upload_paths
+from ...io.points import BeadModel, read_bead_model
 from ...report.bead_picture import (
     LEFT_OUT,
     MISSING,

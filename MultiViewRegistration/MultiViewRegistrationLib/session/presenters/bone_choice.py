@@ -7,11 +7,17 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from ...errors import InputError
-from ...imaging.segment_names import PELVIS_AND_FEMURS, VERTEBRAE, Group, is_bone
+from ...imaging.bone_names import PELVIS_AND_FEMURS, VERTEBRAE, Group, is_bone
 from ...mrml import ct_3d as scene_bones
-from ...mrml.anatomy import NUMBERED, name_by_number, of_group, terminology_of
 from ...mrml.layout import css
-from ...mrml.nodes import segmentations_of_ct, segments_of
+from ...mrml.nodes import (
+    NUMBERED,
+    name_by_number,
+    of_group,
+    segmentations_of_ct,
+    segments_of,
+    terminology_of,
+)
 from ...mrml.registration import UNIT
 from ...translation import _
 from .form import Button, Choice, Control, Form, Option, Table, Text, TextField, line, quiet, row

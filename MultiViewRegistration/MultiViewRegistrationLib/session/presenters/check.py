@@ -27,8 +27,7 @@ from ...translation import _
 from .. import assessment
 from ..assessment import follow_similarity
 from ..tasks import BackgroundValue
-from .bones import BonesPresenter
-from .cursor import CursorPresenter
+from .check_parts import BonesPresenter, CursorPresenter
 from .form import (
     Button,
     Cell,

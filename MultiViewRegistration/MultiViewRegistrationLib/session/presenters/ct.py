@@ -15,26 +15,19 @@ from ...errors import UnitMismatch
 from ...geometry import rigid
 from ...imaging import ct as imaging_ct
 from ...imaging.body import WHOLE as CT_NAME
-from ...imaging.segment_names import is_soft
+from ...imaging.bone_names import is_soft
 from ...imaging.surface import write_surface
 from ...io.dicom_identity import study_name
 from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
+from ...mrml.case import take_facts
 from ...mrml.ct_3d import named_bones, places_of, put_apart
-from ...mrml.ct_facts import take_facts
 from ...mrml.fingerprints import of_ct
 from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import volume_node
 from ...mrml.manual_pose import centre_in_ct, keep_centre
-from ...mrml.nodes import (
-    free_name,
-    lps_from_ras,
-    models,
-    segmentations_of_ct,
-    segments_of,
-    volumes,
-)
+from ...mrml.nodes import free_name, lps_from_ras, models, segmentations_of_ct, segments_of, volumes
 from ...mrml.registration import CT_UNIT, UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
 from ...mrml.xray_record import name_of

@@ -8,7 +8,7 @@ from time import monotonic
 
 import numpy as np
 
-from ...io.navigation import igtl_connection
+from ...io.navigation import igtl
 from ...mrml.fingerprints import fingerprint
 from ...translation import _
 from .. import result_files
@@ -66,7 +66,7 @@ class ExportPresenter(Presenter):
     names = False
     mode = "client"
     address = "127.0.0.1"
-    port = str(igtl_connection.PORT)
+    port = str(igtl.PORT)
 
     def __init__(self, host: Host) -> None:
         self.chosen = {"result": True, "case": False}
@@ -349,7 +349,7 @@ class ExportPresenter(Presenter):
         """
         peer = self.session.igtl
         port = round(PORT.read(self.port))
-        server = None if self.mode == "server" else igtl_connection.address(self.address, port)
+        server = None if self.mode == "server" else igtl.address_of(self.address, port)
         begin = partial(peer.serve, port) if server is None else partial(peer.send_to, *server)
         making = result_files.take_messages(self.session, override=self._override)
         self.session.run(making, lambda made: begin(*made))

@@ -19,8 +19,8 @@ from ...io.calibration.calibrated import CalibratedView
 from ...io.recognise import CALIBRATION
 from ...known import without_empty
 from ...mrml.layout import css_colour
+from ...mrml.overlay import c_arm_of, sides_of
 from ...mrml.xray import XRayView
-from ...mrml.xray_annotations import c_arm_of, sides_of
 from ...mrml.xray_record import Values
 from ...report.scene_svg import DrawnView, machine_svg
 from ...translation import _

@@ -17,7 +17,7 @@ from ..player import RATES, Played, Player
 from ..registering import is_outside, missing_at_start, missing_images
 from ..sequence import Sequence, StructureMotion, take_video
 from ..tasks import Writer
-from .bones import JointMotionPresenter
+from .check_parts import JointMotionPresenter
 from .form import (
     TONES,
     Button,

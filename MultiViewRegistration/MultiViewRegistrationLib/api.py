@@ -56,8 +56,10 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
 
 #: What was done, without the name of a case; silent unless a program asks for it.
 log = logging.getLogger(__package__)
-#: Share of the progress bar that bodies and cameras take before bones are registered together.
-ALONE_SHARE = 0.5
+#: Share of the progress bar that bodies and cameras take before bones are registered together, and
+#: share of that in which they are found, before they are judged.
+ALONE_SHARE = 0.7
+FOUND_SHARE = 0.4
 
 
 def register(
@@ -160,6 +162,9 @@ def register(
     of_bones = part_of(progress, ALONE_SHARE, 1.0)
     if assessed and case.bone_names:
         progress = part_of(progress, 0.0, ALONE_SHARE)
+    of_verdict = part_of(progress, FOUND_SHARE, 1.0)
+    if assessed:
+        progress = part_of(progress, 0.0, FOUND_SHARE)
     located = perf_counter()
     landmark_fit = _locate(case) if start == "landmarks" else None
     located = perf_counter() - located
@@ -211,7 +216,8 @@ def register(
         go_on(progress(Progress(1.0, "judging the pose", at.world_from_ct, at.fit.cost)))
         alone = []
         for n, each in enumerate(zip(anatomies, found, strict=True)):
-            alone.append(_alone(case, n, *each, progress, faults, method.compute_device))
+            told = part_of(of_verdict, n / len(bodies), (n + 1) / len(bodies))
+            alone.append(_alone(case, n, *each, told, faults, method.compute_device))
         began_bones = perf_counter()
         result = _with_together(result, alone, of_bones, first.bone_poses)
         if case is not given:

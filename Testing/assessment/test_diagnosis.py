@@ -612,6 +612,14 @@ def test_a_distance_that_is_off_may_as_well_be_the_cts_size():
     assert cause.target_shift_mm(TRUE_POSE, targets) == pytest.approx(1.0)
 
 
+def test_it_tells_how_far_it_is(registered):
+    done = []
+    list(
+        CauseSearch(*registered, progress=lambda told: done.append(told.fraction) or True).causes()
+    )
+    assert done == sorted(done) and done[0] < 0.01 and 0.5 < done[-1] <= 1
+
+
 def test_it_can_be_cancelled(registered):
     with pytest.raises(Cancelled):
         CauseSearch(*registered, progress=lambda told: False).cause()

@@ -332,6 +332,8 @@ def pixel_mm(view: View) -> float:
 
 #: Around the start, where all images may be at fault and no view knows where the CT is.
 START_SEARCH_BUDGET = SearchBudget(poses=128, max_poses=128, refined=2)
+#: A search for a cause that tries all reports about so many steps.
+STEPS = 180
 
 
 @dataclass(eq=False)
@@ -356,6 +358,7 @@ class Trials:
     start: np.ndarray
     shared: SharedUnknowns = CALIBRATED
     progress: Report = unseen
+    _steps: int = field(default=0, init=False)
 
     @cached_property
     def tied(self) -> list[View]:
@@ -381,8 +384,10 @@ class Trials:
         )
 
     def _report(self, _: Progress) -> object:
+        self._steps += 1
+        done = min(self._steps / STEPS, 1.0)
         stage = "searching for the cause of the poor fit"
-        return self.progress(Progress(1.0, stage, self.pose, self.found.fit.cost))
+        return self.progress(Progress(done, stage, self.pose, self.found.fit.cost))
 
     def alone(self) -> dict[str, np.ndarray]:
         """Return the pose of each view alone, by its name."""

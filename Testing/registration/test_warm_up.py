@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 
@@ -5,7 +6,9 @@ import pytest
 from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import api
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.registration import warm_up
+from MultiViewRegistrationLib.rendering import cpu
 
 
 def test_scipys_linear_algebra_is_whole_before_another_thread_reads_x_rays():
@@ -71,6 +74,26 @@ def test_without_an_interpreter_all_is_compiled_here(monkeypatch, started):
     compiling(monkeypatch, 2)
     monkeypatch.setattr(warm_up, "start_python", refuse)
     warm_up.warm_up.__wrapped__()
+
+
+def test_kernels_that_are_damaged_on_disk_are_forgotten(monkeypatch, started, tmp_path):
+    """Numba refuses them at every start, by a SystemError."""
+    code = f"from {cpu.__name__} import kernel\n@kernel\ndef twice(x):\n    return 2 * x\n"
+    (tmp_path / "damaged_kernel.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cpu, "_kept", [])
+    twice = importlib.import_module("damaged_kernel").twice
+    twice(1.0)
+    kept = twice._cache._cache_file
+    assert len(kept._load_index()) == 1
+
+    def load():
+        raise SystemError("NRT_adapt_ndarray_to_python, 'descr' is NULL")
+
+    monkeypatch.setattr(warm_up, "warm_up_drr", load)
+    with pytest.raises(InputError, match="damaged, and are forgotten now; start again"):
+        warm_up.warm_up.__wrapped__()
+    assert kept._load_index() == {}
 
 
 def test_a_registration_that_nobody_watches_says_once_that_it_compiles(capsys):

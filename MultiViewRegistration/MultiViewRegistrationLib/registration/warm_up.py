@@ -19,6 +19,7 @@ from ..geometry.camera import Camera
 from ..imaging.ct import Volume
 from ..imaging.xray import View, XRay
 from ..jobs import start_python
+from ..rendering.cpu import forget_kernels
 from ..rendering.devices import available_threads, when_compiling
 from ..rendering.drr import Projector
 from .objective import Objective, Projection, Scorer
@@ -31,12 +32,24 @@ SIDE = 16
 
 @lru_cache(maxsize=1)
 def warm_up() -> None:
-    """Compile all kernels of a registration, which takes some seconds once after installation, or load them."""
-    with _helped() as wait:
-        warm_up_drr()
-        _warm_up_scores()
-        wait()
-        warm_up_other_half()
+    """Compile all kernels of a registration, which takes some seconds once after installation, or load them.
+
+    Raises
+    ------
+    InputError
+        Those on disk are damaged; they are forgotten.
+    """
+    try:
+        with _helped() as wait:
+            warm_up_drr()
+            _warm_up_scores()
+            wait()
+            warm_up_other_half()
+    except SystemError:  # numba's, of what it had kept; seen once, after two processes had compiled
+        forget_kernels()
+        raise InputError(
+            "Compiled kernels: those on disk are damaged, and are forgotten now; start again."
+        ) from None
 
 
 def warm_up_other_half() -> None:

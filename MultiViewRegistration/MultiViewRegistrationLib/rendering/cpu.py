@@ -93,12 +93,22 @@ class _Kept(IndexDataCacheFile):
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": can_keep_kernels(), "no_cfunc_wrapper": True}
 
 
+_kept: list[Any] = []
+
+
 def kernel(function: Callable, **options: Any) -> Callable:
     """Compile a function, and keep it on disk where that can be."""
     compiled: Any = nb.njit(**_OPTIONS, **options)(function)
     if _OPTIONS["cache"]:
         compiled._cache._cache_file.__class__ = _Kept
+        _kept.append(compiled._cache)
     return compiled
+
+
+def forget_kernels() -> None:
+    """Forget the kernels on disk, so that the next start compiles them anew."""
+    for each in _kept:
+        each.flush()
 
 
 fast_kernel = partial(kernel, fastmath=True)

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -229,11 +229,6 @@ def code_of(reason: str) -> str:
 def bones_apart(reasons: Sequence[str]) -> bool:
     """Return whether bones lie elsewhere than the CT in one piece has them: the answer is that of each bone then."""
     return "bone-displaced" in map(code_of, reasons)
-
-
-def each_accepted(reasons: Sequence[str], bones: Iterable[str | None]) -> bool:
-    """Return whether every bone, by its verdict, is accepted at its own pose, apart from where the CT in one piece has it."""
-    return bones_apart(reasons) and set(bones) == {"accept"}
 
 
 #: Where a result.json has the sentences, codes and headlines of reasons.

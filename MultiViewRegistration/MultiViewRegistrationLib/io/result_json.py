@@ -6,7 +6,7 @@ They were asked whether bone lies on the outlines of a pose, X-ray by X-ray.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from ..errors import DOUBT, BoneVerdict, InputError, Reason, Verdict
+from ..errors import DOUBT, BoneVerdict, InputError, Reason, Verdict, bones_apart
 from ..geometry.camera import Camera
 from ..imaging.body import WHOLE
 from ..known import without_empty
@@ -103,20 +103,51 @@ def all_on_line(checks: Mapping[str, EdgeCheck], keys: Iterable[str]) -> EdgeChe
 
 
 def off_line(checks: Mapping[str, EdgeCheck], body: str = "") -> list[Reason]:
-    """Return what is to be done where a person saw edges of a bone, or of the whole (""), beside the line; nothing where nobody did."""
+    """Return what is to be done where a person saw edges of the whole, or also of a bone, beside the line; nothing where nobody did."""
+    reasons = off_line(checks) if body else []
     off = {}
     for key, check in checks.items():
         of, _, view = key.rpartition("/")
         if of == body and not check.on_line:
             off[view] = check
     if not off:
-        return []
+        return reasons
     by = ", ".join(dict.fromkeys(check.by for check in off.values()))
     views = ", ".join(off)
     whose = body and f" of {body}"
     told = f"Edges{whose} do not lie on the line in {views}, says {by}"
     act = f"check the geometry of {views}, or register again from another start"
-    return [Reason(EDGES_OFF, f"{told}\n: {act}.")]
+    return [*reasons, Reason(EDGES_OFF, f"{told}\n: {act}.")]
+
+
+class Answered:
+    """Base of what has a `verdict` and `reasons`, and `bones` by name, each with a `verdict` and the `similarity` of each view."""
+
+    @property
+    def each_accepted(self: Any) -> bool:
+        """Whether every bone is accepted at its own pose, apart from where the CT in one piece has it."""
+        verdicts = {bone.verdict for bone in self.bones.values()}
+        return bones_apart(self.reasons) and verdicts == {"accept"}
+
+    @property
+    def answer(self: Any) -> Any:
+        """The verdict of what is to be used: of each bone where `each_accepted`."""
+        return "accept" if self.each_accepted else self.verdict
+
+    def to_look_at(self: Any, views: Sequence[str], own_cts: object) -> list[str]:
+        """Return where a person may look at edges, by `keys_of`: of the whole and each bone that are to be checked.
+
+        Parameters
+        ----------
+        own_cts
+            True, or what is not empty, where bones have a CT each, so that there is no whole.
+        """
+        apart = own_cts and self.bones or bones_apart(self.reasons)
+        keys = [] if apart or self.verdict != "check" else [*views]
+        for name, bone in self.bones.items():
+            if bone.verdict == "check":
+                keys += keys_of(name, filter(bone.similarity.__contains__, views))
+        return keys
 
 
 VERSION = 3

@@ -24,7 +24,6 @@ from ..errors import (
     Verdict,
     bones_apart,
     doubted,
-    each_accepted,
     with_codes,
 )
 from ..geometry.camera import Camera
@@ -33,7 +32,7 @@ from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
 from ..io.files import plain
-from ..io.result_json import REJECTED, VERSION, EdgeCheck, all_on_line, keys_of, off_line
+from ..io.result_json import REJECTED, VERSION, Answered, EdgeCheck, all_on_line, keys_of, off_line
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import Range, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Result:
+class Result(Answered):
     """A pose, how it was found, and how far it can be trusted.
 
     Attributes
@@ -245,34 +244,26 @@ class Result:
 
     def with_edge_checks(self, checks: Mapping[str, EdgeCheck]) -> Result:
         """Return the result with what a person said of edges, "L1/AP" of the bone L1, "AP" of all; beside the line at best "check"."""
-        reasons = off_line(checks)
         bodies = []
         for body in self.together.bodies:
             on_line = all_on_line(checks, keys_of(body.name, body.similarity))
             body = replace(body, checked=on_line if body.verdict == "check" else None)
-            bodies.append(doubted(body, [*reasons, *off_line(checks, body.name)]))
-        assessment = self.assessment and doubted(self.assessment, reasons)
+            bodies.append(doubted(body, off_line(checks, body.name)))
+        assessment = self.assessment and doubted(self.assessment, off_line(checks))
         together = replace(self.together, bodies=bodies)
         return replace(self, edge_checks=checks, assessment=assessment, together=together)
 
     @property
     def checked(self) -> EdgeCheck | None:
         """Who saw edges of all that is to be checked on the line in every view, and when: of a "check" alone."""
-        apart = self.together.bodies and self.case.bodies[0].name
-        keys = [] if apart or bones_apart(self.reasons) else [view.name for view in self.views]
-        for body in self.together.of("check"):
-            keys += keys_of(body.name, body.similarity)
+        views = [view.name for view in self.views]
+        keys = self.to_look_at(views, self.case.bodies[0].name)
         return all_on_line(self.edge_checks, keys) if self.verdict == "check" else None
 
     @property
-    def each_accepted(self) -> bool:
-        """See `errors.each_accepted`."""
-        return each_accepted(self.reasons, (body.verdict for body in self.together.bodies))
-
-    @property
-    def answer(self) -> Verdict | None:
-        """The verdict of what is to be used: of each bone where `each_accepted`."""
-        return "accept" if self.each_accepted else self.verdict
+    def bones(self) -> dict[str, BodyResult]:
+        """What was registered together, by name."""
+        return {body.name: body for body in self.together.bodies}
 
     @property
     def uses(self) -> dict[Use, UseVerdict]:

@@ -21,11 +21,12 @@ from ..assessment.bodies import UNJUDGED, BodyResult
 from ..assessment.joint_motion import NeighbourMotion
 from ..assessment.metrics import Judged, UseVerdict, in_words
 from ..assessment.verdict import Assessment
-from ..errors import UNUSABLE, InputError, Reason, Use, each_accepted
+from ..errors import UNUSABLE, InputError, Reason, Use
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.xray import View
+from ..io.result_json import Answered
 from ..registration.bone import placed
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
@@ -58,7 +59,7 @@ UNASSESSED = replace(UNJUDGED, overlay="check", reasons=[FOLLOWED])
 
 
 @dataclass(frozen=True, eq=False)
-class Tracked:
+class Tracked(Answered):
     """The result of a frame.
 
     Parameters
@@ -147,16 +148,6 @@ class Tracked:
         pose = NOWHERE if self.world_from_ct is None else self.world_from_ct
         whole = dict.fromkeys(("", *bodies[0].bone_names), pose)
         return placed(parts, whole | self.bone_poses)
-
-    @property
-    def each_accepted(self) -> bool:
-        """See `errors.each_accepted`."""
-        return each_accepted(self.reasons, (bone.verdict for bone in self.bones.values()))
-
-    @property
-    def answer(self) -> str:
-        """The verdict of what is to be used: of each bone where `each_accepted`."""
-        return "accept" if self.each_accepted else self.verdict
 
     @property
     def uses_in_words(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..assessment.metrics import BECAUSE, OVERLAY_MM
 from ..errors import UNUSABLE, InputError, bones_apart, code_of
-from ..io.result_json import EdgeCheck, keys_of
+from ..io.result_json import EdgeCheck
 from ..mrml.case import SUGGESTED
 from ..mrml.fingerprints import fingerprint
 from ..mrml.image import add_mask
@@ -168,18 +168,12 @@ def _entry(session: Session) -> HistoryEntry:
 
 
 def to_look_at(session: Session) -> list[str]:
-    """Return where a person may look at edges, by `keys_of`: of the whole and each bone that are to be checked."""
-    said = verdict(session)
-    if session.sequence.frame is not None or not said:
+    """As of `HistoryEntry`, of the pose as it is."""
+    registration = session.registration
+    if session.sequence.frame is not None or not verdict(session):
         return []
-    entry = _entry(session)
-    used = [view.name for view in session.registration.used_xrays]
-    apart = bones_apart(entry.reasons) or entry.bodies and session.registration.bone_cts
-    keys = [] if apart or said != "check" else used
-    for name, body in entry.bodies.items():
-        if body["verdict"] == "check":
-            keys = [*keys, *keys_of(name, filter(body["similarity"].__contains__, used))]
-    return keys
+    used = [view.name for view in registration.used_xrays]
+    return _entry(session).to_look_at(used, registration.bone_cts)
 
 
 def check_edges(session: Session, key: str, on_line: bool, by: str) -> None:
@@ -223,7 +217,7 @@ def view_states(session: Session) -> dict[str, str]:
     if session.sequence.frame is not None:
         return {}
     entry = _entry(session)
-    right = entry.verdict == "accept" or entry.each_accepted
+    right = entry.answer == "accept"
     states = dict.fromkeys(entry.views, "good") if right else entry.views
     return states | dict.fromkeys(entry.off_line, "bad")
 
@@ -324,7 +318,7 @@ def explanation(session: Session) -> list[str]:
     if entry.verdict == "accept":
         behind = [entry.summary, *entry.reasons]
     by = checked(session)
-    meaning = MEANINGS["accept" if entry.each_accepted else entry.verdict]
+    meaning = MEANINGS[entry.answer]
     meaning = EDGES_FIT.format(by=by) if by else meaning
     return list(filter(None, [*behind, meaning, *_of_bodies(entry)]))
 

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from time import monotonic
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from ..assessment.metrics import UseVerdict, in_words
-from ..errors import KEYS, Use, Verdict, doubted, each_accepted, from_codes, with_codes
+from ..errors import KEYS, Use, Verdict, doubted, from_codes, with_codes
 from ..io.files import JsonObject
-from ..io.result_json import EdgeCheck, all_on_line, keys_of, off_line, read_edge_checks
+from ..io.result_json import Answered, EdgeCheck, all_on_line, keys_of, off_line, read_edge_checks
 from ..mrml.ct_3d import Places, bones_of, places_of, put_apart, put_bones, same_places
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
@@ -53,7 +54,7 @@ REMOVED = "removed"
 
 
 @dataclass(frozen=True)
-class HistoryEntry:
+class HistoryEntry(Answered):
     """A pose and how it came about.
 
     Attributes
@@ -233,9 +234,9 @@ class HistoryEntry:
 
     def verdict_of(self, name: str) -> str | None:
         """Return the verdict of a bone, or who has checked it, "checked by AB, 12:40"."""
-        body = self.bodies[name]
-        by = body["verdict"] == "check" and self.checked_by(keys_of(name, body["similarity"]))
-        return _("checked by {by}").format(by=by) if by else body["verdict"]
+        bone = self.bones[name]
+        by = bone.verdict == "check" and self.checked_by(keys_of(name, bone.similarity))
+        return _("checked by {by}").format(by=by) if by else bone.verdict
 
     @property
     def off_line(self) -> list[str]:
@@ -245,20 +246,17 @@ class HistoryEntry:
     @property
     def as_checked(self) -> HistoryEntry:
         """The entry as it counts: where a person saw edges beside the line it is at best "check" for any use."""
-        if all(check.on_line for check in self.checks.values()):
-            return self
-        whole = off_line(self.checks)
+        checks = self.checks
+        whole = off_line(checks)
         each = self.bodies.items()
-        bodies = {
-            name: doubted(body, [*whole, *off_line(self.checks, name)]) for name, body in each
-        }
+        bodies = {name: doubted(body, off_line(checks, name)) for name, body in each}
         found = replace(doubted(self, whole), bodies=bodies)
         return replace(found, summary=(whole and found.uses_in_words) or self.summary)
 
     @property
-    def each_accepted(self) -> bool:
-        """See `errors.each_accepted`."""
-        return each_accepted(self.reasons, (body["verdict"] for body in self.bodies.values()))
+    def bones(self) -> dict[str, SimpleNamespace]:
+        """What is kept of `bodies`, as records."""
+        return {name: SimpleNamespace(**body) for name, body in self.bodies.items()}
 
     @property
     def uses_in_words(self) -> str:

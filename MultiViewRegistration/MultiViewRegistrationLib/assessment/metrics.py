@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import BoneVerdict, Reason, Use, code_of
+from ..errors import Reason, Use, code_of
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.field import nearest
 from ..imaging.xray import View
-from ..io.files import JsonObject
+from ..io.result_json import UseVerdict
 from ..known import without_none
 from ..registration.optimizer import pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -299,42 +299,6 @@ class Error(NamedTuple):
 
     typical_mm: float
     upper95_mm: float | None
-
-
-class UseVerdict(NamedTuple):
-    """How far a pose can be trusted for one use.
-
-    Attributes
-    ----------
-    typical_mm, upper95_mm
-        Median and 95 % bound of its error; None where they are not known.
-    """
-
-    verdict: BoneVerdict
-    typical_mm: float | None = None
-    upper95_mm: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return an entry of `uses` of a result.json."""
-        return without_none(self._asdict())
-
-    @classmethod
-    def read(cls, fields: JsonObject, verdicts: tuple[str, ...]) -> dict[Use, UseVerdict]:
-        """Return `uses` of a result.json, or of a frame of a track.json; nothing of a version without them.
-
-        Raises
-        ------
-        InputError
-            For what are none.
-        """
-        uses = fields.part("uses")
-        found = {}
-        for use in filter(uses.has, get_args(Use)):  # a later version has more of them
-            told = uses.section(use)
-            mm = (told.optional(key, told.number, "mm", least=0) for key in cls._fields[1:])
-            verdict: Any = told.choice("verdict", verdicts)
-            found[use] = cls(verdict, *mm)
-        return found
 
 
 class Judged:

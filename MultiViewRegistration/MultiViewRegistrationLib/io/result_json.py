@@ -14,10 +14,20 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from ..errors import DOUBT, BoneVerdict, InputError, Reason, Verdict, bones_apart
+from ..errors import (
+    DOUBT,
+    KEYS,
+    BoneVerdict,
+    InputError,
+    Reason,
+    Use,
+    Verdict,
+    bones_apart,
+    from_codes,
+)
 from ..geometry.camera import Camera
 from ..imaging.body import WHOLE
-from ..known import without_empty
+from ..known import without_empty, without_none
 from .case import changed_inputs
 from .case_file import CaseFile, DicomImage, new_uid
 from .files import JsonObject, read_json, write_json
@@ -150,6 +160,66 @@ class Answered:
         return keys
 
 
+class UseVerdict(NamedTuple):
+    """How far a pose can be trusted for one use.
+
+    Attributes
+    ----------
+    typical_mm, upper95_mm
+        Median and 95 % bound of its error; None where they are not known.
+    """
+
+    verdict: BoneVerdict
+    typical_mm: float | None = None
+    upper95_mm: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return an entry of `uses` of a result.json."""
+        return without_none(self._asdict())
+
+
+class StoredVerdict(NamedTuple):
+    """What a result.json, or a frame of a track.json, says of a pose or of a bone's.
+
+    Attributes
+    ----------
+    reasons
+        But what a person saw, which the edge_checks tell.
+    """
+
+    verdict: Any
+    reasons: list[Reason]
+    use: Use
+    uses: dict[Use, UseVerdict]
+
+    @classmethod
+    def read(cls, fields: JsonObject, verdicts: tuple[str, ...]) -> StoredVerdict:
+        """Read it; versions of before have fewer keys.
+
+        Raises
+        ------
+        InputError
+            For what is none, or no verdict in the room.
+        """
+        verdict = fields.value("verdict", "a verdict or null")
+        if verdict is not None:
+            verdict = fields.choice("verdict", verdicts)
+        fields.optional("reasons", fields.texts, "a list of sentences")
+        told = {key: fields.optional(key, fields.value, "a list", list, default=()) for key in KEYS}
+        reasons = [each for each in from_codes(told) if each.code != EDGES_OFF]
+        use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
+        by_use = fields.part("uses")
+        if by_use.values:
+            by_use.section("room")
+        uses: dict[Use, UseVerdict] = {}
+        for of in filter(by_use.has, get_args(Use)):  # a later version has more of them
+            each = by_use.section(of)
+            mm = (each.optional(key, each.number, "mm", least=0) for key in UseVerdict._fields[1:])
+            own: Any = each.choice("verdict", verdicts)
+            uses[of] = UseVerdict(own, *mm)
+        return cls(verdict, reasons, use, uses)
+
+
 VERSION = 3
 REJECTED = "The result was rejected."
 NOT_ASSESSED = "not assessed"
@@ -252,14 +322,9 @@ class RegistrationExport:
         """Take the content of the result.json at a path; `structure` and errors as of `read`."""
         fields.check_version(VERSION)
         posed = fields if structure is None else bones_in(fields)[structure]
-        of_other_use = fields.values.get("use", "room") != "room"
-        uses = posed.part("uses")
-        asked = uses.section("room") if uses.values else posed  # the room's, before
-        verdict = (
-            None
-            if asked.value("verdict", "a verdict or null") is None
-            else asked.choice("verdict", get_args(BoneVerdict if structure else Verdict))
-        )
+        told = StoredVerdict.read(posed, get_args(BoneVerdict if structure else Verdict))
+        room = told.uses.get("room", told)  # the room's, before
+        verdict = room.verdict
         uids = fields.part("frame_of_reference_uid")
         frames = filter(uids.has, ("world", "ct", "reference"))
         known = {frame: _uid(uids, frame) for frame in frames}
@@ -278,7 +343,7 @@ class RegistrationExport:
             inputs=fields.part("inputs").values,
             structure=structure,
             checked=_checked(posed),
-            risk=_risk(posed, asked if structure or of_other_use else posed),
+            risk=_risk(posed, told.uses.get("room") if structure or told.use != "room" else None),
             xrays=tuple(
                 fields.section("case").texts("images", "SHA-256 sums") if fields.has("case") else ()
             ),
@@ -421,18 +486,18 @@ def bones_in(fields: JsonObject) -> dict[str, JsonObject]:
     return {name: bodies.section(name) for name in bodies.values if name != WHOLE}
 
 
-def _risk(posed: JsonObject, asked: JsonObject) -> str:
+def _risk(posed: JsonObject, room: UseVerdict | None) -> str:
     """Return the error to expect in the room of a pose or bone, a sentence; "" where nothing tells it.
 
     Parameters
     ----------
-    asked
-        Its verdict in the room, where `posed` does not tell the error there.
+    room
+        Its verdict there, where `posed` does not tell the error.
     """
-    if asked.has("typical_mm"):
-        told = f"In the room probably off by {asked.number('typical_mm', 'mm', least=0):.1f} mm"
-        if asked.has("upper95_mm"):
-            told += f", 95 % below {asked.number('upper95_mm', 'mm', least=0):.1f} mm"
+    if room and room.typical_mm is not None:
+        told = f"In the room probably off by {room.typical_mm:.1f} mm"
+        if room.upper95_mm is not None:
+            told += f", 95 % below {room.upper95_mm:.1f} mm"
         return f"{told}."
     if posed.values.get("summary"):
         return posed.text("summary", "a sentence")

@@ -16,16 +16,12 @@ from typing import get_args
 import numpy as np
 
 from ..assessment import metrics
-from ..assessment.metrics import UseVerdict
 from ..errors import (
-    KEYS,
     UNUSABLE,
     BoneVerdict,
     InputError,
     Show,
-    Use,
     Verdict,
-    from_codes,
     unseen,
     with_codes,
 )
@@ -44,7 +40,7 @@ from ..io.files import (
     write_json,
 )
 from ..io.folders import staged
-from ..io.result_json import bones_in
+from ..io.result_json import StoredVerdict, bones_in
 from ..io.sequence import FrameFiles, Frames
 from ..io.view_record import ViewRecord
 from ..registration.bone import Bone, bones_of_bodies, parts_of
@@ -442,22 +438,22 @@ def _stored(
     verdict = fields.choice("verdict", verdicts)
     placed = verdict not in UNUSABLE or fields.values.get("world_from_ct") is not None
     how = fields.optional("how", fields.text, "how the pose was found", default="followed")
-    said = {key: fields.texts(key, "a list of texts") for key in KEYS if fields.has(key)}
+    told = StoredVerdict.read(fields, verdicts)
     upper95 = fields.values.get("predicted_upper95_mm")
     return Tracked(
         number,
         how,
         fields.rigid("world_from_ct") if placed else None,
         verdict,
-        from_codes(said),
+        told.reasons,
         _similarity(fields),
         None
         if upper95 is None
         else fields.number("predicted_upper95_mm", "a number of mm", least=0),
         _cameras(fields),
         fields.optional("seconds", fields.number, "a number", least=0, default=0.0),
-        use=fields.optional("use", fields.choice, get_args(Use), default="room"),
-        uses=UseVerdict.read(fields, verdicts),
+        use=told.use,
+        uses=told.uses,
         bones={
             name: _stored(number, bone, get_args(BoneVerdict))
             for name, bone in bones_in(fields).items()

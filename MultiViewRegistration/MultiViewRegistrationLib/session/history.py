@@ -18,12 +18,20 @@ import numpy as np
 from ..assessment.metrics import UseVerdict, in_words
 from ..errors import KEYS, Use, Verdict, doubted, from_codes, with_codes
 from ..io.files import JsonObject
-from ..io.result_json import Answered, EdgeCheck, all_on_line, keys_of, off_line, read_edge_checks
+from ..io.result_json import (
+    Answered,
+    EdgeCheck,
+    StoredVerdict,
+    all_on_line,
+    keys_of,
+    off_line,
+    read_edge_checks,
+)
 from ..mrml.ct_3d import Places, bones_of, places_of, put_apart, put_bones, same_places
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
 from ..translation import _
-from .verdicts import bodies_of_content, of_use, reasons_of_content
+from .verdicts import bodies_of_content, of_use
 
 if TYPE_CHECKING:
     from ..report.result import Result
@@ -169,11 +177,11 @@ class HistoryEntry(Answered):
         InputError for what is none.
         """
         content = fields.values
-        use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
-        told = UseVerdict.read(fields, get_args(Verdict))
-        if told and use not in told:
-            fields.refuse("use", f"is {use}", f"one of its uses, {', '.join(told)}")
-        uses = {of: each.to_json() for of, each in told.items()}
+        told = StoredVerdict.read(fields, get_args(Verdict))
+        use = told.use
+        if told.uses and use not in told.uses:
+            fields.refuse("use", f"is {use}", f"one of its uses, {', '.join(told.uses)}")
+        uses = {of: each.to_json() for of, each in told.uses.items()}
         predicted = content.get("predicted_tre_mm") or {}
         views = {each.text("name", "its name"): each for each in fields.sections("views", "views")}
         states = {name: view.values.get("state") for name, view in views.items()}
@@ -183,9 +191,9 @@ class HistoryEntry(Answered):
             if view.has("decisive_px")
         }
         said = {
-            "reasons": reasons_of_content(content),
+            "reasons": told.reasons,
             "seconds": content.get("seconds", {}).get("total"),
-            "verdict": content["verdict"] and fields.choice("verdict", get_args(Verdict)),
+            "verdict": told.verdict,
             "use": use,
             "typical_mm": uses.get(use, {"typical_mm": predicted.get("typical")}).get("typical_mm"),
             "risk": (content.get("uncertainty") or {}).get("failure_probability"),

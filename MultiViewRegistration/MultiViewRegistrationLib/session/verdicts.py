@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
-from ..errors import BoneVerdict, Reason, Use, from_codes
+from ..errors import BoneVerdict, Use
 from ..io.files import JsonObject
-from ..io.result_json import EDGES_OFF, bones_in
-
-
-def reasons_of_content(content: dict[str, Any]) -> list[Reason]:
-    """Return the reasons of a pose but what a person saw, which the edge_checks tell."""
-    return [each for each in from_codes(content) if each.code != EDGES_OFF]
+from ..io.result_json import StoredVerdict, bones_in
 
 
 def bodies_of_content(fields: JsonObject) -> dict[str, dict]:
     """Return the bones of a result.json."""
-    bones = bones_in(fields)
-    for each in bones.values():
+    found = {}
+    for name, each in bones_in(fields).items():
         each.rigid("world_from_ct")
-        if each.value("verdict", "a verdict or null") is not None:
-            each.choice("verdict", get_args(BoneVerdict))
         each.section("similarity")
         each.optional("moved", each.section)
-        each.texts("reasons", "a list of sentences")
-    values = {name: each.values for name, each in bones.items()}
-    return {name: {**each, "reasons": reasons_of_content(each)} for name, each in values.items()}
+        told = StoredVerdict.read(each, get_args(BoneVerdict))
+        found[name] = {**each.values, "reasons": told.reasons}
+    return found
 
 
 def of_use(body: dict, use: Use) -> dict:

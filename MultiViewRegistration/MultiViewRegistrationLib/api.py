@@ -131,7 +131,7 @@ def register(
     minutes = minutes_of(minutes)
     asked, start = start, default_start(case) if start is None else start
     _check_start(case, start)
-    if case.bodies[0].name and len(case.bodies) > 1 and start not in ("given", "search"):
+    if case.first_bone and len(case.bodies) > 1 and start not in ("given", "search"):
         raise InputError(
             f'start: found "{start}", which is for one CT, expected given or search for bones with a CT each.'
         )

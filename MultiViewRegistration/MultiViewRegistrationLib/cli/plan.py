@@ -74,7 +74,7 @@ def _plan(options: argparse.Namespace) -> dict:
             plan = plan_view(own, views, pose, targets, case.shared_unknowns)
             plans[body.name or WHOLE] = plan
     plans |= of_bones
-    first = plans[bodies[0].name or WHOLE]
+    first = next(iter(plans.values()))
     lines = [f"{name}: {each.sentence}" for name, each in plans.items()]
     lines[0] = f"{lines[0].removeprefix(f'{WHOLE}: ')}{verdict}"
     lines[1:1] = [f"  {each.words}: {each.error_mm:.2g} mm" for each in first.views[:LISTED]]

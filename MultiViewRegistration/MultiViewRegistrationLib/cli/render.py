@@ -89,7 +89,7 @@ def _poses(case: Case, pose: str) -> tuple[list[Camera], dict[str, Any]]:
     known: dict[str, dict[str, Any]] = {"start": starts, "truth": case.structure_truths}
     return [view.camera for view in case.views], {
         **known.get(pose, {}),
-        case.bodies[0].name: _pose(case, pose),
+        case.first_bone: _pose(case, pose),
     }
 
 
@@ -107,7 +107,7 @@ def _pose(case: Case, pose: str) -> np.ndarray:
                 f'--pose: found "{pose}", expected start, truth or the file of a transform; correct it.'
             )
         return read_transform(pose)
-    truth = {"": case.truth_world_from_ct, **case.structure_truths}.get(case.bodies[0].name)
+    truth = {"": case.truth_world_from_ct, **case.structure_truths}.get(case.first_bone)
     if truth is None:
         raise InputError(
             "--pose: found truth, but the case holds none; leave it out, or give a transform file."

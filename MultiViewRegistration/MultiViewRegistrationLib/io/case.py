@@ -121,6 +121,11 @@ class Case(CaseSettings):
         return tuple(names_of_bones(self.bodies))
 
     @property
+    def first_bone(self) -> str:
+        """The name of the first of bones that have a CT each; "" of a patient's CT."""
+        return self.bodies[0].name
+
+    @property
     def starts(self) -> list[np.ndarray | None]:
         """(4, 4) start pose of each body."""
         return [self.world_from_ct, *(body.world_from_ct for body in self.bodies[1:])]

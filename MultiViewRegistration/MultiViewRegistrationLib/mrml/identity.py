@@ -298,7 +298,7 @@ def say_unknown_are_of_patient(registration: Registration) -> None:
 
 def _patients(registration: Registration) -> list[Identity]:
     """Return what is known of the patient of each image, {} for nothing."""
-    nodes = [registration.ct, *list(registration.bone_cts.values())[1:]]
+    nodes = registration.bone_cts.values() or [registration.ct]
     known = [_identity(node) for node in nodes if node is not None]
     return [*known, *(_identity_of(view) for view in registration.xrays)]
 

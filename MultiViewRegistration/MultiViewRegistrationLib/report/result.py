@@ -154,7 +154,7 @@ class Result(Answered):
                 )
             )
         if case.bone_names and not self.together.bodies:
-            of = case.bodies[0].name or "the whole CT"
+            of = case.first_bone or "the whole CT"
             reasons.append(
                 Reason(
                     "bones-not-registered",
@@ -257,7 +257,7 @@ class Result(Answered):
     def checked(self) -> EdgeCheck | None:
         """Who saw edges of all that is to be checked on the line in every view, and when: of a "check" alone."""
         views = [view.name for view in self.views]
-        keys = self.to_look_at(views, self.case.bodies[0].name)
+        keys = self.to_look_at(views, self.case.first_bone)
         return all_on_line(self.edge_checks, keys) if self.verdict == "check" else None
 
     @property
@@ -284,7 +284,7 @@ class Result(Answered):
     def bodies(self) -> dict[str, BodyResult]:
         """What was found of each body by its name: of a patient's CT, WHOLE, and its bones, or of bones with a CT each."""
         found = {body.name: self._with_truth(body) for body in self.together.bodies}
-        first = self.case.bodies[0].name
+        first = self.case.first_bone
         if first in found:
             return found
         alone = self.assessment
@@ -309,7 +309,7 @@ class Result(Answered):
         self, world_from_ct: np.ndarray, bodies: Sequence[Body | BodyResult]
     ) -> tuple[PreparedCT, np.ndarray]:
         """Return the first body at a pose (4, 4), and these where they lie, to be drawn as one CT, see `placed`."""
-        first = self.case.bodies[0].name
+        first = self.case.first_bone
         places = {body.name: body.world_from_ct for body in bodies}
         if not places.keys() - {first}:
             return self.anatomy, world_from_ct

@@ -330,7 +330,7 @@ class BodiesTracker:
                 self._alone(n, number, case, views, given[n], there[n]) for n in range(len(there))
             ]
             whole = alone[0]
-            if not case.bodies[0].name:
+            if not case.first_bone:
                 self._of_ct.move_to(there[0])
                 expected = self._trackers[0].memory.expected(number)
                 whole = self._of_ct.follow(whole, views, expected, progress)
@@ -377,7 +377,7 @@ class BodiesTracker:
             found = register_together(judged, views, progress, bones=shapes)
             whole = with_structures(whole, found, views, {name: own[name].how for name in own})
             bodies |= {body.name: body for body in found.bodies}
-        first = whole.bones.get(self._case.bodies[0].name)
+        first = whole.bones.get(self._case.first_bone)
         of_all = Together(list(bodies.values()))
         told = with_together(whole.assessment, of_all, of_ct=first is None)
         return replace(whole, world_from_ct=(first or whole).world_from_ct).assessed(told)

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     from .geometry.landmarks import LandmarkFit
     from .imaging.xray import View
     from .io.case import Case
-    from .registration.optimizer import RefinementMethod, Report
+    from .registration.optimizer import Refinement, RefinementMethod, Report
     from .registration.prepared_ct import PreparedCT
     from .registration.register_bones import BoneLevel
     from .regressor.initialise import Regressor
@@ -300,16 +300,16 @@ def _alone(
     from .assessment.bodies import Alone
 
     where = found.refinement
+    start = found.start_world_from_ct
     shared = case.shared_unknowns
-    targets = None if n else case.targets
 
     def judge(there: PreparedCT) -> Assessment:
-        arguments = there, case.views, where, found.start_world_from_ct
-        judged = verdict.assess(*arguments, targets, shared, masked=case.masks_misfit)
+        judged = assess_alone(case, n, there, where, start)
         if not verdict.fits(judged, there, where):
             from .assessment.diagnosis import CauseSearch
 
-            judged = verdict.find_cause(judged, CauseSearch(*arguments, shared, progress, faults))
+            causes = CauseSearch(there, case.views, where, start, shared, progress, faults)
+            judged = verdict.find_cause(judged, causes)
         if judged.room != "check":
             return judged
         from .assessment.next_view import with_further_view
@@ -320,11 +320,27 @@ def _alone(
     return Alone(case.bodies[n], anatomy, where.world_from_ct, judged, where.alternative)
 
 
+def assess_alone(
+    case: Case, n: int, anatomy: PreparedCT, found: Refinement, start: np.ndarray, **how: Any
+) -> Assessment:
+    """Return the assessment of the n-th body by itself; further parameters as of `verdict.assess`."""
+    from .assessment import verdict
+
+    targets = None if n else case.targets
+    arguments = anatomy, case.views, found, start, targets, case.shared_unknowns
+    return verdict.assess(*arguments, masked=case.masks_misfit, **how)
+
+
 def for_use(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
-    """Return the assessment of a body for what the case says that its pose is for, else for what its cameras are good for."""
+    """Return the assessment of a body for what the case says that its pose is for, else for what its cameras are good for.
+
+    It is in doubt where the patient is.
+    """
     from .assessment.prediction import use_of
 
-    judged = replace(judged, use=case.use or use_of(case.views, case.shared_unknowns))
+    use = case.use or use_of(case.views, case.shared_unknowns)
+    in_doubt = judged.in_doubt or bool(case.identity_reasons)
+    judged = replace(judged, use=use, in_doubt=in_doubt)
     if not np.isfinite(anatomy.saturates_at):
         return judged
     from .assessment.bone_verdict import of_implant
@@ -340,19 +356,16 @@ def _with_together(
     levels: Sequence[BoneLevel] | None = None,
 ) -> Result:
     """Return a result with all its bones; parameters as of `register_together`."""
-    first, *others = alone
+    first = alone[0]
     judged = first.assessment
     if not result.case.bone_names:
         return replace(result, assessment=doubted(judged, result.case.identity_reasons))
     from .assessment.together import register_together, with_together
 
-    in_doubt = judged.in_doubt or bool(result.case.identity_reasons)
-    first = replace(first, assessment=replace(judged, in_doubt=in_doubt))
     device = result.compute_device
 
     def together(_anatomy: PreparedCT) -> Together:
-        bodies = first, *others
-        there = [replace(each, anatomy=each.anatomy.on_device(device.name)) for each in bodies]
+        there = [replace(each, anatomy=each.anatomy.on_device(device.name)) for each in alone]
         return register_together(there, result.views, progress, poses, levels)
 
     found = first.anatomy.run_on(device, together)
@@ -440,7 +453,6 @@ def assess(
     InputError
         The pose is not rigid, or no view shows enough of the CT there.
     """
-    from .assessment import verdict
     from .imaging.body import MASKED
     from .registration.optimizer import Refinement
     from .registration.pipeline import refine
@@ -467,16 +479,7 @@ def assess(
             "the geometry of the views."
         )
     unrefined = Refinement(where, fit, [], list(case.views), np.zeros(6), refined=0)
-    assessment = verdict.assess(
-        anatomy,
-        case.views,
-        unrefined,
-        pose,
-        case.targets,
-        case.shared_unknowns,
-        masked=case.masks_misfit,
-        registered=False,
-    )
+    assessment = assess_alone(case, 0, anatomy, unrefined, pose, registered=False)
     assessment = for_use(assessment, case, anatomy)
     result = Result(
         case, anatomy, pose, unrefined, method, {}, refined_by=None, assessment=assessment

@@ -24,8 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..api import for_use, register
-from ..assessment import verdict
+from ..api import assess_alone, for_use, register
 from ..assessment.bodies import Alone, BodyResult, Together
 from ..assessment.bone_prediction import MaskEdge, mask_edges
 from ..assessment.together import judge_together, of_bone, register_together, related, with_together
@@ -42,7 +41,7 @@ from ..io.sequence import Frame, Frames
 from ..registration.bone import Bone, bones_of, ties_of
 from ..registration.bones import SHOWN
 from ..registration.cameras import CameraCorrections
-from ..registration.optimizer import Range, Refinement, Report
+from ..registration.optimizer import Range, Report
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.problem import Tie
 from ..registration.register_bones import LEVELS, BoneLevel, register_bones
@@ -392,22 +391,11 @@ class BodiesTracker:
         anatomy: PreparedCT,
     ) -> Tracked:
         """Return the result of one body by itself."""
-        targets = None if n else case.targets
-        shared = case.shared_unknowns
-
-        def assess(
-            there: PreparedCT, _views: list[View], found: Refinement, start: np.ndarray
-        ) -> Assessment:
-            arguments = there, case.views, found, start, targets, shared
-            return verdict.assess(*arguments, masked=case.masks_misfit)
-
         tracker = self._trackers[n]
         tracker.anatomy = anatomy
-        tracker.assess = assess
+        tracker.assess = lambda there, _, *found: assess_alone(case, n, there, *found)
         found = tracker.follow(number, views, given)
-        judged = for_use(found.assessment, self._case, anatomy)
-        in_doubt = judged.in_doubt or bool(case.identity_reasons)
-        return found.assessed(replace(judged, in_doubt=in_doubt))
+        return found.assessed(for_use(found.assessment, self._case, anatomy))
 
 
 def follow(

@@ -95,18 +95,19 @@ def faulty(features: BoneFeatures) -> list[str]:
     return found
 
 
-def fault(of: str, name: str, features: BoneFeatures, showing: Sequence[str]) -> Reason:
-    """Return the reason for a feature of a bone; `showing` as of `judge`."""
-    if of == "shown" and len(showing) == 1:
-        sentence = f"Only {showing[0]} shows {name}\n: its depth along that beam is uncertain."
-        return Reason("one-view", sentence)
+def faults(name: str, features: BoneFeatures, showing: Sequence[str]) -> Iterator[Reason]:
+    """Say which features of a bone are beyond their limits; parameters as of `judge`."""
     elsewhere = "farther up or down\n: check its outline"
     if vertebra(name):
         elsewhere = "one level up or down\n: check the level"
-    code, sentence = FAULTS[of]
     said = {"percent_shown": 100 * features.shown, "elsewhere": elsewhere, **vars(features)}
-    sentence = sentence.format(name=name, **said)
-    return Reason(code, sentence[0].upper() + sentence[1:])
+    for of in faulty(features):
+        code, sentence = FAULTS[of]
+        sentence = sentence.format(name=name, **said)
+        if of == "shown" and len(showing) == 1:
+            code = "one-view"
+            sentence = f"Only {showing[0]} shows {name}\n: its depth along that beam is uncertain."
+        yield Reason(code, sentence[0].upper() + sentence[1:])
 
 
 def predicted(
@@ -152,7 +153,7 @@ def judge(
         return prediction, verdict, []
     verdict = "check" if verdict == "accept" else verdict
     reasons = risk_reasons(prediction, fitted(), verdict)
-    reasons += [fault(of, name, features, showing) for of in faulty(features)]
+    reasons += faults(name, features, showing)
     if not prediction.bounded:
         sentence = f"The result for {name} looks unlike every correct result we know."
         reasons.append(Reason("unlike-known", sentence))

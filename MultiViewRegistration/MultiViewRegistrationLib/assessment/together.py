@@ -355,9 +355,7 @@ def _judged_alone(
     own = alone.assessment
     reasons = [*wrong, *own.reasons, *ambiguity(alone.alternative)]
     codes = {reason.code for reason in reasons}
-    faults = [
-        bone_verdict.fault(of, name, features, showing) for of in bone_verdict.faulty(features)
-    ]
+    faults = bone_verdict.faults(name, features, showing)
     reasons += [reason for reason in faults if reason.code not in codes]
     return own.prediction, "reject" if wrong or own.verdict == "reject" else "check", reasons
 

@@ -27,7 +27,7 @@ from MultiViewRegistrationLib.report.result_page import save_result
 KILLED = """
 import os, signal, sys
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.io import own_folders
+from MultiViewRegistrationLib.io import folders
 
 replace, moves = os.replace, iter(range(20))
 
@@ -37,7 +37,7 @@ def killed(source, target):
         os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
 
-own_folders.os.replace = killed
+folders.os.replace = killed
 sys.exit(main(sys.argv[1:]))
 """
 #: The program where no file of a result can be larger, as on a full disk.

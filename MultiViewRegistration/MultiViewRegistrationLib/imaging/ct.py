@@ -247,7 +247,7 @@ def load_ct(
     InputError
         For anything that is not a three-dimensional grey image on a rectangular grid, with some
         matter in it, in the unit that was named; for what is refused in a DICOM folder, see
-        `ct_slices`.
+        `dicom_file.ct_slices`.
     """
     _check_unit(unit)
     if isinstance(path, (str, Path)):

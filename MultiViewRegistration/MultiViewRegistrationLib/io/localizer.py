@@ -407,7 +407,7 @@ def check_worlds(where: str, views: Sequence[ViewRecord], found: Sequence[Header
 def world_of(path: str | os.PathLike) -> str:
     """Return the name of a world that slot scans share; "" where none is told.
 
-    It is the FrameOfReferenceUID of a localizer; for EOS see `eos.scan_of`.
+    It is the FrameOfReferenceUID of a localizer; for EOS see `scan_of`.
     """
     file = read_dicom(path)
     if file is None:

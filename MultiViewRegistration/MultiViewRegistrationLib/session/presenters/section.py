@@ -202,7 +202,7 @@ class Host(ABC):
 
     @abstractmethod
     def take_read(self, read: Any, autosaved: Path | None) -> None:
-        """Put what was read, an `opening.Read`, into the scene, and work on it.
+        """Put what was read, a `frontend.Read`, into the scene, and work on it.
 
         Parameters
         ----------

@@ -93,6 +93,7 @@ class _Kept(IndexDataCacheFile):
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": can_keep_kernels(), "no_cfunc_wrapper": True}
 
 
+#: Where numba keeps each kernel.
 _kept: list[Any] = []
 
 

@@ -116,3 +116,17 @@ def test_a_kernel_whose_class_has_another_name_now_is_compiled_anew(tmp_path):
         program.write_text(PROGRAM.replace("Ray", name))
         assert subprocess.check_output([sys.executable, program], cwd=tmp_path, text=True) == "3\n"
     assert len(list(tmp_path.rglob("*.nbc"))) == 1
+
+
+def test_a_kernel_whose_part_is_in_another_module_now_is_compiled_anew(tmp_path):
+    program = tmp_path / "program.py"
+    kernel = f"from {cpu.__name__} import kernel"
+    program.write_text(
+        f"{kernel}\nfrom parts import plus\n\n@kernel\ndef three(x):\n    return plus(x)\n\nprint(three(2))\n"
+    )
+    for name in ("before", "now"):
+        part = f"from {cpu.__name__} import part\n\n@part\ndef plus(x):\n    return x + 1\n"
+        (tmp_path / f"{name}.py").write_text(part)
+        (tmp_path / "parts.py").write_text(f"from {name} import plus\n")
+        assert subprocess.check_output([sys.executable, program], cwd=tmp_path, text=True) == "3\n"
+        (tmp_path / f"{name}.py").unlink()

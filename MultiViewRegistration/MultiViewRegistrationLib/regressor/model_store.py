@@ -26,7 +26,6 @@ import numpy as np
 from ..errors import InputError
 from ..io.files import JsonObject, sha256, write_atomically
 from ..io.folders import data_folder
-from .poses import AXES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -206,7 +205,7 @@ def _check(card: Card) -> None:
         read.number(key, "", above=0)
     read.number("done", "", most=card.steps)
     widths = read.section("half_widths")
-    for key in AXES:
+    for key in widths.values:
         widths.number(key, "", least=0)
     read.array("world_from_ct", (4, 4), "")
     read.array("centroid", (3,), "")
@@ -217,6 +216,7 @@ def _check(card: Card) -> None:
     if card.shortened is not None:
         read.array("shortened", (2,), "")
     rest = {
+        "half_widths": len(card.half_widths) == 6,
         "seed": 0 <= card.seed < 2**53,
         "losses": all(_is_row(row, 2) for row in card.losses),
         "validation": all(_is_row(row, 3) for row in card.validation),

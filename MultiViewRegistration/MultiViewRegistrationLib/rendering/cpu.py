@@ -80,13 +80,19 @@ def _private_folder() -> Path | None:
 
 
 class _Kept(IndexDataCacheFile):
-    """Compiled kernels of a module; anew where those of a program before name a class that is gone."""
+    """Compiled kernels of a module; anew where those of a program before name a class or a module that is gone."""
 
     def _load_index(self) -> dict[Any, str]:
         try:
             return super()._load_index()
         except (AttributeError, ImportError):
             return {}
+
+    def _load_data(self, name: str) -> Any:
+        try:
+            return super()._load_data(name)
+        except (AttributeError, ImportError) as error:
+            raise OSError from error  # as numba expects of what is not there
 
 
 #: Wrappers for C would be compiled, too, and nothing calls them.

@@ -1,14 +1,12 @@
-"""Find parts of a body that lie elsewhere than its pose has them.
+"""Find parts of a body that lie elsewhere than its pose has them, and tiles that fit better elsewhere.
 
-A patient is not one rigid body, and bends.
+A patient is not one rigid body, and bends. The bone that all views show is divided into parts as
+large as a vertebra. The tiles upon which a part falls say how well it fits there, and where a Newton
+step would move it by itself. A body that is bent fits well in one part and poorly in another.
 
 However an X-ray differs from a DRR in its grey values, at the right pose most of its tiles look
 most like the DRR just where the pose puts it, and at a wrong pose hardly more of them do than by
 chance. So the tiles are votes, of which each knows nothing but its own few centimetres.
-
-The bone that all views show is divided into parts as large as a vertebra. The tiles upon which a
-part falls say how well it fits there, and where a Newton step would move it by itself. A body that
-is bent fits well in one part and poorly in another.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import scipy
 from scipy.linalg import block_diag
 
 from ..geometry import rigid
-from ..imaging.body import Structures
+from ..imaging.body import Structures, widened
 from ..imaging.ct import WATER, Volume
 from ..registration.bones import SHOWN, ViewComparison
 from ..registration.cameras import prior_share
@@ -145,9 +145,7 @@ def mask_edges(structures: Structures, attenuation: Volume) -> list[MaskEdge]:
     reach = np.maximum(np.round(EDGE_MM / attenuation.spacing_mm[::-1]), 1).astype(int)
     found = []
     for n, box in enumerate(structures.boxes, start=1):
-        wider = tuple(
-            slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True)
-        )
+        wider = widened(box, reach)
         labels = structures.labels[wider]
         mask = labels == n
         bone = np.maximum(attenuation.values[wider] - np.float32(BONE), 0)

@@ -70,6 +70,12 @@ class Structures:
         return self.labels == n + 1
 
 
+def widened(box: Sequence[slice], steps: int | np.ndarray) -> tuple[slice, ...]:
+    """Return a box with so many more steps at both ends of each axis, or as many as there are before it."""
+    each = zip(box, np.broadcast_to(steps, len(box)), strict=True)
+    return tuple(slice(max(side.start - n, 0), side.stop + n) for side, n in each)
+
+
 NO_STRUCTURES = Structures((), np.zeros((0, 0, 0), np.uint8))
 
 

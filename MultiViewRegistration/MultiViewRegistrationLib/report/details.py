@@ -20,7 +20,7 @@ from ..geometry.fields import TAKEN, describe_uncertainty
 from ..imaging.body import colour_of
 from ..imaging.xray import View, detail_of
 from .html import Content, figure, number, table, tag
-from .overlays import BLUE, LEGENDS, ORANGE, film_of, smooth_moments
+from .overlays import BLUE, LEGENDS, ORANGE, film_of, part_about, smooth_moments
 from .plot import cost, curve_plot, maps, movement, predicted_at_targets
 from .result import Result
 
@@ -161,7 +161,7 @@ def _crop(view: View, bones: Sequence[BodyResult], world_from_ct: np.ndarray) ->
     shown = np.any([each > 0 for each in (*before, *after)], axis=0)
     if not shown.any():
         return None
-    part = _around(shown)
+    part = part_about(shown, ROOM)
     rows, columns = shown[part].shape
     size = round(columns * PICTURE_ROWS / rows), PICTURE_ROWS
 
@@ -190,16 +190,6 @@ def _crop(view: View, bones: Sequence[BodyResult], world_from_ct: np.ndarray) ->
             row, column = scipy.ndimage.center_of_mass(enlarged(silhouette) > 0)
             pen.text((column, row), name, "white", font, "mm", stroke_width=2, stroke_fill="black")
     return np.asarray(crop)
-
-
-def _around(shown: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns of what is shown, with room."""
-    rows, columns = scipy.ndimage.find_objects(shown.astype(np.uint8))[0]
-    room = round(ROOM * max(rows.stop - rows.start, columns.stop - columns.start))
-    return np.s_[
-        max(rows.start - room, 0) : rows.stop + room,
-        max(columns.start - room, 0) : columns.stop + room,
-    ]
 
 
 def _silhouette(bone: Bone | None, view: View, world_from_ct: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.body import Body
+from ..imaging.body import Body, widened
 from ..imaging.ct import CT, Volume
 from ..imaging.dicom_file import ct_slices
 from ..io.case import Case
@@ -153,7 +153,7 @@ def ct_of_structure(case: Case, name: str) -> CT:
     nth = structures.names.index(name)
     mask = structures.mask(nth)
     volume = case.ct.volume
-    part = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in structures.boxes[nth])
+    part = widened(structures.boxes[nth], 1)
     ct_from_index = volume.ct_from_index.copy()
     ct_from_index[:3, 3] += ct_from_index[:3, :3] @ [along.start for along in reversed(part)]
     values = np.where(mask[part], volume.values[part], AIR_HU if case.ct.unit == "hu" else 0)

@@ -20,8 +20,10 @@ from PIL import Image
 from ..assessment.features import Tile
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.body import widened
 from ..imaging.field import continued, hull
 from ..imaging.xray import XRay, detail_of, local_moments
+from ..registration.bone import overlap
 from ..registration.prepared_ct import PreparedCT
 from .html import png
 
@@ -382,13 +384,14 @@ def _part_to_show(silhouettes: np.ndarray, valid: np.ndarray) -> tuple[slice, sl
     field = _box(valid) if valid.any() else (slice(0, valid.shape[0]), slice(0, valid.shape[1]))
     if not silhouettes[field].any():
         return field
-    bone = _box(silhouettes)
-    margin = max(span.stop - span.start for span in bone) // 3
+    return overlap(part_about(silhouettes, 1 / 3), field) or field
 
-    def within(span: slice, limit: slice) -> slice:
-        return slice(max(span.start - margin, limit.start), min(span.stop + margin, limit.stop))
 
-    return within(bone[0], field[0]), within(bone[1], field[1])
+def part_about(mask: np.ndarray, share: float) -> tuple[slice, slice]:
+    """Rows and columns that hold all of a mask, which must not be empty, with a share of their size around them."""
+    box = _box(mask)
+    rows, columns = widened(box, int(share * max(span.stop - span.start for span in box)))
+    return rows, columns
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:

@@ -18,9 +18,18 @@ from ..errors import UNUSABLE
 from ..geometry import rigid
 from ..geometry.fields import TAKEN, describe_uncertainty
 from ..imaging.body import colour_of
-from ..imaging.xray import View, detail_of
+from ..imaging.xray import View
 from .html import Content, figure, number, table, tag
-from .overlays import BLUE, LEGENDS, ORANGE, film_of, part_about, smooth_moments
+from .overlays import (
+    BLUE,
+    LEGENDS,
+    ORANGE,
+    contour,
+    film_of,
+    grey_picture,
+    normalised_locally,
+    part_about,
+)
 from .plot import cost, curve_plot, maps, movement, predicted_at_targets
 from .result import Result
 
@@ -130,14 +139,12 @@ def outlined(result: Result, v: int) -> np.ndarray:
 
 def with_outlines(view: View, bones: Sequence[tuple[Bone | None, np.ndarray | None]]) -> np.ndarray:
     """Return the same of an X-ray and of bones at poses (4, 4), None of those that are nowhere."""
-    picture = np.repeat(255 * film_of(view.xray).grey[..., None], 3, axis=-1)
+    picture = grey_picture(film_of(view.xray).grey)
     for n, (bone, world_from_ct) in enumerate(bones):
         if world_from_ct is not None:
-            silhouette = _silhouette(bone, view, world_from_ct)
-            picture[_edge(silhouette, thick=max(1, max(silhouette.shape) // 700))] = 255 * np.array(
-                colour_of(n)
-            )
-    return picture.astype(np.uint8)
+            line = contour(_silhouette(bone, view, world_from_ct), 0) > 0.5
+            picture[line] = 255 * np.array(colour_of(n))
+    return picture
 
 
 def before_after(result: Result) -> np.ndarray | None:
@@ -173,15 +180,13 @@ def _crop(view: View, bones: Sequence[BodyResult], world_from_ct: np.ndarray) ->
     smooth = scipy.ndimage.gaussian_filter(view.xray.line_integrals, SMOOTH_PX)
     image = enlarged(smooth)
     valid = enlarged(view.xray.valid) > 0.99
-    mean, spread = smooth_moments(
-        image, valid, PICTURE_ROWS // 6
-    )  # bone is seen before heart and lung alike
-    grey = 0.5 + (image - mean) / (4 * detail_of(spread, valid, 0.5))
-    picture = np.repeat(255 * np.clip(np.where(valid, grey, 0), 0, 1)[..., None], 3, axis=-1)
+    # Bone is seen before heart and lung alike.
+    grey = 0.5 + normalised_locally(image, valid, PICTURE_ROWS // 6) / 4
+    picture = grey_picture(np.where(valid, np.clip(grey, 0, 1), 0))
     for colour, silhouettes in ((BLUE, before), (ORANGE, after)):
         for silhouette in silhouettes:
-            picture[_edge(enlarged(silhouette), thick=2)] = colour
-    crop = Image.fromarray(picture.astype(np.uint8))
+            picture[contour(enlarged(silhouette), 0) > 0.5] = colour
+    crop = Image.fromarray(picture)
     pen = ImageDraw.Draw(crop)
     font = ImageFont.load_default(NAME_ROWS)
     for bone, silhouette in zip(bones, after, strict=True):
@@ -203,12 +208,6 @@ def _silhouette(bone: Bone | None, view: View, world_from_ct: np.ndarray) -> np.
     if not shadow.any():
         return shadow
     return scipy.ndimage.gaussian_filter(shadow, 1) - OUTLINE_SHARE * np.median(shadow[shadow > 0])
-
-
-def _edge(silhouette: np.ndarray, thick: int) -> np.ndarray:
-    """Return bool (rows, columns): a line just inside a silhouette, so many pixels thick."""
-    dark = silhouette > 0
-    return dark & ~scipy.ndimage.binary_erosion(dark, iterations=thick)
 
 
 #: Field of `Errors`, name, unit, digits and meaning.

@@ -182,9 +182,9 @@ def overlays(
     for pose, drr, level in zip(poses, drrs, levels, strict=True):
         drr = _resized(drr[part], shape)
         both = film.valid & (drr > level)
-        normalised = _normalised(drr, both, film.window)
+        normalised = normalised_locally(drr, both, film.window)
         outlines = _outlines(film, _resized_drr(pose.bones[part], shape), structure=pose.structure)
-        grey = _grey_picture(film.grey)
+        grey = grey_picture(film.grey)
         drawn = (
             _flattened(grey, outlines),
             _checkerboard(film, normalised, both),
@@ -213,10 +213,10 @@ def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> 
     """
     if kind == "edges":
         layer = live_layer("edges", film, drr, structure=structure)
-        return _flattened(_grey_picture(film.grey), layer)
+        return _flattened(grey_picture(film.grey), layer)
     drr, both = _compared(film, drr)
     draw = {"checkerboard": _checkerboard, "colours": _colours, "difference": _difference}[kind]
-    return draw(film, _normalised(drr, both, film.window), both)
+    return draw(film, normalised_locally(drr, both, film.window), both)
 
 
 def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
@@ -296,7 +296,7 @@ def _edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
         drr = continued(drr, ~untrue)
     level = _silhouette_level(drr)
     lines = (
-        np.maximum(_contour(drr, level), _inner_edges(drr, drr > level))
+        np.maximum(contour(drr, level), _inner_edges(drr, drr > level))
         if structure
         else _inner_edges(drr, ~untrue)
     )
@@ -332,7 +332,7 @@ def _checkerboard(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.nd
     shown = np.where(
         xray_turn, film.grey, np.where(both, _in_greys_of(film, normalised, both), film.dimmed)
     )
-    return _grey_picture(shown)
+    return grey_picture(shown)
 
 
 def _difference(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
@@ -340,7 +340,7 @@ def _difference(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndar
 
     Elsewhere the dimmed X-ray.
     """
-    difference = _normalised(film.smooth, both, film.window) - normalised
+    difference = normalised_locally(film.smooth, both, film.window) - normalised
     shown = DIFFERENCES[np.rint(255 * np.clip(difference / 2, -1, 1)).astype(int)]
     shown[~both] = _as_uint8(WHITE * DIMMED * film.grey[~both])[:, None]
     return shown
@@ -449,7 +449,7 @@ def _resized_drr(
         )
 
 
-def _grey_picture(grey: np.ndarray) -> np.ndarray:
+def grey_picture(grey: np.ndarray) -> np.ndarray:
     """Return the picture (rows, columns, 3) of greys (rows, columns) from 0 to 1."""
     return np.repeat(_as_uint8(WHITE * grey)[..., None], 3, axis=-1)
 
@@ -458,7 +458,7 @@ def _as_uint8(colour: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 
 
-def _contour(image: np.ndarray, level: float) -> np.ndarray:
+def contour(image: np.ndarray, level: float) -> np.ndarray:
     """Line where `image` passes `level`."""
     inside = scipy.ndimage.gaussian_filter((image > level).astype(np.float32), 1.0)
     return _line(inside - 0.5, np.hypot(*np.gradient(inside)))
@@ -550,8 +550,8 @@ def smooth_moments(
     return interpolated(mean) + offset, interpolated(spread)
 
 
-def _normalised(image: np.ndarray, mask: np.ndarray, window: int) -> np.ndarray:
-    """(image - local mean) / local contrast, zero off the mask."""
+def normalised_locally(image: np.ndarray, mask: np.ndarray, window: int) -> np.ndarray:
+    """Return (image - local mean) / local contrast, zero off the mask."""
     mean, spread = smooth_moments(image, mask, window)
     return np.where(mask, (image - mean) / detail_of(spread, mask, LEAST_DETAIL), 0)
 

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -37,7 +36,7 @@ class PausedRegistration:
         self.asked.append(case)
         assert self._go.wait(20.0)
         return self._real(
-            case if self._pose is None else replace(case, world_from_ct=self._pose),
+            case if self._pose is None else case.starting_at(self._pose),
             *arguments,
             **options,
         )

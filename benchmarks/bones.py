@@ -320,8 +320,8 @@ def _pair(motion, known):
 
 def masked_row(case: SimpleNamespace, views: list[View], given: np.ndarray) -> dict:
     """The row of the first bone, registered as the mask of the CT."""
-    body = OfCT(replace(case.body.ct, mask=given == 1))
-    found = register(Case((body,), views=views, world_from_ct=case.start), "given", unseen)
+    body = OfCT(replace(case.body.ct, mask=given == 1), world_from_ct=case.start)
+    found = register(Case((body,), views=views), "given", unseen)
     return _row(case, found, found.views, given, 1) | {"seconds": found.seconds["total"]}
 
 

@@ -263,11 +263,8 @@ def register_further(
     count = len(anatomies)
     for n in range(1, count):
         body = case.bodies[n]
-        pose = body.world_from_ct
-        single = replace(
-            case, bodies=(body,), views=exact, world_from_ct=pose, shared_unknowns=SharedUnknowns()
-        )
-        how = "search" if pose is None or start == "search" else "given"
+        single = replace(case, bodies=(body,), views=exact, shared_unknowns=SharedUnknowns())
+        how = "search" if body.world_from_ct is None or start == "search" else "given"
         part = part_of(progress, n / count, (n + 1) / count)
         with naming(f'structure "{body.name}"'):
             begin = start_pose(single, anatomies[n].centroid)
@@ -551,7 +548,7 @@ def register_bones(
         bodies.append(replace(body, world_from_ct=bone_poses.get(body.name, lies)))
     first, *others = bodies
     if first.name:
-        placed = replace(case, bodies=tuple(bodies), world_from_ct=first.world_from_ct)
+        placed = replace(case, bodies=tuple(bodies))
         device = result.compute_device
         again = register(placed, "given", progress, result.anatomy, device=device)
         return replace(again, world_uid=result.world_uid)

@@ -85,9 +85,8 @@ def case(ct, views):
     uncertain = replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)
     inputs = {"case.json": "ab" * 32}
     return Case(
-        (Body(ct),),
+        (Body(ct, world_from_ct=START),),
         [sized, uncertain],
-        world_from_ct=START,
         targets=CORNERS,
         truth_world_from_ct=TRUE_POSE,
         inputs=inputs,

@@ -30,8 +30,7 @@ published = pytest.importorskip("MultiViewRegistrationLib.published.refine")
 def case(case_file):
     """Without a start pose."""
     return replace(
-        Case.load(case_file),
-        world_from_ct=None,
+        Case.load(case_file).starting_at(None),
         search={"rotation_deg": 25.0, "translation_mm": 40.0},
     )
 
@@ -115,7 +114,7 @@ def test_views_of_which_the_model_knows_nothing_are_an_error_or_searched_for(beg
         begun(blind)
     with refuses("another CT"):
         begun(replace(model, other_ct=True), "auto")
-    started = replace(case, world_from_ct=START)
+    started = case.starting_at(START)
     with pytest.warns(UserWarning, match="other cameras. The pose is searched for"):
         result = begun(blind, "auto", started)
     assert error_mm(result.world_from_ct) < 0.1

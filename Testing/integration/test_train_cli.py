@@ -40,7 +40,7 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, anato
     name = listed["name"]
     assert f"{name}  CT {listed['ct_sha256'][:8]}  voting, 2 min" in mvreg("models").out
     case = Case.load(case_file)
-    result = register(replace(case, world_from_ct=None), "regressor", anatomy=anatomy)
+    result = register(case.starting_at(None), "regressor", anatomy=anatomy)
     assert result.regressor.model == name and not result.regressor.trained
     assert 'found no models named "another"' in mvreg("models --remove another", 2).err
     mvreg(f"models --remove {name}")

@@ -188,6 +188,6 @@ def test_a_lateral_that_shows_all_a_third_of_a_millimetre_higher_is_within_the_b
     lifted = rigid.translation([0, 0, 0.33]) @ TRUE_POSE
     views = [make_slot_scan(make_ct(), 0), make_slot_scan(make_ct(), 90, lifted)]
     usual = usual_uncertainty("slot_scan", views[0].xray.pixel_mm)
-    case = Case((Body(make_ct()),), [replace(view, **usual) for view in views], world_from_ct=START)
+    case = Case((Body(make_ct(), world_from_ct=START),), [replace(view, **usual) for view in views])
     result = register(case)
     assert error_mm(result.world_from_ct) < 0.2 < result.for_use("room").predicted_tre_mm.typical

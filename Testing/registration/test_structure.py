@@ -47,7 +47,7 @@ def xrays(ct, bone_ct, bone_pose=MOVED):
 
 
 def case_of(body, views, start=START):
-    return Case((body,), list(views), world_from_ct=start)
+    return Case((body,), list(views)).starting_at(start)
 
 
 def found_in(bone_ct, views, start=START, progress=unseen):

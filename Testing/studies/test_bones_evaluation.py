@@ -1,7 +1,6 @@
 """Cases with structures in `mvreg evaluate`: each bone is registered, and has its row."""
 
 import json
-from dataclasses import replace
 from itertools import product
 
 import phantom
@@ -91,7 +90,7 @@ def test_the_error_of_the_whole_ct_is_that_with_cameras_corrected_beside_the_bon
     [outcome] = evaluate([path], EvaluationSetup(starts=1)).cases
     loaded, [row] = Case.load(path), outcome["runs"]
     [start] = EvaluationSetup(starts=1).starts_about_truth(loaded, PreparedCT(loaded.ct))
-    found = register(replace(loaded, world_from_ct=start), "given").refinement.world_from_ct
+    found = register(loaded.starting_at(start), "given").refinement.world_from_ct
     assert row["errors"]["mtre_mm"] == pytest.approx(
         mtre(found, *evaluation.truth_of(loaded)), abs=1e-6
     )

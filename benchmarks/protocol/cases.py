@@ -229,17 +229,14 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     views = calibrated(rng, _taken(names, subject, part, cameras, xrays, pose, rng))
     if condition.error in GEOMETRY_ERRORS:
         views = GEOMETRY_ERRORS[condition.error](rng, views)
-    step_mm = MAX_START_ERROR_MM / INTERVALS
-    edges = [step_mm * trial.interval, step_mm * (trial.interval + 1)]
+    edges = MAX_START_ERROR_MM / INTERVALS * np.arange(trial.interval, trial.interval + 2)
     start = starting_poses(pose, targets, edges, 1, int(rng.integers(2**31)))[0]
-    name = f"{subject.name}-{trial.number:04d}"
     case = Case(
-        (Body(part.ct),),
+        (Body(part.ct, world_from_ct=start),),
         views,
-        world_from_ct=start,
         targets=targets,
         truth_world_from_ct=pose,
-        name=name,
+        name=f"{subject.name}-{trial.number:04d}",
     )
     if condition.error in CT_ERRORS:
         case = with_wrong_ct(case, CT_ERRORS[condition.error](rng, part.ct.volume))
@@ -256,7 +253,7 @@ def with_wrong_ct(case: Case, wrong_from_ct: np.ndarray) -> Case:
     volume = replace(case.ct.volume, ct_from_index=wrong_from_ct @ case.ct.volume.ct_from_index)
     return replace(
         case,
-        bodies=(Body(replace(case.ct, volume=volume)),),
+        bodies=(Body(replace(case.ct, volume=volume), world_from_ct=case.world_from_ct),),
         targets=rigid.transform_points(wrong_from_ct, case.targets),
         truth_world_from_ct=case.truth_world_from_ct @ np.linalg.inv(wrong_from_ct),
     )

@@ -25,7 +25,6 @@ from ..io.calibration.read import read_calibration
 from ..io.case import Case
 from ..io.case_check import case_report, check_case
 from ..io.case_file import ALL, BodySource, CaseFile
-from ..io.case_settings import CaseSettings
 from ..io.case_writer import DEFAULT_INTENSITY, tells_its_intensity, write_new_case
 from ..io.files import YES_OR_NO, InputFile, parse_field
 from ..io.localizer import SCANNERS_POSE, study_with_localizers
@@ -59,7 +58,8 @@ def make_case(options: argparse.Namespace) -> dict:
             "--ct-mask: stands beside --ct-labels, expected one of the two; leave one out."
         )
     more = _parts(options)
-    bodies = _bodies(options, more.get("world_from_ct"))
+    start = more.pop("world_from_ct", None)
+    bodies = _bodies(options, start)
     of_ct = options.ct_mask, options.ct_labels, options.ct_series, options.scouts
     ct: Any = options.ct
     if ct is None and (any(of_ct) or not bodies):
@@ -72,8 +72,9 @@ def make_case(options: argparse.Namespace) -> dict:
     given = options.views or []
     suspicious: list[str] = []
     if options.scouts:
-        ct, given, pose = _with_scouts(ct, given)
-        more = {**vars(pose), **more}
+        ct, given = _with_scouts(ct, given)
+        start = SCANNERS_POSE if start is None else start
+        more["truth_world_from_ct"] = SCANNERS_POSE
 
     def check(case: Case) -> None:
         if options.scouts:
@@ -99,9 +100,9 @@ def make_case(options: argparse.Namespace) -> dict:
             mask=mask,
             labels=labels,
             structures=tuple(parse_structures(options.structures or [ALL])),
+            world_from_ct=start,
         )
         bodies.insert(0, whole)
-    more.setdefault("world_from_ct", bodies[0].world_from_ct)
     new = CaseFile(path=out, bodies=tuple(bodies), views=views, **more)
     with progress_of(options, "Making the case") as line:
         line.show(0.0, "reading the CT and the X-rays")
@@ -203,8 +204,8 @@ def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | N
     )
 
 
-def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], CaseSettings]:
-    """Return the CT of a study, its scouts as views, and the scanner's pose.
+def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict]]:
+    """Return the CT of a study, and its scouts as views.
 
     Scouts that are given, with their options, come first.
     """
@@ -220,11 +221,7 @@ def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], Cas
             )
     for sentence in study.left_out:
         warn(sentence)
-    return (
-        study.ct,
-        [*given, *({"view": (name, str(path))} for path, name in scouts.items())],
-        SCANNERS_POSE,
-    )
+    return study.ct, [*given, *({"view": (name, str(path))} for path, name in scouts.items())]
 
 
 def _scout_misfits(case: Case) -> list[str]:

@@ -53,8 +53,8 @@ def _plan(options: argparse.Namespace) -> dict:
         of_bones: dict[str, Plan] = {}
         if options.at_start:
             poses = [
-                start_pose(replace(case, world_from_ct=start), own.centroid)
-                for own, start in zip(anatomies, case.starts, strict=True)
+                start_pose(replace(case, bodies=(body,)), own.centroid)
+                for body, own in zip(bodies, anatomies, strict=True)
             ]
             if names:
                 there = register_bones(

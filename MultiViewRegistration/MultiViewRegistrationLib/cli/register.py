@@ -386,11 +386,9 @@ def _case_file(options: argparse.Namespace, case: Path) -> CaseFile:
         file = _with_structures(
             file, options.ct_labels, parse_structures(options.structures or ["all"])
         )
-    if not options.start_pose:
-        return file
-    return replace(
-        file, world_from_ct=read_start_pose(options.start_pose, options.frame, options.direction)
-    )
+    if options.start_pose:
+        file.world_from_ct = read_start_pose(options.start_pose, options.frame, options.direction)
+    return file
 
 
 def _with_structures(
@@ -431,7 +429,7 @@ def _with_structures(
     if not first.name:
         bodies.insert(0, replace(first, labels=named, structures=tuple(structures)))
         refuse_mask_beside_structures("--structures", bodies[0])
-    found = replace(file, bodies=tuple(bodies), world_from_ct=bodies[0].world_from_ct)
+    found = replace(file, bodies=tuple(bodies))
     known = file.structure_truths
     found.structure_truths = {name: known[name] for name in found.bone_names if name in known}
     return found

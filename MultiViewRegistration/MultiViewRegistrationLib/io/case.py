@@ -25,6 +25,7 @@ from ..imaging.xray import View, XRay, load_image, to_line_integrals
 from .case_file import (
     CaseFile,
     DicomOrigin,
+    OfBodies,
     case_name,
     check_structure_truths,
     input_files,
@@ -65,14 +66,13 @@ SAME_PATIENT = Reason(
 
 
 @dataclass(eq=False, repr=False)
-class Case(CaseSettings):
+class Case(OfBodies):
     """The inputs of a registration.
 
     Attributes
     ----------
     bodies
-        A CT, and implants beside it, or bones with a CT each; the case's own start pose is that of
-        the first.
+        A CT, and implants beside it, or bones with a CT each.
     inputs
         SHA-256 of each file or DICOM folder by its name, without the folders that it lies in.
     images
@@ -116,19 +116,15 @@ class Case(CaseSettings):
         return self.bodies[0].bones
 
     @property
-    def bone_names(self) -> tuple[str, ...]:
-        """The names of all bones that have a pose of their own."""
-        return tuple(names_of_bones(self.bodies))
-
-    @property
     def first_bone(self) -> str:
         """The name of the first of bones that have a CT each; "" of a patient's CT."""
         return self.bodies[0].name
 
-    @property
-    def starts(self) -> list[np.ndarray | None]:
-        """(4, 4) start pose of each body."""
-        return [self.world_from_ct, *(body.world_from_ct for body in self.bodies[1:])]
+    def starting_at(self, pose: np.ndarray | None) -> Case:
+        """Return the case with another start pose (4, 4), None for none."""
+        case = replace(self)
+        case.world_from_ct = pose
+        return case
 
     def settings_json(self, **changes: Any) -> dict[str, Any]:
         """Return the entries of a case.json beside CT and views, for one whose files have no headers."""
@@ -208,7 +204,7 @@ class Case(CaseSettings):
         """
         file = CaseFile.read(path)
         if world_from_ct is not None:
-            file = replace(file, world_from_ct=world_from_ct)
+            file.world_from_ct = world_from_ct
         return cls.of(file, last, read_ct)
 
     @classmethod
@@ -334,7 +330,6 @@ class Case(CaseSettings):
             bodies=tuple(bodies),
             views=made,
             images=tuple(hashlib.sha256(raw.values.tobytes()).hexdigest() for _, raw in views),
-            world_from_ct=start,
             targets=points,
             truth_world_from_ct=truth,
             same_patient=bool(same_patient),
@@ -557,8 +552,7 @@ def _bodies(
         own = cts.get(key[0]) or read()
         bones = known[key].bones if key in known else source.read_bones(own)
         uid = frame_of_reference(source.ct.path, source.series) or uid_of(key[0][0])
-        start = source.world_from_ct if found else file.world_from_ct
-        found.append(Body(own, source.name, start, uid, bones))
+        found.append(Body(own, source.name, source.world_from_ct, uid, bones))
     check_names(names_of_bones(found))
     return tuple(found)
 

@@ -126,15 +126,16 @@ class BodySource:
 def bodies_json(
     bodies: Sequence[BodySource], named: Mapping[Path, str | os.PathLike]
 ) -> dict[str, Any]:
-    """Return bodies as a case.json has them, with these names of their files; the start of a patient's CT stands beside."""
+    """Return bodies as a case.json has them, with these names of their files."""
     content: dict[str, Any] = {}
     listed = []
     for body in bodies:
         files = {"ct": body.ct, "mask": body.mask, "labels": body.labels}
         said = {key: os.fspath(named[part.path]) for key, part in files.items() if part}
         said |= {"ct_unit": body.unit, "ct_series": body.series}
+        said |= {"world_from_ct": body.world_from_ct}
         if body.name:
-            listed.append({"name": body.name, **said, "world_from_ct": body.world_from_ct})
+            listed.append({"name": body.name, **said})
             continue
         content |= said | {"structures": ALL if body.labels else None}
         for each in body.structures:
@@ -159,15 +160,40 @@ def case_name(path: Path) -> str:
     return NAMELESS if upload_root(path) == folder else folder.name
 
 
+class OfBodies(CaseSettings):
+    """What a case and its file have in common: the start pose is that of the first body."""
+
+    bodies: tuple[Any, ...]
+
+    @property
+    def world_from_ct(self) -> np.ndarray | None:
+        """(4, 4) the start pose, if there is one."""
+        return self.bodies[0].world_from_ct
+
+    @world_from_ct.setter
+    def world_from_ct(self, pose: np.ndarray | None) -> None:
+        first, *others = self.bodies
+        self.bodies = (replace(first, world_from_ct=pose), *others)
+
+    @property
+    def searches_whole_ct(self) -> bool:
+        """Whether nothing is said of the pose, so that a search goes through all of the CT."""
+        return self.world_from_ct is None and self.search is None
+
+    @property
+    def bone_names(self) -> tuple[str, ...]:
+        """The names of all bones that have a pose of their own, as far as they are listed."""
+        return tuple(names_of_bones(self.bodies))
+
+
 @dataclass(eq=False, kw_only=True)
-class CaseFile(CaseSettings):
+class CaseFile(OfBodies):
     """The content of a case.json as case.schema.json and docs/frames.md describe it.
 
     Attributes
     ----------
     bodies
-        A patient's CT, and implants beside it, or bones with a CT each; the case's own start pose
-        is that of the first.
+        A patient's CT, and implants beside it, or bones with a CT each.
     """
 
     path: Path
@@ -179,18 +205,8 @@ class CaseFile(CaseSettings):
         """The first body."""
         return self.bodies[0]
 
-    @property
-    def bone_names(self) -> list[str]:
-        """The names of all bones that have a pose of their own, as far as they are listed."""
-        return names_of_bones(self.bodies)
-
     def content(self, named: Mapping[Path, str | os.PathLike]) -> dict[str, Any]:
         """Return the content of the case.json, with these names of its files."""
-        settings = self.to_json()
-        first = self.first
-        if first.name:
-            first = replace(first, world_from_ct=settings.pop("world_from_ct", None))
-        bodies = bodies_json((first, *self.bodies[1:]), named)
 
         def renamed(part: InputFile | None) -> InputFile | None:
             return part and InputFile(os.fspath(named[part.path]), part.path)
@@ -199,7 +215,12 @@ class CaseFile(CaseSettings):
         for view in self.views:
             files = replace(view, image=renamed(view.image), mask=renamed(view.mask))
             views.append(files.to_json())
-        return {"version": VERSION, **bodies, **settings, "views": views}
+        return {
+            "version": VERSION,
+            **bodies_json(self.bodies, named),
+            **self.to_json(),
+            "views": views,
+        }
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:
@@ -236,7 +257,6 @@ class CaseFile(CaseSettings):
         _refuse_same_view_twice(fields.file, views)
         settings = CaseSettings.of_json(fields, [view.name for view in views])
         bodies = _bodies(fields, folder, settings)
-        settings.world_from_ct = bodies[0].world_from_ct
         case = cls(path=path, bodies=bodies, views=views, **vars(settings))
         if not any(body.labels and not body.structures for body in bodies):
             check_structure_truths(fields.file, settings.structure_truths, case.bone_names)
@@ -252,11 +272,12 @@ def _bodies(fields: JsonObject, folder: Path, settings: CaseSettings) -> tuple[B
             fields.refuse_value("structures", STRUCTURES)
         listed = fields.sections("structures", "a list of one or more structures")
     unit = _unit(fields, "hu")
+    start = fields.optional("world_from_ct", fields.rigid)
     apart = [entry for entry in listed if entry.has("ct")]
     bodies: list[BodySource] = []
     if fields.has("ct") or not apart:
         in_ct = [entry for entry in listed if entry not in apart]
-        bodies.append(_patients_ct(fields, folder, unit, in_ct, settings.world_from_ct))
+        bodies.append(_patients_ct(fields, folder, unit, in_ct, start))
     else:
         truth = {"truth.world_from_ct"} if settings.truth_world_from_ct is not None else set()
         for key in (*filter(fields.has, OF_ONE_CT), *truth):
@@ -264,7 +285,7 @@ def _bodies(fields: JsonObject, folder: Path, settings: CaseSettings) -> tuple[B
             fields.refuse(key, "stands beside structures with a CT each", expected, "remove it")
         apart = listed
     for entry in apart:
-        body = _with_ct(entry, folder, unit, settings.world_from_ct)
+        body = _with_ct(entry, folder, unit, start)
         if fields.has("ct") and per_mm_of(body.unit) is None:
             expected = f"{MATERIAL}, beside the case's ct"
             entry.refuse("ct_unit", f'is "{body.unit}"', expected, "correct it")

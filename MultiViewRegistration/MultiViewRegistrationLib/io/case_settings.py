@@ -44,11 +44,9 @@ class CaseSettings:
     ----------
     shared_unknowns
         The geometric unknowns that are the same in all views.
-    world_from_ct
-        (4, 4) the start pose, if there is one.
     search
         rotation_deg, translation_mm: how far a search goes from the start; None where the case does
-        not say it, see `search_range` and `searches_whole_ct`.
+        not say it, see `search_range`.
     training
         Half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES;
         `search_range` stands for those left out.
@@ -79,7 +77,6 @@ class CaseSettings:
     """
 
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
-    world_from_ct: np.ndarray | None = None
     search: dict[str, float] | None = None
     training: dict[str, float] = field(default_factory=dict)
     targets: np.ndarray | None = None
@@ -117,7 +114,6 @@ class CaseSettings:
         relative = fields.optional("relative_geometry", fields.choice, RELATIVE_GEOMETRIES)
         return CaseSettings(
             shared_unknowns=SharedUnknowns(**_ranges(fields, "shared_unknowns", SHARED_UNKNOWNS)),
-            world_from_ct=fields.optional("world_from_ct", fields.rigid),
             search=_ranges(fields, "search", SEARCH, required=True) or None,
             training=training,
             targets=None if points is None or not len(points) else points,
@@ -160,11 +156,6 @@ class CaseSettings:
         if isinstance(search, dict):
             search = {key: np.asarray(value).tolist() for key, value in search.items()}
         return _ranges(JsonObject("case", "", {"search": search}), "search", SEARCH, required=True)
-
-    @property
-    def searches_whole_ct(self) -> bool:
-        """Whether nothing is said of the pose, so that a search goes through all of the CT."""
-        return self.world_from_ct is None and self.search is None
 
 
 #: What the numbers of a section must be: a sentence, and their limits as in `JsonObject.number`.

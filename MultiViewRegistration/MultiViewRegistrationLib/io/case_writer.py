@@ -413,7 +413,6 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         )
     new_names = dict(zip(case.bone_names, _structure_names(case.bone_names), strict=True))
     kept = case.settings_json(
-        world_from_ct=None if case.first_bone else case.world_from_ct,
         landmarks=[
             replace(
                 each, name=f"landmark {n}", pixels={names[k]: px for k, px in each.pixels.items()}

@@ -18,7 +18,6 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.fields import SLOT_SCAN
 from ..imaging.dicom_file import DicomFile, DicomFrame, is_localizer, lies_down, read_dicom
-from .case_settings import CaseSettings
 from .dicom_geometry import (
     ACROSS_AT_ISOCENTRE,
     AT_PATIENT,
@@ -203,9 +202,8 @@ HOW_TO_ADD = "add them to its slot_scan in the case.json, or make the case with 
 TUBE_AZIMUTH = ("GEMS_ACQU_01", 0x0019, 0x26)
 PLANE = ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
 MAX_FILES = 20_000
-#: The scanner's pose of a CT in the world of its own localizers, as settings of a case: the start,
-#: and the truth.
-SCANNERS_POSE = CaseSettings(world_from_ct=np.eye(4), truth_world_from_ct=np.eye(4))
+#: The scanner's pose of a CT in the world of its own localizers.
+SCANNERS_POSE = np.eye(4)
 
 
 def is_slot_scan(file: DicomFile) -> bool:
@@ -447,8 +445,8 @@ class Study:
         """
         images = [(name, str(path.resolve())) for name, path in self.localizers.items()]
         views = [{"name": name, "image": image} for name, image in images]
-        pose = SCANNERS_POSE.to_json()
-        return {"version": 1, "ct": str(self.ct.resolve()), "views": views, **pose}
+        pose = {"world_from_ct": SCANNERS_POSE.tolist()}
+        return {"version": 1, "ct": str(self.ct.resolve()), "views": views, **pose, "truth": pose}
 
     @property
     def left_out(self) -> list[str]:

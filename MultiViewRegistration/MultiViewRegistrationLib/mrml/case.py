@@ -45,7 +45,7 @@ SUGGESTED = "MultiViewRegistration.suggested"
 #: The settings of a case that a scene has no nodes for, in the record as a case.json has them; and
 #: those that it has otherwise.
 EXTRAS = "case"
-OTHERWISE: dict[str, Any] = dict(world_from_ct=None, search=None, landmarks=[], patient_digests={})
+OTHERWISE: dict[str, Any] = dict(search=None, landmarks=[], patient_digests={})
 
 
 def keep_settings(registration: Registration, settings: CaseSettings) -> None:
@@ -96,10 +96,8 @@ def case_of(
         )
     for view in views:
         view.check_place()
-    ct = bodies[0].ct
-    world_from_ct = bodies[0].world_from_ct
+    first = bodies[0]
     settings = settings_of(registration)
-    settings.world_from_ct = world_from_ct
     settings.search = search_of(registration)
     settings.landmarks = landmarks_of(registration, views)
     return Case(
@@ -109,8 +107,8 @@ def case_of(
             "X-rays",
             [replace(view.record.flat, assumptions=assumptions_of(view)) for view in views],
             [image_of(view) for view in views],
-            ct,
-            world_from_ct,
+            first.ct,
+            first.world_from_ct,
         ),
         name=registration.name,
     )

@@ -272,14 +272,13 @@ class BodiesTracker:
         says.
         """
         bodies = []
-        each = zip(self._trackers, case.bodies, case.starts, strict=True)
-        for tracker, body, start in each:
+        for tracker, body in zip(self._trackers, case.bodies, strict=True):
             given = frame.starts.get(body.name)
-            pose = start if given is None else given
+            pose = body.world_from_ct if given is None else given
             if tracker.memory.kept:
                 pose = tracker.memory.expected(number)
             bodies.append(replace(body, world_from_ct=pose))
-        return replace(case, world_from_ct=bodies[0].world_from_ct, bodies=tuple(bodies))
+        return replace(case, bodies=tuple(bodies))
 
     def keep(self, found: Tracked, views: Sequence[View]) -> None:
         """Let the next frame begin from this one.

@@ -66,11 +66,10 @@ def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) 
         }
         for view in case.views
     ]
-    placed = {} if world_from_ct is None else {"world_from_ct": world_from_ct}
     return write_case(
         folder,
-        {"version": 1, "views": views, "search": case.search_range, **placed},
-        [Body(case.ct)],
+        {"version": 1, "views": views, "search": case.search_range},
+        [Body(case.ct, world_from_ct=world_from_ct)],
         {view.name: raw_image(view.xray.line_integrals, view.xray.pixel_mm) for view in case.views},
         {view.name: view.xray.valid for view in case.views},
     )

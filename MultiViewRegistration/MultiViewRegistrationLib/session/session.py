@@ -174,7 +174,7 @@ class Session(Inputs):
         with collect_warnings() as warnings:
             case = self.case(placed=self.is_placed(start))
         if anywhere:
-            case = replace(case, world_from_ct=None, search=None)
+            case = replace(case.starting_at(None), search=None)
         ready = self.ready()
         model = self.regressors.model if start in REGRESSOR_STARTS else None
         device = self.registration.device

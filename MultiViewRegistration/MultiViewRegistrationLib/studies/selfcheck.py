@@ -267,9 +267,7 @@ def selfcheck(case: Case, starts: int, seed: int, show: Show) -> SelfCheck:
         show((starts + ASSESSED_RUNS * now.fraction) / whole, "assessing the best fit")
 
     best, _ = max(answered, key=lambda each: each[1].fit.evidence)
-    result = register(
-        replace(case, world_from_ct=poses[best]), "search", assessing, anatomy, seed=best
-    )
+    result = register(case.starting_at(poses[best]), "search", assessing, anatomy, seed=best)
     ends = np.stack([found.world_from_ct for _, found in answered])
     agreement = consensus(ends, anatomy.centroid, WITHIN_DEG, WITHIN_MM)
     return SelfCheck(case, anatomy, runs, result, agreement, found_misfits)
@@ -421,7 +419,7 @@ def check_offsets(case: Case, world_from_ct: np.ndarray | None, show: Show) -> O
     InputError
         As `register`.
     """
-    start = case if world_from_ct is None else replace(case, world_from_ct=world_from_ct)
+    start = case if world_from_ct is None else case.starting_at(world_from_ct)
     offsets = list(known_offsets())
     runs = 1 + len(offsets) * len(case.bodies)
     result = register(start, progress=lambda now: show(now.fraction / runs, now.stage))

@@ -29,7 +29,7 @@ from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.sequence import FrameSequence
-from MultiViewRegistrationLib.mrml.case import SceneSegments, change_settings
+from MultiViewRegistrationLib.mrml.case import change_settings, segments_chosen
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of, named_bones, put_bones
 from MultiViewRegistrationLib.mrml.fingerprints import of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
@@ -291,7 +291,7 @@ def test_a_result_that_is_opened_again_has_them_still(scene, files, found, tmp_p
 def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(scene, files):
     session = opened(scene, files[0])
     segmentation = session.registration.segmentation.GetSegmentation()
-    assert len({segment.layer for segment in SceneSegments(session.registration).segments}) == 1
+    assert len({segment.layer for segment in segments_chosen(session.registration).segments}) == 1
     segmentation.GetNthSegment(1).SetName("T12")
     with refuses(r'found the name "T12" twice'):
         session.case()

@@ -147,7 +147,7 @@ def structures_of_array(
         )
     check_grid(name, "label volume", values.shape[::-1])
     grid = ct.volume.ct_from_index if place is None else place
-    return structures_in(LabelVolume(name, [_whole(name, values)], grid), sources, ct)
+    return structures_in(LabelVolume(name, [(_whole(name, values), grid)]), sources, ct)
 
 
 def _read_segmentation(path: Path) -> Segmentation:
@@ -164,15 +164,14 @@ def _read_segmentation(path: Path) -> Segmentation:
     pairs = nrrd_pairs(path) if path.is_file() else {}
     if "Segment0_ID" not in pairs:
         image = read_volume(path, "label volume")
-        labels = [_whole(path, image.values)]
-        return LabelVolume(path, labels, image.ct_from_index, names=nifti_names(path))
+        layer = _whole(path, image.values), image.ct_from_index
+        return LabelVolume(path, [layer], names=nifti_names(path))
     image = read_image(path)
     check_grid(path, "label volume", image.size)
     layers = [image.values] if image.components == 1 else list(np.moveaxis(image.values, -1, 0))
     segments = _slicer_segments(pairs, len(layers))
-    return LabelVolume(
-        path, [_whole(path, layer) for layer in layers], image.ct_from_index, segments
-    )
+    placed = [(_whole(path, layer), image.ct_from_index) for layer in layers]
+    return LabelVolume(path, placed, segments)
 
 
 def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
@@ -235,9 +234,7 @@ class LabelVolume:
     Parameters
     ----------
     layers
-        uint8 or uint16 (nk, nj, ni).
-    place
-        (4, 4), takes (i, j, k, 1) to CT LPS mm.
+        Integers (nk, nj, ni), and (4, 4), which takes (i, j, k, 1) to CT LPS mm.
     segments
         What the file names; by default each label is one.
     names
@@ -248,33 +245,34 @@ class LabelVolume:
     def __init__(
         self,
         name: str | Path,
-        layers: list[np.ndarray],
-        place: np.ndarray,
+        layers: Sequence[tuple[np.ndarray, np.ndarray]],
         segments: Sequence[Segment] = (),
         names: Mapping[int, str] | None = None,
     ) -> None:
         self._layers = layers
-        self._place = place
         self.name = name
-        self.numbered = not (segments or names) and follows_total_segmentator(
-            _centres(layers[0], place)
-        )
+        self.numbered = not (segments or names) and follows_total_segmentator(_centres(*layers[0]))
         names = TOTAL_SEGMENTATOR if self.numbered else names or {}
         self.named = bool(segments or names)
         self.segments: Sequence[Segment] = segments or [
-            Segment(one_line(names.get(n, str(n))), n) for n in _labels_in(layers[0])
+            Segment(one_line(names.get(n, str(n))), n) for n in _labels_in(layers[0][0])
         ]
 
     def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield volumes with the numbers of these segments, each with its place."""
-        for nth, values in enumerate(self._layers):
+        for nth, (voxels, place) in enumerate(self._layers):
             chosen = {
                 segment.label: number for segment, number in numbers.items() if segment.layer == nth
             }
-            if chosen:
-                number_of = np.zeros(MAX_LABEL + 1, np.uint8)
-                number_of[list(chosen)] = list(chosen.values())
-                yield number_of[values], self._place
+            if not (chosen and voxels.size):
+                continue
+            values = np.zeros(voxels.shape, np.uint8)
+            boxes = scipy.ndimage.find_objects(voxels, max(chosen))
+            for label, number in chosen.items():
+                box = boxes[label - 1]
+                if box is not None:
+                    values[box][voxels[box] == label] = number
+            yield values, place
 
 
 def _labels_in(values: np.ndarray) -> list[int]:

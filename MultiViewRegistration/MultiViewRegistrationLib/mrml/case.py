@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import scipy
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
@@ -17,7 +16,7 @@ from ..imaging.body import NO_STRUCTURES, Body, Structures, StructureSource, bon
 from ..imaging.bone_names import Segment
 from ..imaging.ct import BONE_HU, CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
-from ..imaging.segmentation import structures_in
+from ..imaging.segmentation import LabelVolume, structures_in
 from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_settings import DEFAULT_SEARCH, CaseSettings
@@ -208,58 +207,31 @@ def structures_of(registration: Registration, ct: CT) -> Structures:
     if not registration.chosen_segments:
         return NO_STRUCTURES
     refuse_nonlinear(registration.segmentation)
-    segments = SceneSegments(registration)
+    segments = segments_chosen(registration)
     return structures_in(
         segments, [StructureSource(each.name, each.label) for each in segments.segments], ct
     )
 
 
-class SceneSegments:
-    """The segments that were chosen of a segmentation, as a `imaging.segmentation.Segmentation`.
-
-    Those in one layer are read at once.
-    """
-
-    named = True
-    numbered = False
-
-    def __init__(self, registration: Registration) -> None:
-        node = registration.segmentation
-        self.name = node.GetName()
-        self._from_node = registration.ct_from_segmentation
-        self._layers: list = []
-        self.segments: list[Segment] = []
-        for segment_id in registration.chosen_segments:
-            segment = node.GetSegmentation().GetSegment(segment_id)
-            layer = segment.GetRepresentation(LABELMAP)
-            if layer is None:  # a surface, say
-                layer = slicer.vtkOrientedImageData()
-                node.GetBinaryLabelmapRepresentation(segment_id, layer)
-                value = 1
-            else:
-                value = segment.GetLabelValue()
-            if layer not in self._layers:
-                self._layers.append(layer)
-            self.segments.append(Segment(segment.GetName(), value, self._layers.index(layer)))
-
-    def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the voxels of these segments, as `imaging.segmentation.Segmentation`."""
-        for nth, layer in enumerate(self._layers):
-            chosen = {
-                segment.label: number for segment, number in numbers.items() if segment.layer == nth
-            }
-            if layer.IsEmpty() or not chosen:
-                continue
-            voxels = voxels_of_labelmap(layer)
-            if voxels is None:
-                continue
-            values = np.zeros(voxels.shape, np.uint8)
-            boxes = scipy.ndimage.find_objects(voxels, max(chosen))
-            for label, number in chosen.items():
-                box = boxes[label - 1]
-                if box is not None:
-                    values[box][voxels[box] == label] = number
-            yield values, lps_from_ras(self._from_node @ place_of_voxels(layer))
+def segments_chosen(registration: Registration) -> LabelVolume:
+    """Return the segments that were chosen of a segmentation; those in one layer are read at once."""
+    node = registration.segmentation
+    layers: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+    segments = []
+    for segment_id in registration.chosen_segments:
+        segment = node.GetSegmentation().GetSegment(segment_id)
+        layer = segment.GetRepresentation(LABELMAP)
+        value = segment.GetLabelValue()
+        if layer is None:  # a surface, say
+            layer = slicer.vtkOrientedImageData()
+            node.GetBinaryLabelmapRepresentation(segment_id, layer)
+            value = 1
+        if layer not in layers:
+            voxels = None if layer.IsEmpty() else voxels_of_labelmap(layer)
+            place = lps_from_ras(registration.ct_from_segmentation @ place_of_voxels(layer))
+            layers[layer] = np.zeros((0, 0, 0), np.uint8) if voxels is None else voxels, place
+        segments.append(Segment(segment.GetName(), value, [*layers].index(layer)))
+    return LabelVolume(node.GetName(), [*layers.values()], segments)
 
 
 def xray_of(view: XRayView) -> XRay:

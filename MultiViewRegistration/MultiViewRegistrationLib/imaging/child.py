@@ -3,7 +3,8 @@
 A library that reads a damaged file can end its process, or fill the memory.
 
 A child is kept for further calls and ends itself when none comes; one that has failed is ended at
-once, and its memory goes with it.
+once, and its memory goes with it. (A child of `multiprocessing` would import the main script again,
+and its answers be pickles, which a damaged file may have a part in.)
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ for display, and are not.
 from __future__ import annotations
 
 import itertools
+import struct
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,20 +30,14 @@ ALONE = {0x01, *range(0xD0, 0xDA)}
 def jpeg_size(encoded: bytes) -> tuple[int, int, int] | None:
     """(columns, rows, components) of JPEG or JPEG-LS; None where they are not said."""
     at = 2
-    while at + 10 <= len(encoded):
-        if encoded[at] != 0xFF:
-            return None
-        marker = encoded[at + 1]
+    while at + 10 <= len(encoded) and encoded[at] == 0xFF:
+        marker, length, rows, columns, components = struct.unpack_from(">xBHxHHB", encoded, at)
         if marker in FRAMES:
-            rows = int.from_bytes(encoded[at + 5 : at + 7], "big")
-            columns = int.from_bytes(encoded[at + 7 : at + 9], "big")
-            return columns, rows, encoded[at + 9]
+            return columns, rows, components
         if marker == 0xFF:
             at += 1
-        elif marker in ALONE:
-            at += 2
         else:
-            at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+            at += 2 if marker in ALONE else 2 + length
     return None
 
 
@@ -159,8 +154,9 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
 def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray:
     """By the decoders in SimpleITK, from a DICOM file of that frame alone, with nothing but what describes its pixels.
 
-    Not by pydicom's plugins: gdcm's ends the whole process where an image is damaged, which that in
-    SimpleITK does not.
+    pydicom has no decoder of its own for JPEG lossless, which most C-arms write, and JPEG-LS, and
+    Slicer 5.10 brings none of its plug-ins for them. In JPEG-LS of another size than the header's
+    SimpleITK reads wrong pixels, so the size is compared before.
     """
     import pydicom
 
@@ -214,22 +210,18 @@ def _of_one_frame(file: DicomFile, syntax: pydicom.uid.UID, encoded: bytes) -> p
     """Return what describes the pixels of a file, with one frame alone."""
     import pydicom
 
-    one = pydicom.Dataset()
-    one.preamble = bytes(128)
-    one.file_meta = pydicom.dataset.FileMetaDataset()
-    one.file_meta.TransferSyntaxUID = syntax
-    one.file_meta.FileMetaInformationGroupLength = 0
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = syntax
+    meta.FileMetaInformationGroupLength = 0
+    one = pydicom.FileDataset("", {}, bytes(128), meta, is_implicit_VR=False)
     for key in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"):
-        if (value := file.value(key)) is not None:
-            setattr(one, key, value)
+        if file.value(key) is not None:
+            one[key] = file.header[key]
     one.PhotometricInterpretation = "MONOCHROME2"
     one.SamplesPerPixel = 1
     one.PixelRepresentation = file.whole("PixelRepresentation", 0)
-    one.PixelData = pydicom.encaps.encapsulate([encoded])
-    one["PixelData"].VR = "OB"
+    one.add_new("PixelData", "OB", pydicom.encaps.encapsulate([encoded]))
     one["PixelData"].is_undefined_length = True
-    one.is_little_endian = True  # pydicom 3 takes both from the transfer syntax
-    one.is_implicit_VR = False
     return one
 
 

@@ -1,7 +1,8 @@
 """Segmentations in DICOM: SEG, the names of their segments and their frames as volumes, and RT Structure Sets.
 
 SimpleITK stacks the frames of all segments as if they were one volume, so their positions are read
-here. Source: DICOM PS3.3 A.51, A.101 (label maps), C.8.20 (segments), C.7.6.16 (functional groups);
+here. highdicom, which reads volumes, needs pydicom 3: Slicer 5.10 has neither.
+Source: DICOM PS3.3 A.51, A.101 (label maps), C.8.20 (segments), C.7.6.16 (functional groups);
 PS3.5 8.1.1 (bits).
 
 A region of a structure set (PS3.3 C.8.8.5, C.8.8.6) has closed planar contours, in the planes of

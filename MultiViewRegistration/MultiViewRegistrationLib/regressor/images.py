@@ -21,7 +21,7 @@ from ..registration.similarity import local_moments, window_weight
 from ..rendering.cpu import fast_kernel, kernel
 from ..rendering.devices import begin_tasks
 from ..rendering.drr import cut_ends
-from .fast_drr import BASES, Bases, Stacks, project, varied
+from .bases import BASES, Bases, Stacks, project, varied
 from .randomise import BODY, BONE, Randomisation, hardened_body, random_xray
 
 #: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for
@@ -290,7 +290,7 @@ class TrainingImages:
         for view, window in enumerate(windows):
             arguments = (
                 stacks,
-                stacks.rays(window.camera, poses[:, view]),
+                *stacks.rays(window.camera, poses[:, view]),
                 self.how,
                 window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid)),
                 window.inside.view(np.uint8),
@@ -319,13 +319,13 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
 
 
 @kernel
-def _make_images(stacks, rays, how, mm, inside, states, out, part):
+def _make_images(stacks, stack, rays, how, mm, inside, states, out, part):
     """Make part of a batch's images (n, views, 2, rows, columns), from its states (views, n): (view, start, stop).
 
     Parameters
     ----------
-    stacks, rays, how
-        Of the anatomy, `Stacks` and `RayBatch`; a `Randomisation`.
+    stacks, stack, rays, how
+        Of the anatomy, see `bases.project`; a `Randomisation`.
     """
     view, start, stop = part
     rows, columns = inside.shape
@@ -333,7 +333,7 @@ def _make_images(stacks, rays, how, mm, inside, states, out, part):
     line = np.empty((rows, columns), np.float32)
     state = np.empty(1, np.uint64)
     for n in range(start, stop):
-        project(stacks, rays, n, bases)
+        project(stacks, stack, rays, n, bases)
         state[0] = states[view, n]
         valid = inside.copy()
         random_xray(how, bases, mm[n], state, line, valid)

@@ -237,6 +237,12 @@ class Room(NamedTuple):
 
 
 @part
+def rays_of(rays: Rays, n: int) -> Rays:
+    """Return the `Rays` at the n-th of several poses."""
+    return Rays(rays.source[n], rays.source_step[n], rays.directions[n], rays.world_from_index[n])
+
+
+@part
 def _march(values, offset, strides, begin, end, start, slopes, room):
     """Return sums over planes `begin` to `end` of mu, its in-plane derivatives, and these times the plane's number, as precise as `values`.
 
@@ -316,11 +322,23 @@ def _clip(start, slope, bottom, top, low, high):
 
 
 @part
-def _axes(qi: float, qj: float, qk: float):
+def ray_at(rays: Rays, r: int, col: int, start: np.ndarray, q: np.ndarray) -> float:
+    """Write where the ray of a pixel begins, and its direction, in voxels, into `start` and `q`; return the mm of a step of q."""
+    for axis in range(3):
+        start[axis] = rays.source[axis] + r * rays.source_step[axis]
+        q[axis] = (
+            rays.directions[2, axis] + col * rays.directions[0, axis] + r * rays.directions[1, axis]
+        )
+    x, y, z = _product(rays.world_from_index, q)
+    return math.sqrt(x * x + y * y + z * z)
+
+
+@part
+def _axes(q: np.ndarray) -> tuple[int, int, int]:
     """Return the axis that a ray follows most closely, and the two others."""
-    ai = abs(qi)
-    aj = abs(qj)
-    ak = abs(qk)
+    ai = abs(q[0])
+    aj = abs(q[1])
+    ak = abs(q[2])
     if ai >= aj and ai >= ak:
         return 0, 1, 2
     if aj >= ak:
@@ -329,9 +347,9 @@ def _axes(qi: float, qj: float, qk: float):
 
 
 @part
-def crossings(shape, source, q, axes):
-    """Return the `Crossings` of the ray source + z q, along the first of its axes."""
-    a, b, c = axes
+def crossings(shape, source, q):
+    """Return the `Crossings` of the ray source + z q."""
+    a, b, c = _axes(q)
     slope_b = q[b] / q[a]
     slope_c = q[c] / q[a]
     start_b = source[b] - source[a] * slope_b
@@ -428,7 +446,6 @@ def project_rows(voxels, rays, lever, rows, wanted, image, jacobian):
         (6, rows, columns), out, or (6, 0, 0) for none.
     """
     values, shape, occupied = voxels
-    source, source_step, directions, world_from_index = rays
     real = values.dtype.type
     columns = image.shape[1]
     with_jacobian = jacobian.shape[1] > 0
@@ -436,7 +453,7 @@ def project_rows(voxels, rays, lever, rows, wanted, image, jacobian):
     flat = occupied.ravel()
     blocks = (occupied.shape[2], occupied.shape[1], occupied.shape[0])
     world_from_gradient = np.empty((3, 3))
-    _inverse_transpose(world_from_index, world_from_gradient)
+    _inverse_transpose(rays.world_from_index, world_from_gradient)
     room = Room(
         np.empty(max(shape) + 1, np.int32),
         np.empty((2, max(shape)), values.dtype),
@@ -447,20 +464,14 @@ def project_rows(voxels, rays, lever, rows, wanted, image, jacobian):
     h = np.empty(3)
     start = np.empty(3)
     arm = np.empty(3)
-    arm_step = _product(world_from_index, source_step)
+    arm_step = _product(rays.world_from_index, rays.source_step)
     # Rays along the rows of voxels use little of each cache line, but the rays above and below use
     # the rest: keep them together.
-    for axis in range(3):
-        q[axis] = (
-            directions[2, axis]
-            + columns // 2 * directions[0, axis]
-            + image.shape[0] // 2 * directions[1, axis]
-        )
-    tile = TILE if _axes(q[0], q[1], q[2])[0] == 0 else columns
+    ray_at(rays, image.shape[0] // 2, columns // 2, start, q)
+    tile = TILE if _axes(q)[0] == 0 else columns
     for left in range(0, columns, tile):
         for r in range(rows[0], rows[1]):
             for axis in range(3):
-                start[axis] = source[axis] + r * source_step[axis]
                 arm[axis] = lever[axis] + r * arm_step[axis]
             for col in range(left, min(left + tile, columns)):
                 image[r, col] = 0.0
@@ -469,17 +480,13 @@ def project_rows(voxels, rays, lever, rows, wanted, image, jacobian):
                         jacobian[p, r, col] = 0.0
                 if wanted.shape[0] > 0 and wanted[r, col] == 0:
                     continue
-                for axis in range(3):
-                    q[axis] = (
-                        directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
-                    )
-                at = crossings(shape, start, q, _axes(q[0], q[1], q[2]))
+                length = ray_at(rays, r, col, start, q)
+                at = crossings(shape, start, q)
                 begin, end = _without_air(flat, blocks, at)
                 if begin >= end:
                     continue
                 a, b, c, slope_b, slope_c, start_b, start_c, first, count = at
-                qx, qy, qz = _product(world_from_index, q)
-                w = math.sqrt(qx * qx + qy * qy + qz * qz) / abs(q[a])
+                w = length / abs(q[a])
                 at_b = real(max(start_b + first * slope_b, 0.0))
                 at_c = real(max(start_c + first * slope_c, 0.0))
                 mu, gb, gc, kgb, kgc = _march(
@@ -495,6 +502,7 @@ def project_rows(voxels, rays, lever, rows, wanted, image, jacobian):
                 image[r, col] = w * mu
                 if not with_jacobian:
                     continue
+                qx, qy, qz = _product(rays.world_from_index, q)
                 z0 = (first - start[a]) / q[a]
                 g[b] = gb
                 g[c] = gc
@@ -535,19 +543,13 @@ def mark_unseen(ends, rays, rows, seen):
         (rows, columns) uint8, in and out.
     """
     cut, end_slices, shape, depth = ends
-    source, source_step, directions, world_from_index = rays
     q = np.empty(3)
     start = np.empty(3)
     for r in range(rows[0], rows[1]):
-        for axis in range(3):
-            start[axis] = source[axis] + r * source_step[axis]
         for col in range(seen.shape[1]):
             if seen[r, col] == 0:
                 continue
-            for axis in range(3):
-                q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
-            x, y, z = _product(world_from_index, q)
-            length = math.sqrt(x * x + y * y + z * z)
+            length = ray_at(rays, r, col, start, q)
             step = UNSEEN_TISSUE_MM / (
                 2.5 * length
             )  # the third sample is too much, after 6 mm on average
@@ -585,12 +587,10 @@ def draw_pose(placed, n, seen, image):
     seen
         (rows, columns) uint8, in and out: rays that are followed, without those of a false value.
     """
-    voxels, (cut, slices, shape, depth), (source, source_step, directions, world_from_index) = (
-        placed
-    )
-    rays = Rays(source[n], source_step[n], directions[n], world_from_index[n])
+    voxels, (cut, slices, shape, depth), all_rays = placed
+    rays = rays_of(all_rays, n)
     # A bare 0 would be another type, for which the renderer is compiled once more.
     rows = (np.int64(0), image.shape[0])
     if cut[n].any():
         mark_unseen(Ends(cut[n], slices, shape, depth[n]), rays, rows, seen)
-    project_rows(voxels, rays, source[n], rows, seen, image, np.empty((6, 0, 0), np.float32))
+    project_rows(voxels, rays, rays.source, rows, seen, image, np.empty((6, 0, 0), np.float32))

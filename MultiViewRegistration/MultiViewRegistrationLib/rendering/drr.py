@@ -151,7 +151,7 @@ class Grid:
         InputError
             For a pose that is not finite.
         """
-        return _rays(camera, world_from_ct, self.ct_from_index, self.index_from_ct)
+        return camera_rays(camera, world_from_ct, self.ct_from_index, self.index_from_ct)
 
     def depth_mm(self, camera: Camera, world_from_ct: ArrayLike) -> np.ndarray:
         """Return (...) depths beyond the far end of the volume at poses (..., 4, 4)."""
@@ -161,7 +161,7 @@ class Grid:
         return 2 * camera.depth(corners).max(axis=-1)
 
 
-def _rays(
+def camera_rays(
     camera: Camera, world_from_ct: ArrayLike, ct_from_index: np.ndarray, index_from_ct: np.ndarray
 ) -> Rays:
     """Return the rays of a camera at poses (..., 4, 4) of grids (..., 4, 4).
@@ -386,7 +386,7 @@ def part_tasks(
         np.array([getattr(grid, each) for grid in grids])
         for each in ("ct_from_index", "index_from_ct")
     )
-    rays = _rays(camera, world_from_ct, *of_grids)
+    rays = camera_rays(camera, world_from_ct, *of_grids)
     levers = camera.sources(FIRST_ROW) - pivots
     tasks = []
     for n, (projector, (rows, columns), rendering) in enumerate(

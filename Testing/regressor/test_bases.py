@@ -1,7 +1,4 @@
-"""Line integrals of three volumes at once.
-
-Held against chords of a box, the project's own renderer, and each lane by itself.
-"""
+"""Attenuation bases of a CT, how they go on beyond its ends, and their line integrals, held against the renderer's."""
 
 import numpy as np
 import pytest
@@ -13,23 +10,15 @@ from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.machines import SlotScanCamera
 from MultiViewRegistrationLib.imaging.ct import attenuation, ct_from_array
-from MultiViewRegistrationLib.regressor.fast_drr import (
-    BASES,
-    KNOTS,
-    LARGEST,
-    Bases,
-    Stacks,
-    project,
-    varied,
-)
-from MultiViewRegistrationLib.rendering.drr import Grid, Projector
+from MultiViewRegistrationLib.regressor.bases import BASES, KNOTS, Bases, Stacks, project, varied
+from MultiViewRegistrationLib.rendering.drr import Projector
 
 
 def line_integrals(bases, camera, world_from_ct):
     """(3, rows, columns)."""
     stacks = Stacks.of(bases)
     out = np.empty((BASES, *camera.size[::-1]), np.float32)
-    project(tuple(stacks), tuple(stacks.rays(camera, world_from_ct[None])), 0, out)
+    project(stacks, *stacks.rays(camera, world_from_ct[None]), 0, out)
     return out
 
 
@@ -59,7 +48,7 @@ def oblique_bases(rng):
 
 @pytest.mark.parametrize("kind", [Camera, SlotScanCamera])
 @pytest.mark.parametrize("seed, mirrored", [(0, False), (1, True), (2, False)])
-def test_images_agree_with_the_renderer_and_lanes_are_independent(seed, mirrored, kind):
+def test_images_agree_with_the_renderer_and_bases_are_independent(seed, mirrored, kind):
     rng = np.random.default_rng(seed)
     bases = oblique_bases(rng)
     turn = Rotation.random(random_state=rng).as_matrix()
@@ -78,22 +67,6 @@ def test_images_agree_with_the_renderer_and_lanes_are_independent(seed, mirrored
     among_others = line_integrals(Bases(values, bases.ct_from_index), camera, pose)
     assert_array_equal(found[seed], among_others[seed])
     assert not np.array_equal(found[seed - 1], among_others[seed - 1])
-
-
-def test_a_lane_does_not_run_over_into_the_next():
-    """Along 700 planes of the largest value, more than a lane can hold at a time."""
-    words = np.zeros((704, 4, 4), np.uint32)
-    words[1:702, 1:3, 1:3] = LARGEST | LARGEST << 10 | LARGEST << 20
-    grid = Grid.of(words, np.eye(4))
-    before = rigid.translation([-1.5, -1.5, 3000])
-    camera = Camera([[4000, 0, 0], [0, 4000, 0], [0, 0, 1]], before, (1, 1))
-    stacks = Stacks(
-        6 * (grid.values,),
-        *(np.array(6 * [each]) for each in (grid.shape, grid.stored, [1e-3] * 3, np.eye(4))),
-    )
-    out = np.empty((BASES, 1, 1), np.float32)
-    project(tuple(stacks), tuple(stacks.rays(camera, np.eye(4)[None])), 0, out)
-    assert_allclose(out.ravel(), 701 * LARGEST * 1e-3, rtol=1e-5)
 
 
 def test_nothing_behind_the_source_counts():

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hmac
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -43,7 +40,7 @@ ENTERED = (
     '<meta http-equiv="refresh" content="0; url=index.html"><a href="index.html">{link}</a>'
 )
 #: Files that are worth packing.
-TEXTS = {".js": "text/javascript", ".css": "text/css", ".ttf": "font/ttf"}
+TEXTS = (".js", ".css", ".ttf")
 
 
 def protect(
@@ -88,8 +85,8 @@ def protect(
             if request.path[1:] in styles:
                 return web.Response(text=styles[request.path[1:]], content_type="text/css")
             response = await handler(request)
-            if isinstance(response, web.FileResponse):  # of a file within a folder that is served
-                return _text(request) or response
+            if isinstance(response, web.FileResponse) and request.path.endswith(TEXTS):
+                response.enable_compression()  # to a third
             return response
         return _refused(
             _("The token is missing or wrong: use the whole address that mvreg view printed.")
@@ -105,25 +102,6 @@ def protect(
 
     app.middlewares.append(check)
     app.on_response_prepare.append(harden)
-
-
-def _text(request: web.Request) -> web.Response | None:
-    """Return a script, style or font of a folder that is served, packed to a third; None for all else."""
-    resource = request.match_info.route.resource
-    folder = resource.get_info().get("directory") if resource else None
-    kind = TEXTS.get(Path(request.path).suffix)
-    if folder is None or kind is None or "gzip" not in request.headers.get("Accept-Encoding", ""):
-        return None
-    file = folder / request.match_info["filename"]
-    if not file.is_file():
-        return None
-    body = _packed(file, file.stat().st_mtime_ns)
-    return web.Response(body=body, content_type=kind, headers={"Content-Encoding": "gzip"})
-
-
-@lru_cache
-def _packed(file: Path, _changed_ns: int) -> bytes:
-    return gzip.compress(file.read_bytes(), 1)  # a third of the usual level's time
 
 
 def _same(given: str, token: str) -> bool:

@@ -18,7 +18,7 @@ import slicer
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.field import hull
+from ..imaging.field import block_sums, hull
 from ..imaging.xray import XRay
 from ..io.files import plain
 from ..mrml import manual_pose, overlay
@@ -218,12 +218,7 @@ class EncodedXRay:
         display = view.display
         pooled = -(-max(values.shape) // MAX_SIDE)
         if pooled > 1:
-            rows, columns = (side // pooled for side in values.shape)
-            values = (
-                values[: rows * pooled, : columns * pooled]
-                .reshape(rows, pooled, columns, pooled)
-                .mean(axis=(1, 3))
-            )
+            values = block_sums(values, pooled) / pooled**2
         shown = values
         if display.GetApplyThreshold():  # collimator blades
             ends = display.GetLowerThreshold(), display.GetUpperThreshold()

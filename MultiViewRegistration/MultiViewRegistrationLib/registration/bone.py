@@ -342,14 +342,6 @@ def camera_of_part(view: View, part: tuple[slice, slice]) -> Camera:
     )
 
 
-def overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice] | None:
-    """Return what two parts of an image have in common; None where that is nothing."""
-    rows, columns = (
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else None
-
-
 def box_of(mask: np.ndarray) -> tuple[slice, slice]:
     """Return the part of an image (rows, columns) that holds all pixels that are set, and their neighbours."""
     ends = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import rigid
+from ..imaging.body import overlap
 from ..imaging.xray import View, with_cameras
 from ..rendering.devices import run_each, run_tasks
 from ..rendering.drr import Projector, Rendering, part_tasks
@@ -36,7 +37,6 @@ from .bone import (
     Shadows,
     box_of,
     camera_of_part,
-    overlap,
     part_between,
     ties_of,
     with_intrinsics,

@@ -20,10 +20,9 @@ from PIL import Image
 from ..assessment.features import Tile
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.body import widened
+from ..imaging.body import overlap, widened
 from ..imaging.field import continued, hull
 from ..imaging.xray import XRay, detail_of, local_moments
-from ..registration.bone import overlap
 from ..registration.prepared_ct import PreparedCT
 from .html import png
 

@@ -73,7 +73,9 @@ def test_what_is_put_under_a_bone_is_drawn_and_stays_when_the_bone_joins_the_oth
     assert screw.GetParentTransformNode() is registration.ct_transform
 
 
-def test_outlines_are_seen_in_their_colours_in_their_own_view(registration, slicer_app):
+def test_outlines_are_seen_in_their_colours_in_their_own_view_without_errors_in_slicers_log(
+    registration, slicer_app, capfd
+):
     red, green = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
     def outlines_at(moved):
@@ -88,6 +90,7 @@ def test_outlines_are_seen_in_their_colours_in_their_own_view(registration, slic
         image = pixels(shown).astype(int)
         for colour in (red, green):
             assert (np.abs(image - 255 * np.array(colour)).sum(axis=-1) < 60).sum() > 300
+    assert "ERROR" not in capfd.readouterr().err
     one = view.node.GetNodeReference(OUTLINES)
     assert one.GetHideFromEditors() and not one.GetDisplayNode().GetVisibility3D()
     show_outlines(registration, lambda detector: [])

@@ -213,7 +213,9 @@ def test_visible_structures_of_the_patient_are_drawn_or_those_that_are_chosen(re
     assert drawn() == set()
 
 
-def test_a_saved_scene_comes_back_with_its_outlines(registration, scene, tmp_path):
+def test_a_saved_scene_comes_back_with_its_outlines(
+    registration, scene, slicer_app, tmp_path, capfd
+):
     sphere_model(registration, resolution=24)
     outlines(registration)
     assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
@@ -225,6 +227,8 @@ def test_a_saved_scene_comes_back_with_its_outlines(registration, scene, tmp_pat
     for view, model in zip(back.xrays, before):
         assert model_in(view) is model
         assert off_conic(view.camera, in_world(back, CENTRE), drawn_pixels(view)).max() < 0.3
+        pixels(window_of(slicer_app, view, (480, 360)))
+    assert "Bad table range" not in capfd.readouterr().err
 
 
 def test_models_of_single_structures_in_a_scene_of_before_go(registration, scene):

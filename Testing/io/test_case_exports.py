@@ -22,7 +22,7 @@ from tiny_case import camera_json, refusal, run
 from MultiViewRegistrationLib import Case, Volume
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.io.case_writer import metaimage
+from MultiViewRegistrationLib.imaging.reading import itk_image, write_image
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, VOLUME_FORMATS
 from MultiViewRegistrationLib.io.navigation.dicom_objects import (
     Drr,
@@ -64,7 +64,7 @@ def folder(tmp_path_factory):
     block = np.zeros(LAST[::-1] + 1, np.uint8)
     block[tuple(slice(n - 1, n + 2) for n in BLOCK[::-1])] = 1
     for name, values in (("ct", np.where(block, 2500, -20).astype(np.int16)), ("block", block)):
-        (folder / f"{name}.mha").write_bytes(metaimage(values, CT_FROM_INDEX))
+        write_image(folder / f"{name}.mha", itk_image(values, CT_FROM_INDEX))
     random = np.random.default_rng(5)
     views = []
     for name, camera in CAMERAS.items():

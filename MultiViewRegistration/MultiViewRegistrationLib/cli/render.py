@@ -12,9 +12,9 @@ from PIL import Image
 from ..errors import InputError, Show, warn
 from ..finding import start_pose
 from ..geometry.camera import Camera
+from ..imaging.reading import itk_image, write_image
 from ..io.case import Case
-from ..io.case_writer import metaimage
-from ..io.files import write_atomically, written_atomically
+from ..io.files import written_atomically
 from ..io.result_json import RegistrationExport
 from ..io.transforms import read_transform
 from ..registration.bone import parts_of, placed
@@ -69,7 +69,8 @@ def render_views(case: Case, pose: str, folder: Path, on_progress: Show) -> list
         on_progress(number / len(case.views), view.name)
         drr = anatomy.line_integrals(camera, world_from_ct)
         grid = np.diag([*(view.xray.pixel_mm or (1.0, 1.0)), 1.0])
-        write_atomically(folder / f"{view.name}_drr.mha", metaimage(drr, grid))
+        with written_atomically(folder / f"{view.name}_drr.mha") as path:
+            write_image(path, itk_image(drr, grid))
         bright = 255 * np.clip(drr / max(float(np.percentile(drr, 99.9)), 1e-6), 0, 1)
         with written_atomically(folder / f"{view.name}_drr.png") as path:
             Image.fromarray(bright.astype(np.uint8)).save(path)

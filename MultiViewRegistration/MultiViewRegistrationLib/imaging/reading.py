@@ -5,6 +5,7 @@ X-ray images without lens distortion.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import math
 import os
@@ -25,6 +26,8 @@ from .child import ITK, Answer, ChildFailed, call
 from .image_source import ImageSource, check_room, image_source
 
 if TYPE_CHECKING:
+    import SimpleITK as sitk
+
     from ..geometry.plate import PolynomialDistortion
 
     #: Intrinsics (3, 3) and distortion of an image as it was taken.
@@ -386,6 +389,46 @@ def _holds(path: Path, expected: int) -> bool:
             return left <= 0
     except (EOFError, OSError, zlib.error):
         return False
+
+
+def itk_image(values: np.ndarray, world_from_index: np.ndarray) -> sitk.Image:
+    """Return SimpleITK's image of an array.
+
+    Parameters
+    ----------
+    values
+        The fastest axis last: (rows, columns) or (nk, nj, ni).
+    world_from_index
+        (n + 1, n + 1) with orthogonal axes, takes (i, j, ..., 1) to LPS mm.
+    """
+    import SimpleITK as sitk  # takes a while
+
+    n = values.ndim
+    axes = world_from_index[:n, :n]
+    spacing = np.linalg.norm(axes, axis=0)
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((axes / spacing).ravel().tolist())
+    image.SetOrigin(world_from_index[:n, n].tolist())
+    return image
+
+
+def write_image(path: str | os.PathLike, image: sitk.Image) -> None:
+    """Write an image in the format of the path's ending, compressed.
+
+    Raises
+    ------
+    OSError
+        Where it does not come back from the disk: ITK's writers leave a short file on a full one
+        without a word.
+    """
+    import SimpleITK as sitk
+
+    try:
+        sitk.WriteImage(image, os.fspath(path), useCompression=True)
+        sitk.ReadImage(os.fspath(path))
+    except RuntimeError:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
 
 
 MAX_CHANNELS = 4  # red, green, blue, opacity

@@ -21,7 +21,7 @@ from ...geometry.plate import (
 )
 from ...imaging.beads import find_beads
 from ...imaging.field import find_field
-from ...imaging.reading import RawImage, undistorted
+from ...imaging.reading import RawImage, itk_image, undistorted, write_image
 from ...imaging.xray import load_image, to_line_integrals
 from ..files import JsonObject, json_text, written_atomically
 
@@ -203,12 +203,8 @@ def read_plate(path: str | os.PathLike) -> MeasuredDistortion:
 
 def write_straightened(raw: RawImage, path: Path) -> RawImage:
     """Write a straightened image, black where the one as it was taken shows nothing, and return that."""
-    import SimpleITK as sitk
-
     black = replace(raw, values=np.nan_to_num(raw.values, nan=0.0))
-    image = sitk.GetImageFromArray(black.values)
-    if raw.pixel_mm:
-        image.SetSpacing(raw.pixel_mm)
+    grid = np.diag([*(raw.pixel_mm or (1.0, 1.0)), 1.0])
     with written_atomically(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+        write_image(temporary, itk_image(black.values, grid))
     return black

@@ -17,6 +17,7 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, whole_numbers
+from ...imaging.reading import write_image
 from ..files import printable, write_atomically, written_atomically
 from ..folders import list_files, staged
 from ..result_json import RegistrationExport
@@ -270,13 +271,7 @@ def write_volume(path: str | os.PathLike, image: sitk.Image, notes: str) -> None
         encoded = encoded[:MAX_DESCRIP_LENGTH]
     image.SetMetaData(NOTES, encoded.decode("utf-8", "ignore"))
     with written_atomically(path) as temporary:
-        try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
-            sitk.ReadImage(
-                str(temporary)
-            )  # ITK's writers leave a short file on a full disk without a word
-        except RuntimeError:
-            raise OSError("a volume was not written whole") from None
+        write_image(temporary, image)
 
 
 def _resampled(

@@ -221,7 +221,6 @@ def _of_one_frame(file: DicomFile, syntax: pydicom.uid.UID, encoded: bytes) -> p
     one.SamplesPerPixel = 1
     one.PixelRepresentation = file.whole("PixelRepresentation", 0)
     one.add_new("PixelData", "OB", pydicom.encaps.encapsulate([encoded]))
-    one["PixelData"].is_undefined_length = True
     return one
 
 
@@ -340,7 +339,10 @@ def _to_linear(frame: DicomFrame, curve: str | None) -> pydicom.Dataset | None:
 def _modality(
     frame: DicomFrame, stored: np.ndarray, curve: str | None
 ) -> tuple[np.ndarray, float, float, float, str | None, int]:
-    """Values after the modality LUT, their least and largest, their step, their curve, and -1 where it turned their order round."""
+    """Values after the modality LUT, their least and largest, their step, their curve, and -1 where it turned their order round.
+
+    pydicom's `apply_modality_lut` knows no scale of a frame's own, and no table that begins below 0.
+    """
     file = frame.file
     tables = file.items("ModalityLUTSequence")
     if tables:

@@ -150,7 +150,7 @@ def _grey(line_integrals: np.ndarray, window: Window, size: tuple[int, int]) -> 
     right = window.left + window.width
     bottom = window.top + window.height
     part = line_integrals[window.top : bottom, window.left : right]
-    grey = 255 * (1 - np.clip((part - low) / max(high - low, 1e-6), 0, 1))
+    grey = np.interp(part, (low, high), (255, 0))
     picture = Image.fromarray(grey.astype(np.uint8)).resize(size)
     return np.asarray(picture.convert("RGB"))
 

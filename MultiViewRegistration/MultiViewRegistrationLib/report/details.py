@@ -138,7 +138,10 @@ def outlined(result: Result, v: int) -> np.ndarray:
 
 
 def with_outlines(view: View, bones: Sequence[tuple[Bone | None, np.ndarray | None]]) -> np.ndarray:
-    """Return the same of an X-ray and of bones at poses (4, 4), None of those that are nowhere."""
+    """Return the same of an X-ray and of bones at poses (4, 4), None of those that are nowhere.
+
+    Of their DRRs, which need no VTK; a scene, where it must be done in time, has their surfaces.
+    """
     picture = grey_picture(film_of(view.xray).grey)
     for n, (bone, world_from_ct) in enumerate(bones):
         if world_from_ct is not None:

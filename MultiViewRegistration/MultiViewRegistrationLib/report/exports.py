@@ -154,8 +154,7 @@ def ct_of_structure(case: Case, name: str) -> CT:
     mask = structures.mask(nth)
     volume = case.ct.volume
     part = widened(structures.boxes[nth], 1)
-    ct_from_index = volume.ct_from_index.copy()
-    ct_from_index[:3, 3] += ct_from_index[:3, :3] @ [along.start for along in reversed(part)]
+    ct_from_index = volume.ct_from_index @ rigid.translation([side.start for side in part[::-1]])
     values = np.where(mask[part], volume.values[part], AIR_HU if case.ct.unit == "hu" else 0)
     return CT(Volume(values, ct_from_index), case.ct.unit, mask[part])
 

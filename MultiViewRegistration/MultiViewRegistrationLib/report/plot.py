@@ -1,4 +1,7 @@
-"""Line plots as SVG, sharp at any size, and what is plotted of a registration."""
+"""Line plots as SVG, sharp at any size, and what is plotted of a registration.
+
+matplotlib comes with neither Slicer nor a plain installation, and its SVG knows no colours of a page.
+"""
 
 from __future__ import annotations
 

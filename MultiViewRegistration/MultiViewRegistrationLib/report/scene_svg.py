@@ -112,7 +112,7 @@ class DrawnView:
         valid = view.xray.valid
         values = view.xray.line_integrals
         low, high = np.percentile(values[valid], (0.5, 99.5))
-        grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * np.where(valid, 235, 47)
+        grey = np.interp(values, (low, high), (0, 1)) * np.where(valid, 235, 47)
         from PIL import Image  # the panel, which draws no X-rays here, opens without it
 
         image = Image.fromarray(grey.astype(np.uint8))

@@ -1,6 +1,7 @@
 """OpenIGTLink: a result as messages, and connections that resend them.
 
-For as long as a person wants, and marked once the result is stale.
+For as long as a person wants, and marked once the result is stale. pyigtl packs the messages; its
+own server takes one client, sends nothing to it again, and sets signals, as only a main thread may.
 """
 
 from __future__ import annotations

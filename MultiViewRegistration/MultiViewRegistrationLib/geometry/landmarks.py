@@ -477,49 +477,30 @@ def _samples(landmark: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
     """Return the poses (N, 4, 4) of the samples `rows` (S, k), from the 24 rotations of the cube each.
 
-    Gauss-Newton on rotation and translation; the start's translation is the best one for its
-    rotation. A little of the diagonal is added to the normal equations, as a sample may leave a
-    direction undetermined.
+    Gauss-Newton on rotation and translation. A little of the diagonal is added to the normal
+    equations, as a sample may leave a direction undetermined.
     """
     from scipy.spatial.transform import Rotation  # slow to import, too
 
-    A, b = (
-        part[rows][:, None] for part in positions.equations()
-    )  # (S, 1, k, 2, 3) and (S, 1, k, 2)
+    # (S, 1, k, 2, 3) and (S, 1, k, 2)
+    A, b = (part[rows][:, None] for part in positions.equations())
     centre = positions.centre
     radius = positions.radius
     points = (positions.points - centre)[rows][:, None]
     poses = len(rows), 24
-    flat_A = np.broadcast_to(A, (*poses, *A.shape[2:])).reshape(*poses, -1, 3)
-
-    def across(points: np.ndarray) -> np.ndarray:
-        """Return the offsets (S, 24, 2 k), mm, from the rays."""
-        return ((A @ points[..., None])[..., 0] + b).reshape(*poses, -1)
-
     R = np.broadcast_to(Rotation.create_group("O").as_matrix(), (*poses, 3, 3))
-    t = _least_squares_step(flat_A, across(_turned(R, points)), 1e-9)
+    t = np.zeros((*poses, 3))
     for _ in range(ITERATIONS):
-        turned = _turned(R, points)
-        turn = (-A @ rigid.hat(turned / radius)).reshape(*poses, -1, 3)
-        step = _least_squares_step(
-            np.concatenate([turn, flat_A], axis=-1), across(turned + t[:, :, None]), 1e-3
-        )
+        turned = points @ np.swapaxes(R, -1, -2)  # (S, 24, k, 3)
+        turn = -A @ rigid.hat(turned / radius)
+        J = np.concatenate([turn, np.broadcast_to(A, turn.shape)], axis=-1).reshape(*poses, -1, 6)
+        across = (A @ (turned + t[:, :, None])[..., None])[..., 0] + b  # mm, from the rays
+        transposed = np.swapaxes(J, -1, -2)
+        right = transposed @ across.reshape(*poses, -1, 1)
+        step = -np.linalg.solve(transposed @ J + 1e-3 * np.eye(6), right)[..., 0]
         R = rigid.exp_so3(step[..., :3] / radius) @ R
         t = t + step[..., 3:]
     return rigid.from_rotation_translation(R, t - rigid.rotate(R, centre)).reshape(-1, 4, 4)
-
-
-def _turned(R: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return (S, 24, k, 3) from rotations (S, 24, 3, 3) and points (S, 1, k, 3)."""
-    return points @ np.swapaxes(R, -1, -2)
-
-
-def _least_squares_step(J: np.ndarray, e: np.ndarray, damping: float) -> np.ndarray:
-    """Return the changes (..., p) of the parameters of residuals e (..., n) with derivatives J (..., n, p)."""
-    transposed = np.swapaxes(J, -1, -2)
-    return -np.linalg.solve(
-        transposed @ J + damping * np.eye(J.shape[-1]), transposed @ e[..., None]
-    )[..., 0]
 
 
 def _cost(positions: Positions, poses: np.ndarray) -> np.ndarray:

@@ -348,6 +348,7 @@ def descend(
 ) -> tuple[np.ndarray, NormalEquations]:
     """Return the minima (S, 4, 4) of the summed cost that the method of Levenberg and Marquardt reaches from poses (S, 4, 4)."""
     damping = np.full(len(poses), DAMPING)
+    poses = np.array(poses)
     now = _summed(views, poses)
     for _ in range(iterations):
         diagonal = np.einsum("sii->si", now.matrix)
@@ -357,13 +358,8 @@ def descend(
         there = _summed(views, tried)
         down = there.cost <= now.cost
         damping = np.where(down, np.maximum(damping / 10, 1e-9), damping * 10)
-        poses = np.where(down[:, None, None], tried, poses)
-        now = NormalEquations(
-            *(
-                np.where(down.reshape(-1, *[1] * (b.ndim - 1)), a, b)
-                for a, b in zip(there, now, strict=True)
-            )
-        )
+        for kept, found in zip([poses, *now], [tried, *there], strict=True):
+            kept[down] = found[down]
         if (_size_mm(step) < TOLERANCE_MM).all():
             break
     return poses, now

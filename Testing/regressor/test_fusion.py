@@ -18,7 +18,6 @@ from MultiViewRegistrationLib.regressor.fusion import (
     PoseEstimate,
     fuse,
     geometry_covariance,
-    motion,
     moved,
 )
 from MultiViewRegistrationLib.regressor.images import Window
@@ -32,8 +31,15 @@ LANDMARKS, OBSERVERS = 24, 64
 
 def camera(angle_deg, mirrored=False):
     """64 x 64 pixels of a C-arm, its principal point off the centre."""
-    seen = {"pixel_mm": (4.64, 4.64), "size": (64, 64), "principal_point": (33.0, 29.5)}
-    return c_arm(angle_deg, 4, source_to_detector_mm=1020, mirrored=mirrored, **seen)
+    return c_arm(
+        angle_deg,
+        4,
+        source_to_detector_mm=1020,
+        mirrored=mirrored,
+        pixel_mm=(4.64, 4.64),
+        size=(64, 64),
+        principal_point=(33.0, 29.5),
+    )
 
 
 def slot_scan(angle_deg):
@@ -198,13 +204,13 @@ def test_the_mean_of_guesses_is_that_of_scipy():
 
     def residuals(twist):
         pose = moved(true, twist * SPREAD, CENTROID)
-        off = [motion(pose, view.world_from_ct, CENTROID) for view in views]
+        off = [rigid.motion(pose, view.world_from_ct, CENTROID) for view in views]
         return np.concatenate([root @ each for root, each in zip(roots, off)])
 
     answer = least_squares(residuals, np.zeros(6), xtol=1e-14, ftol=1e-14)
     expected, found = moved(true, answer.x * SPREAD, CENTROID), fused(views)[0]
     assert found.agree
-    assert np.abs(motion(found.world_from_ct, expected, CENTROID) / SPREAD).max() < 1e-4
+    assert np.abs(rigid.motion(found.world_from_ct, expected, CENTROID) / SPREAD).max() < 1e-4
     by_twist = answer.jac / SPREAD
     expected = np.linalg.inv(by_twist.T @ by_twist)
     sd = np.sqrt(np.diag(expected))
@@ -253,7 +259,7 @@ def test_slack_is_the_covariance_of_cameras_that_are_off():
     rng = np.random.default_rng(14)
     turns = rigid.exp_so3(np.radians(rng.normal(0, 2.0, (4000, 3))))
     off = rigid.from_rotation_translation(turns, rng.normal(0, 5.0, (4000, 3)))
-    found = np.cov(motion(np.tile(NOMINAL, (4000, 1, 1)), off @ NOMINAL, CENTROID).T)
+    found = np.cov(rigid.motion(np.tile(NOMINAL, (4000, 1, 1)), off @ NOMINAL, CENTROID).T)
     expected = geometry_covariance(2.0, 5.0, CENTROID, NOMINAL)
     sd = np.sqrt(np.diag(expected))
     assert_allclose(found / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.08)

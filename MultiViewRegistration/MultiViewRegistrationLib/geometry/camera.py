@@ -166,7 +166,7 @@ class Camera:
         return numbers[..., :2] / numbers[..., 2:]
 
     def jacobians(self, points: np.ndarray) -> np.ndarray:
-        """Return the derivative (N, 2, 6) of the pixels of world points (N, 3).
+        """Return the derivative (..., 2, 6) of the pixels of world points (..., 3).
 
         By the points, and by (log scale of the fan, principal point u, v in pixels); of a slot scan
         by (log scale of the fan, its centre u in pixels, log scale of the rows about the principal
@@ -177,10 +177,10 @@ class Camera:
         by_point = np.stack([a, b]) - pixels[..., None] * np.stack([c, d])
         depths = np.stack([points @ form[:3] + form[3] for form in (c, d)], axis=-1)
         away = pixels - self.principal_point
-        by_intrinsics = np.zeros((len(points), 2, 3))
-        by_intrinsics[:, : self.fan_axes, 0] = away[:, : self.fan_axes]
-        by_intrinsics[:, 0, 1] = 1
-        by_intrinsics[:, 1, 2] = away[:, 1] if self.is_slot_scan else 1
+        by_intrinsics = np.zeros((*pixels.shape, 3))
+        by_intrinsics[..., : self.fan_axes, 0] = away[..., : self.fan_axes]
+        by_intrinsics[..., 0, 1] = 1
+        by_intrinsics[..., 1, 2] = away[..., 1] if self.is_slot_scan else 1
         return np.concatenate([by_point[..., :3] / depths[..., None], by_intrinsics], axis=-1)
 
     def depth(self, points: ArrayLike) -> np.ndarray:

@@ -136,6 +136,17 @@ def moved(T: ArrayLike, twist: np.ndarray, pivot: ArrayLike) -> np.ndarray:
     return about(pivot, turn_and_shift(twist[..., :3], twist[..., 3:])) @ T
 
 
+def motion(T: np.ndarray, other: np.ndarray, point: ArrayLike) -> np.ndarray:
+    """Return the twists (..., 6) from poses T (..., 4, 4) to others (..., 4, 4).
+
+    The rotation vector, and the shift of a point (..., 3) of the space that they come from, as
+    `moved` takes them about where T has that point.
+    """
+    turn = other[..., :3, :3] @ np.swapaxes(T[..., :3, :3], -1, -2)
+    shift = transform_points(other, point) - transform_points(T, point)
+    return np.concatenate([log_so3(turn), shift], axis=-1)
+
+
 def inverse(T: ArrayLike) -> np.ndarray:
     """Return inverse poses (..., 4, 4), by transposing the rotation."""
     T = np.asarray(T, float)

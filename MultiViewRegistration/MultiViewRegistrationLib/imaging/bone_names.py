@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
-from .ct import BONE_HU, Volume
+from .ct import BONE_HU, Volume, voxels_in
 from .image_source import beginning
 
 #: TotalSegmentator's task "total", version 2, from label 1 on (class_map of its map_to_binary.py).
@@ -363,7 +363,7 @@ def _of_middle(bones: Sequence[NamedBone], ct: Volume | None) -> Iterator[Contra
 
 def _middle(ct: Volume) -> float:
     """Return the x about which most bone is mirrored to bone, CT mm; NaN where that is little, as in a CT of one side."""
-    step = np.maximum(np.rint(COARSE_MM / ct.spacing_mm), 1).astype(int)
+    step = voxels_in(COARSE_MM, ct.spacing_mm)
     bone = scipy.ndimage.binary_dilation(ct.values[:: step[2], :: step[1], :: step[0]] > BONE_HU)
     axis = int(np.abs(ct.ct_from_index[0, :3]).argmax())
     lines = np.moveaxis(bone, 2 - axis, -1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy
+from numpy.typing import ArrayLike
 
 from ..errors import InputError, UnitMismatch, warn
 from ..geometry import rigid
@@ -92,6 +93,11 @@ class Volume:
         return Volume(values, self.ct_from_index @ index_from_pooled)
 
 
+def voxels_in(mm: float, spacing_mm: ArrayLike) -> np.ndarray:
+    """Return (3,) how many voxels along i, j, k are about so wide, at least one."""
+    return np.maximum(1, np.rint(mm / np.asarray(spacing_mm))).astype(int)
+
+
 def _parts(count: int) -> list[slice]:
     """Divide so many slices into parts that are worth a thread each."""
     firsts = range(0, count, SLICES_PER_TASK)
@@ -110,7 +116,7 @@ def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[V
     size = np.array(volume.size)
     made = [(np.ones(3, int), volume)]
     for level in range(1, levels):
-        factors = np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int)
+        factors = voxels_in(np.median(spacing) * 2.0**level, spacing)
         of, source = next(each for each in reversed(made) if _is_multiple(factors, each[0], size))
         i, j, k = (int(by) for by in factors // of)
         made.append((factors, source.pooled((i, j, k), run)))

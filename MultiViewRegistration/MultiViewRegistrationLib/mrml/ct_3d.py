@@ -27,7 +27,7 @@ from vtkmodules.vtkImagingCore import vtkImageShrink3D
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.body import colour_of
-from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
+from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, voxels_in
 from .fingerprints import of_ct
 from .nodes import (
     OWNER,
@@ -99,7 +99,7 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
         if registration.ct_unit == "hu"
         else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
     )
-    return lambda: isosurface(image, level, _steps(spacing_mm), to_ras)
+    return lambda: isosurface(image, level, voxels_in(GRAIN_MM, spacing_mm), to_ras)
 
 
 def structure_surface(ct: CT) -> vtkPolyData:
@@ -119,7 +119,7 @@ def structure_surface(ct: CT) -> vtkPolyData:
         (np.ptp(at) * mm for at, mm in zip(there, ct.volume.spacing_mm, strict=True) if len(at)),
         default=0.0,
     )
-    steps = _steps(ct.volume.spacing_mm, min(GRAIN_MM, GRAIN_SHARE * longest_mm))
+    steps = voxels_in(min(GRAIN_MM, GRAIN_SHARE * longest_mm), ct.volume.spacing_mm)
     return isosurface(
         image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index))
     )
@@ -130,7 +130,7 @@ def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
 
     In any thread.
     """
-    steps = _steps(rigid.steps(ras_from_index), OUTLINE_MM)
+    steps = voxels_in(OUTLINE_MM, rigid.steps(ras_from_index))
     before = steps * (1 + BLUR_VOXELS // steps)  # whole steps, with room for the blur
     room = [(first, first + step) for first, step in zip(before[::-1], steps[::-1], strict=True)]
     place = ras_from_index.copy()
@@ -169,10 +169,6 @@ def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) ->
         last = following
     last.Update()
     return last.GetOutputDataObject(0)
-
-
-def _steps(spacing_mm: Iterable[float], grain_mm: float = GRAIN_MM) -> np.ndarray:
-    return np.maximum(1, np.rint(grain_mm / np.array(spacing_mm))).astype(int)
 
 
 def put_surface(registration: Registration, made: vtkPolyData) -> None:

@@ -37,7 +37,14 @@ from ..errors import InputError, go_on, unseen
 from ..geometry import rigid, rigid_torch
 from ..imaging.xray import View
 from ..registration.cameras import LEVER_MM
-from ..registration.optimizer import LevelTrace, Progress, Refinement, Report, Step
+from ..registration.optimizer import (
+    LevelTrace,
+    Progress,
+    Refinement,
+    Report,
+    Step,
+    pose_difference,
+)
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.autograd import DifferentiableRenderer
 from ..rendering.devices import load_triton
@@ -402,10 +409,8 @@ class _Motion:
 
     def moved_mm(self, before: np.ndarray, after: np.ndarray) -> float:
         """Return the largest motion of a point at LEVER_MM from the centroid, between two poses."""
-        shift = rigid.transform_points(after, self._centroid) - rigid.transform_points(
-            before, self._centroid
-        )
-        return float(np.linalg.norm(shift) + LEVER_MM * rigid.rotation_distance(before, after))
+        mm, degrees = pose_difference(before, after, self._centroid)
+        return mm + LEVER_MM * np.radians(degrees)
 
 
 def _descend(

@@ -144,11 +144,7 @@ def relative_motions(ties: Sequence[Tie], poses: Sequence[np.ndarray] | np.ndarr
     ones = np.array([poses[tie.one] for tie in ties])
     others = np.array([poses[tie.other] for tie in ties])
     joints = np.array([tie.joint for tie in ties])
-    turns = rigid.log_so3(others[:, :3, :3] @ np.swapaxes(ones[:, :3, :3], 1, 2))
-    return np.concatenate(
-        [turns, rigid.transform_points(others, joints) - rigid.transform_points(ones, joints)],
-        axis=1,
-    )
+    return rigid.motion(ones, others, joints)
 
 
 def add_prior(

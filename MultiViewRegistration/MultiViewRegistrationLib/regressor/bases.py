@@ -15,7 +15,7 @@ import scipy
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import Volume
+from ..imaging.ct import Volume, voxels_in
 from ..rendering.cpu import Rays, crossings, fast_kernel, i32, part, ray_at, rays_of
 from ..rendering.drr import camera_rays
 
@@ -54,7 +54,7 @@ class Bases:
     @classmethod
     def of(cls, mu: Volume, voxel_mm: float) -> Bases:
         """Return the layers of a volume of attenuation (1/mm), pooled to voxels of about `voxel_mm`."""
-        factors = tuple(np.maximum(1, np.rint(voxel_mm / mu.spacing_mm)).astype(int))
+        factors = tuple(voxels_in(voxel_mm, mu.spacing_mm))
         slices = _SLICES_AT_ONCE * factors[2]
         slabs = [
             _pooled(_layers(mu.values[first : first + slices]), mu.ct_from_index, factors)

@@ -16,6 +16,7 @@ import scipy
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..registration.optimizer import RADIUS_MM, distance
 
 #: Votes nearer than this share of their scale count as if they were so far: a median has no
 #: derivative where it hits one.
@@ -31,7 +32,6 @@ AGREEING_SHARE = 0.999
 WIDER = 3
 #: Two poses nearer than this, an angle counting at RADIUS_MM, are one candidate.
 SAME_MM = 3.0
-RADIUS_MM = 60.0
 #: The starts of a view alone: the nominal pose, and that turned by so much either way about each
 #: axis of the world.
 TURN_DEG = 30.0
@@ -41,6 +41,7 @@ FIRST_ITERATIONS = 5
 MAX_STARTS = 2
 ITERATIONS = 40
 TOLERANCE_MM = 0.05
+BY_MM = np.repeat([RADIUS_MM, 1.0], 3)
 #: The matrix of the equations gets this share of its diagonal more, ten times as much after a step
 #: that led up, a tenth after one down.
 DAMPING = 1e-3
@@ -142,19 +143,14 @@ class LandmarkVotes:
 
     def _projected(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels (S, K, 2) of the landmarks, and their derivatives (S, K, 2, 6) by the motion."""
-        R = self.camera.camera_from_world[:3, :3]
+        camera = self.camera
         world = rigid.transform_points(poses[:, None], self.landmarks)
-        x = rigid.transform_points(self.camera.camera_from_world, world)
-        depth = np.maximum(x[..., 2:], MIN_DEPTH_MM)
-        fans = np.arange(2) < self.camera.fan_axes  # along which rays spread
-        per_mm = np.where(fans, 1 / depth, 1.0)
-        ray = np.concatenate([x[..., :2] * per_mm, np.ones_like(depth)], axis=-1)
-        K = self.camera.intrinsics[:2]
-        by_point = K[:, :2] @ (
-            per_mm[..., None] * (R[:2] - (fans * ray[..., :2])[..., None] * R[2])
-        )
+        behind = np.maximum(MIN_DEPTH_MM - camera.depth(world), 0)[..., None]
+        before = world + behind * camera.camera_from_world[2, :3]
+        by_point = camera.jacobians(before)[..., :3]
         lever = world - rigid.transform_points(poses, self.centroid)[:, None]
-        return ray @ K.T, np.concatenate([-by_point @ rigid.hat(lever), by_point], axis=-1)
+        by_motion = np.concatenate([-by_point @ rigid.hat(lever), by_point], axis=-1)
+        return camera.project(before), by_motion
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +168,7 @@ class PoseEstimate:
 
     def at(self, poses: np.ndarray) -> NormalEquations:
         """Return the cost of poses (S, 4, 4), linearised for a step from each."""
-        delta = motion(poses, self.world_from_ct, self.centroid)
+        delta = rigid.motion(poses, self.world_from_ct, self.centroid)
         information = np.linalg.inv(self.covariance)
         distance = np.sqrt(np.einsum("si,ij,sj->s", delta, information, delta))
         far = np.maximum(distance / HUBER_DISTANCE, 1)
@@ -182,28 +178,13 @@ class PoseEstimate:
         return NormalEquations(cost, weighted @ by_motion, np.einsum("sij,sj->si", weighted, delta))
 
 
-def motion(poses: np.ndarray, others: np.ndarray, centroid: np.ndarray) -> np.ndarray:
-    """Return the motions (..., 6) that take poses (..., 4, 4) to others (..., 4, 4).
-
-    The inverse of `moved`.
-    """
-    turn = others[..., :3, :3] @ np.swapaxes(poses[..., :3, :3], -1, -2)
-    shift = rigid.transform_points(others, centroid) - rigid.transform_points(poses, centroid)
-    return np.concatenate([rigid.log_so3(turn), shift], axis=-1)
-
-
 def moved(poses: np.ndarray, motions: np.ndarray, centroid: np.ndarray) -> np.ndarray:
     """Return the poses (..., 4, 4) after motions (..., 6) about where the centroid (3,) CT mm is."""
     return rigid.moved(poses, motions, rigid.transform_points(poses, centroid))
 
 
-def _size_mm(motions: np.ndarray) -> np.ndarray:
-    """Return the size of motions (..., 6), an angle counting at RADIUS_MM."""
-    return np.linalg.norm(motions * np.repeat([RADIUS_MM, 1.0], 3), axis=-1)
-
-
 def _difference_by_motion(delta: np.ndarray) -> np.ndarray:
-    """Return (S, 6, 6), minus the derivative of `motion(poses, others)` by a motion of the poses.
+    """Return (S, 6, 6), minus the derivative of `rigid.motion(poses, others)` by a motion of the poses.
 
     log(exp(phi) exp(-epsilon)) = phi - Jr^-1(phi) epsilon, the inverse right Jacobian of SO(3)
     (Sola et al., arXiv 1812.01537, eq. 144), which is the left one of -phi.
@@ -247,7 +228,7 @@ class Candidate:
         centroid
             (3,) CT mm.
         """
-        delta = motion(self.world_from_ct, true, centroid)
+        delta = rigid.motion(self.world_from_ct, true, centroid)
         return float(delta @ np.linalg.solve(self.covariance, delta))
 
 
@@ -306,8 +287,7 @@ def distinct(candidates: Sequence[Candidate], centroid: np.ndarray) -> list[Cand
     kept: list[Candidate] = []
     for candidate in candidates:
         here = candidate.world_from_ct
-        motions = [motion(here, other.world_from_ct, centroid) for other in kept]
-        if all(_size_mm(each) > SAME_MM for each in motions):
+        if all(distance(here, other.world_from_ct, centroid) > SAME_MM for other in kept):
             kept.append(candidate)
     return kept
 
@@ -360,7 +340,7 @@ def descend(
         damping = np.where(down, np.maximum(damping / 10, 1e-9), damping * 10)
         for kept, found in zip([poses, *now], [tried, *there], strict=True):
             kept[down] = found[down]
-        if (_size_mm(step) < TOLERANCE_MM).all():
+        if (np.linalg.norm(step * BY_MM, axis=-1) < TOLERANCE_MM).all():
             break
     return poses, now
 

@@ -44,7 +44,7 @@ from ..errors import InputError
 from ..extensions import find
 from ..geometry import rigid_torch
 from ..geometry.camera import Camera
-from ..imaging.ct import CT, Volume, attenuation
+from ..imaging.ct import CT, Volume, attenuation, voxels_in
 from ..published.refine import ncc
 from ..rendering.autograd import DifferentiableRenderer
 from .network import VOTING, Network
@@ -261,8 +261,7 @@ def make_loss(
     depths = [float(camera.depth(centre)) for camera in cameras]
     volume = attenuation(ct)
     pixel_mm = np.mean([camera.pixel_mm(centre) for camera in cameras])
-    factors = np.rint(_VOXEL * pixel_mm / volume.spacing_mm)
-    volume = volume.pooled(tuple(np.maximum(1, factors).astype(int)))
+    volume = volume.pooled(tuple(voxels_in(_VOXEL * pixel_mm, volume.spacing_mm)))
     losses = PoseAndImageLoss(cameras, depths, volume, PRESETS[name], device)
 
     def published(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ..extensions import find
 from ..geometry import rigid, rigid_torch
 from ..geometry.camera import Camera
-from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
+from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation, voxels_in
 from .fusion import Evidence, LandmarkVotes, PoseEstimate
 
 #: The default: docs/tables/regressor.md has what it was seen to do.
@@ -538,16 +538,12 @@ def choose_landmarks(
     """
     values = ct.volume.values
     bone = values > (BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
-    step = tuple(max(1, round(COARSE_MM / mm)) for mm in ct.volume.spacing_mm)
+    step = voxels_in(COARSE_MM, ct.volume.spacing_mm)
     for selected in (bone, attenuation(ct).values > 0):
         index = np.argwhere(selected[:: step[2], :: step[1], :: step[0]])[:, ::-1] * step
         points = rigid.transform_points(ct.volume.ct_from_index, index)
         points = points[np.linalg.norm(points - centroid, axis=1) <= reach_mm]
         if len(points) >= count:
             break
-    chosen = [int(np.argmax(np.linalg.norm(points - centroid, axis=1)))]
-    nearest = np.full(len(points), np.inf)
-    while len(chosen) < count:
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
-        chosen.append(int(np.argmax(nearest)))
-    return points[chosen]
+    first = np.argmax(np.linalg.norm(points - centroid, axis=1))
+    return rigid.spread(np.concatenate([points[first : first + 1], points]), count)

@@ -253,22 +253,21 @@ VERDICTS = {"verdict", *get_args(Use)}
 
 
 def doubted(judged: T, reasons: Sequence[Reason]) -> T:
-    """Return what was judged, any record or JSON with VERDICTS and `reasons`, at best "check" for these reasons.
+    """Return what was judged, any record with VERDICTS and `reasons`, at best "check" for these reasons.
 
     Those that it has not come first; without any it stays as it is.
     """
     if not reasons:
         return judged
     record: Any = judged
-    told: Any = record if isinstance(record, dict) else vars(record)
+    told = vars(record)
     missing = [reason for reason in reasons if reason not in told["reasons"]]
     doubt = _at_best_check(told)
     doubt["reasons"] = [*missing, *told["reasons"]]
-    kept = told.get("uses", {}).items()
-    uses = {use: each | _at_best_check(each) for use, each in kept if isinstance(each, dict)}
-    if uses:
-        doubt["uses"] = uses
-    return told | doubt if told is record else replace(record, **doubt)
+    if uses := told.get("uses"):
+        each = uses.items()
+        doubt["uses"] = {use: replace(own, **_at_best_check(vars(own))) for use, own in each}
+    return replace(record, **doubt)
 
 
 def _at_best_check(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_a_yes_in_every_x_ray_makes_it_checked_by_whom_and_when_but_never_accept
     look(answer, "yes")
     assert said(answer) == ("check", "CHECK")
     act(answer, "yes")
-    time = host.session.history.current.checks["view2"].minute[-5:]
+    time = host.session.history.current.edge_checks["view2"].minute[-5:]
     assert said(answer) == ("checked", f"CHECKED by AB, {time}")
     assert host.session.history.current.verdict == "check"
     assert control(answer, "registration").primary  # Export
@@ -179,5 +179,5 @@ def test_a_no_of_a_bone_is_a_reason_of_that_bone(host, answer, bones):
     look(answer, "yes", "yes", "no", "yes")
     assert said(answer)[0] == "check"
     of_bones = host.session.history.current.as_checked.bodies
-    assert "Edges of L1 do not lie on the line in view1" in of_bones["L1"]["reasons"][0]
-    assert not of_bones["L3"]["reasons"]
+    assert "Edges of L1 do not lie on the line in view1" in of_bones["L1"].reasons[0]
+    assert not of_bones["L3"].reasons

@@ -95,4 +95,4 @@ def test_another_geometry_leaves_nothing_that_was_said_of_the_one_before(session
 def test_a_view_that_is_renamed_keeps_its_answer(session):
     say(session, True, True)
     session.history.rename_view("view1", "AP")
-    assert list(session.history.current.checks) == ["view2", "AP"]
+    assert list(session.history.current.edge_checks) == ["view2", "AP"]

@@ -92,4 +92,4 @@ def test_an_entry_of_a_scene_of_before_has_its_list_of_structures_as_bodies():
     listed = [{"name": "L1", "verdict": "check"}]
     kept = {"time": "", "method": "search", "world_from_ct": [], "similarity": {"AP": 0.9}}
     kept["structures"] = listed
-    assert HistoryEntry.from_json(kept).bodies == {"L1": {"verdict": "check"}}
+    assert HistoryEntry.from_json(kept).bodies["L1"].verdict == "check"

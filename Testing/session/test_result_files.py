@@ -103,7 +103,7 @@ def test_a_result_is_opened_again_as_it_stood(scene, registered):
     assert error_mm(session.registration.world_from_ct) < 0.2
     entry = session.history.current
     assert entry.verdict == result.verdict and stale_reason(session) == ""
-    assert entry.uses == {use: each.to_json() for use, each in result.uses.items()}
+    assert entry.uses == result.uses
     session.history.undo()
     assert error_mm(session.registration.world_from_ct) > 5
 

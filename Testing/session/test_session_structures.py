@@ -148,9 +148,7 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     assert entry.reasons[0].startswith(told) and assessment.headline(session).startswith(told)
     for each, motion in zip(entry.bodies.values(), motions, strict=True):
         truth = rigid.transform_points(POSE @ motion, np.zeros(3))
-        assert rigid.transform_points(
-            np.array(each["world_from_ct"]), np.zeros(3)
-        ) == pytest.approx(truth, abs=1.0)
+        assert rigid.transform_points(each.pose, np.zeros(3)) == pytest.approx(truth, abs=1.0)
     written = write_result(session, tmp_path / "panel")()
     content = read_json(tmp_path / "panel" / "result.json")
     assert {f"{name}_world_from_ct.tfm" for name in NAMES} <= {path.name for path in written}

@@ -126,13 +126,13 @@ class BodyResult(Judged):
             **with_codes(self.reasons),
             "predicted_tre_mm": self.predicted_tre_mm,
             "similarity": self.similarity,
-            "uses": {use: each.to_json() for use, each in self.uses.items()},
+            "uses": self.uses,
         }
         optional = {
             "moved": self.moved and self.moved.to_json(),
             "ct_uid": self.ct_uid or None,
             "mtre_mm": self.mtre_mm,
-            "checked": self.checked and self.checked.to_json(),
+            "checked": self.checked and self.checked.signature,
         }
         return content | without_none(optional)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -39,7 +39,8 @@ MAX_INITIALS = 6
 EDGES_OFF = "edges-off"
 
 
-class EdgeCheck(NamedTuple):
+@dataclass(frozen=True)
+class EdgeCheck:
     """Whether the edge of the bone lies on the coloured line in an X-ray.
 
     Attributes
@@ -71,8 +72,9 @@ class EdgeCheck(NamedTuple):
             )
         return cls(on_line, initials, datetime.now().astimezone().isoformat(timespec="seconds"))
 
-    def to_json(self) -> dict[str, str]:
-        """Return `checked` of a result.json."""
+    @property
+    def signature(self) -> dict[str, str]:
+        """What `checked` of a result.json says."""
         return {"by": self.by, "time": self.time}
 
     @property
@@ -160,7 +162,8 @@ class Answered:
         return keys
 
 
-class UseVerdict(NamedTuple):
+@dataclass(frozen=True)
+class UseVerdict:
     """How far a pose can be trusted for one use.
 
     Attributes
@@ -175,10 +178,11 @@ class UseVerdict(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return an entry of `uses` of a result.json."""
-        return without_none(self._asdict())
+        return without_none(vars(self))
 
 
-class StoredVerdict(NamedTuple):
+@dataclass(frozen=True)
+class StoredVerdict:
     """What a result.json, or a frame of a track.json, says of a pose or of a bone's.
 
     Attributes
@@ -187,10 +191,10 @@ class StoredVerdict(NamedTuple):
         But what a person saw, which the edge_checks tell.
     """
 
-    verdict: Any
-    reasons: list[Reason]
-    use: Use
-    uses: dict[Use, UseVerdict]
+    verdict: Any = None
+    reasons: list[Reason] = field(default_factory=list)
+    use: Use = "room"
+    uses: Mapping[Use, UseVerdict] = field(default_factory=dict)
 
     @classmethod
     def read(cls, fields: JsonObject, verdicts: tuple[str, ...]) -> StoredVerdict:
@@ -214,10 +218,13 @@ class StoredVerdict(NamedTuple):
         uses: dict[Use, UseVerdict] = {}
         for of in filter(by_use.has, get_args(Use)):  # a later version has more of them
             each = by_use.section(of)
-            mm = (each.optional(key, each.number, "mm", least=0) for key in UseVerdict._fields[1:])
+            mm = (
+                each.optional(key, each.number, "mm", least=0)
+                for key in ("typical_mm", "upper95_mm")
+            )
             own: Any = each.choice("verdict", verdicts)
             uses[of] = UseVerdict(own, *mm)
-        return cls(verdict, reasons, use, uses)
+        return StoredVerdict(verdict, reasons, use, uses)
 
 
 VERSION = 3

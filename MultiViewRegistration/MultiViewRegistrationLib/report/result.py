@@ -434,7 +434,7 @@ class Result(Answered):
             "override": override,
             "withheld": self.withheld(override),
             "predicted_tre_mm": self.predicted_tre_mm,
-            "uses": {use: each.to_json() for use, each in self.uses.items()},
+            "uses": self.uses,
             "uncertainty": self.assessment,
             "diagnosis": self.assessment and self.assessment.cause,
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.bodies[0].uid},
@@ -462,11 +462,10 @@ class Result(Answered):
             "digest": self.digest,
             "case": {"file": case.path.name if case.path else None, "images": case.images},
             "same_patient": case.same_patient or None,
-            "edge_checks": {name: each._asdict() for name, each in self.edge_checks.items()}
-            or None,
+            "edge_checks": self.edge_checks or None,
         }
         if self.checked and not bones_apart(self.reasons):  # nobody saw the CT in one piece
-            content["checked"] = self.checked.to_json()
+            content["checked"] = self.checked.signature
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = (

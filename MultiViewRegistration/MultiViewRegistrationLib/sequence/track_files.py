@@ -172,7 +172,7 @@ class Track:
             "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
             "predicted_upper95_mm": frame.upper95_mm,
             "use": frame.use,
-            "uses": {use: told.to_json() for use, told in frame.uses.items()},
+            "uses": frame.uses,
         }
         if bone is None:
             truth = self.sequence.truths.get(frame.number)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..assessment.metrics import BECAUSE, OVERLAY_MM
-from ..errors import UNUSABLE, InputError, bones_apart, code_of
+from ..errors import InputError, bones_apart, code_of
 from ..io.result_json import EdgeCheck
 from ..mrml.case import SUGGESTED
 from ..mrml.fingerprints import fingerprint
@@ -186,7 +186,7 @@ def check_edges(session: Session, key: str, on_line: bool, by: str) -> None:
     """
     entry = session.history.current
     assert entry is not None
-    told = EdgeCheck.now(on_line, by)._asdict()
+    told = EdgeCheck.now(on_line, by)
     session.history.replace_current(replace(entry, edge_checks={**entry.edge_checks, key: told}))
 
 
@@ -205,8 +205,9 @@ def reasons(session: Session) -> Sequence[str]:
 
 def _counts(reason: str, entry: HistoryEntry) -> bool:
     """Return whether a reason is one for what the pose of an entry is for: what it says of cameras may leave overlays as they are."""
-    bound_mm = entry.uses.get(entry.use, {}).get("upper95_mm", np.inf)
-    return entry.use == "room" or bound_mm > OVERLAY_MM or code_of(reason) not in BECAUSE
+    told = entry.uses.get(entry.use)
+    within = told and told.upper95_mm is not None and told.upper95_mm <= OVERLAY_MM
+    return entry.use == "room" or not within or code_of(reason) not in BECAUSE
 
 
 def view_states(session: Session) -> dict[str, str]:
@@ -325,27 +326,27 @@ def explanation(session: Session) -> list[str]:
 
 def _of_bodies(entry: HistoryEntry) -> list[str]:
     """Describe each bone that was registered, and how it moved against its neighbour, a sentence each."""
-    of_each = [set(each["reasons"]) for each in entry.bodies.values()]
+    of_each = [set(each.reasons) for each in entry.bodies.values()]
     of_all = set.intersection(*of_each) if len(of_each) > 1 else set()
     sentences = []
     for name, each in entry.bodies.items():
-        error = each.get("predicted_tre_mm")
-        likely = _(", likely error {mm}").format(mm=in_mm(error["mean"])) if error else ""
+        mm = each.error_mm
+        likely = "" if mm is None else _(", likely error {mm}").format(mm=in_mm(mm))
         motion = ""
-        if "moved" in each:  # not of a bone with a CT of its own
+        if each.moved:  # not of a bone with a CT of its own
             against = _(
                 ", moved by {mm:.1f} mm and {deg:.1f}\u00b0 against the pose of the whole CT"
             )
-            motion = against.format(mm=each["moved"]["mm"], deg=each["moved"]["deg"])
+            motion = against.format(mm=each.moved["mm"], deg=each.moved["deg"])
             likely += _(" if the cameras are right") if likely else ""
         told = _("{name}: {verdict}{motion}{likely}.").format(
             name=name,
             verdict=entry.verdict_of(name),
             motion=motion,
-            likely=likely if each["verdict"] not in UNUSABLE else "",
+            likely=likely,
         )
         sentences.append(
-            " ".join([told, *(reason for reason in each["reasons"] if reason not in of_all)])
+            " ".join([told, *(reason for reason in each.reasons if reason not in of_all)])
         )
     moved = _("{name} on {against}: {words}, {mm:.1f} mm at the joint.")
     return [*sentences, *sorted(of_all), *(moved.format(**motion) for motion in entry.motions)]

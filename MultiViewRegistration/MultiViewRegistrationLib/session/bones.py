@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -49,6 +49,7 @@ from ..translation import _
 from .history import CELL_MM, HistoryEntry
 from .parts import Parts
 from .tasks import BackgroundValue
+from .verdicts import KnownBone
 
 if TYPE_CHECKING:
     from .session import Session
@@ -62,8 +63,8 @@ RANKS = (*get_args(BoneVerdict), None)
 
 
 @dataclass(frozen=True)
-class BoneState:
-    """A bone as it is now.
+class BoneState(KnownBone):
+    """A bone as it is now; without a verdict where it was not registered from here, or was moved.
 
     Attributes
     ----------
@@ -71,13 +72,6 @@ class BoneState:
         Red, green, blue from 0 to 1.
     own
         Whether it has a pose of its own; else it lies as the CT does.
-    verdict
-        One of `BoneVerdict`; None where it was not registered from here, or was moved.
-    reasons
-        Sentences.
-    error_mm
-        The likely error, of a bone of one CT that if the cameras are right: theirs moves all bones
-        alike, and is in the error of the whole CT. None where it is not known.
     mm, degrees
         How far its middle lies from where the pose of the whole CT has it, and how far it is
         turned; None of a bone with a CT of its own.
@@ -85,14 +79,12 @@ class BoneState:
         As `HistoryEntry.verdict_of`.
     """
 
+    _: KW_ONLY
     name: str
     colour: Colour
-    own: bool
-    verdict: str | None
-    reasons: tuple[str, ...]
-    error_mm: float | None
-    mm: float | None
-    degrees: float | None
+    own: bool = True
+    mm: float | None = 0.0
+    degrees: float | None = 0.0
     told: str | None = None
 
 
@@ -221,7 +213,7 @@ class Bones:
         """
         history = self._history
         for entry in reversed(history.entries):
-            if entry.bodies.get(name, {}).get("verdict") is not None:
+            if name in entry.bodies and entry.bodies[name].verdict is not None:
                 history.note_here()
                 places = scene_bones.places_of(self._registration)
                 places[name] = entry.bone_poses[name]
@@ -443,7 +435,7 @@ class Bones:
     def _rejected(self) -> set[str]:
         entry = self._history.current
         states = {} if entry is None else entry.bodies
-        return {name for name, each in states.items() if each["verdict"] == "reject"}
+        return {name for name, each in states.items() if each.verdict == "reject"}
 
     # Within
 
@@ -508,27 +500,26 @@ def _state(
     colour: Colour,
     places: Places,
     bone: SceneBone | None,
-    known: dict | None,
+    known: KnownBone | None,
     moves: bool,
 ) -> BoneState:
     """Return the state of a bone, of which the history's entry knows this."""
     if bone is None:
-        return BoneState(name, colour, False, None, (), None, 0.0, 0.0)
+        return BoneState(name=name, colour=colour, own=False)
     pose = places[name]
     centre = bone.centre_in_ct
-    moved: tuple[float, float] | tuple[None, None] = None, None
+    mm = degrees = None
     if moves:
         away = rigid.transform_points(pose, centre) - rigid.transform_points(places[""], centre)
         turned = rigid.rotation_distance(pose, places[""])
-        moved = float(np.linalg.norm(away)), float(np.degrees(turned))
-    if known is None or not np.allclose(known["world_from_ct"], pose, rtol=0, atol=1e-6):
-        return BoneState(name, colour, True, None, (), None, *moved)
-    predicted = known.get("predicted_tre_mm") if known["verdict"] in ("accept", "check") else None
-    error_mm = predicted["mean"] if predicted else None
-    if known["verdict"] is not None and "moved" in known:
-        moved = known["moved"]["mm"], known["moved"]["deg"]
-    reasons = tuple(known["reasons"])
-    return BoneState(name, colour, True, known["verdict"], reasons, error_mm, *moved)
+        mm = float(np.linalg.norm(away))
+        degrees = float(np.degrees(turned))
+    if known is None or not np.allclose(known.pose, pose, rtol=0, atol=1e-6):
+        known = KnownBone()
+    elif known.verdict is not None and known.moved:
+        mm = known.moved["mm"]
+        degrees = known.moved["deg"]
+    return BoneState(**vars(known), name=name, colour=colour, mm=mm, degrees=degrees)
 
 
 def _bone_at(structures: Structures, index_from_ct: np.ndarray, points: np.ndarray) -> str:

@@ -6,23 +6,24 @@ Nothing is ever lost from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ..assessment.metrics import UseVerdict, in_words
-from ..errors import KEYS, Use, Verdict, doubted, from_codes, with_codes
-from ..io.files import JsonObject
+from ..assessment.metrics import in_words
+from ..errors import KEYS, Use, Verdict, doubted, with_codes
+from ..io.files import JsonObject, plain
 from ..io.result_json import (
     Answered,
     EdgeCheck,
     StoredVerdict,
+    UseVerdict,
     all_on_line,
+    bones_in,
     keys_of,
     off_line,
     read_edge_checks,
@@ -31,7 +32,7 @@ from ..mrml.ct_3d import Places, bones_of, places_of, put_apart, put_bones, same
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
 from ..translation import _
-from .verdicts import bodies_of_content, of_use
+from .verdicts import KnownBone, judged
 
 if TYPE_CHECKING:
     from ..report.result import Result
@@ -95,19 +96,18 @@ class HistoryEntry(Answered):
     views
         "good", "check" or "bad" for the room, by the view's name, where the pose was assessed.
     use, uses
-        What the pose is for, of which the verdict is; the verdict of each, as in a result.json.
+        What the pose is for, of which the verdict is; the verdict of each.
     summary
         The likely error and the risk of a larger one, a sentence.
     bodies, motions
-        Of the bones with poses of their own, as in a result.json; one that was moved by hand since
-        has no verdict (None), and nothing that belongs to one.
+        Of the bones with poses of their own; their motions are as in a result.json.
     elsewhere
         CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the
         pose has it.
     decisive
         As `Result.decisive`, of a result that was read.
     edge_checks
-        What a person said of edges on outlines, by `result_json.keys_of`, fields of an `EdgeCheck`.
+        What a person said of edges on outlines, by `result_json.keys_of`.
     assessed
         Fingerprint of the inputs with which a pose that was not registered was assessed; or "".
     after
@@ -132,13 +132,13 @@ class HistoryEntry(Answered):
     risk: float | None = None
     views: dict[str, str] = field(default_factory=dict)
     use: Use = "room"
-    uses: dict[Use, dict] = field(default_factory=dict)
+    uses: Mapping[Use, UseVerdict] = field(default_factory=dict)
     summary: str = ""
-    bodies: dict[str, dict] = field(default_factory=dict)
+    bodies: dict[str, KnownBone] = field(default_factory=dict)
     motions: list[dict] = field(default_factory=list)
     elsewhere: list[list[int]] = field(default_factory=list)
     decisive: dict[str, list[list[int]]] = field(default_factory=dict)
-    edge_checks: dict[str, dict] = field(default_factory=dict)
+    edge_checks: dict[str, EdgeCheck] = field(default_factory=dict)
     assessed: str = ""
     after: int | None = None
     ct: str = ""
@@ -150,13 +150,16 @@ class HistoryEntry(Answered):
         Scenes of before have no codes, similarities, and a list of structures in place of bodies.
         """
         said = {key: value for key, value in content.items() if key not in (*KEYS, "similarity")}
-        if "structures" in said:
-            said["bodies"] = {each.pop("name"): each for each in said.pop("structures")}
-        return cls(**said, reasons=from_codes(content))
+        bodies = {each["name"]: each for each in said.pop("structures", ())}
+        bodies |= said.get("bodies", {})
+        said["bodies"] = {name: KnownBone.kept(each) for name, each in bodies.items()}
+        checks = said.get("edge_checks", {}).items()
+        said["edge_checks"] = {key: EdgeCheck(**each) for key, each in checks}
+        return cls(**said | judged(content))
 
     def to_json(self) -> dict:
         """Return its fields, and the codes of its reasons."""
-        return {**asdict(self), **with_codes(self.reasons)}
+        return plain({**vars(self), **with_codes(self.reasons)})
 
     @classmethod
     def now(cls, method: str, world_from_ct: np.ndarray, **more: Any) -> HistoryEntry:
@@ -181,7 +184,6 @@ class HistoryEntry(Answered):
         use = told.use
         if told.uses and use not in told.uses:
             fields.refuse("use", f"is {use}", f"one of its uses, {', '.join(told.uses)}")
-        uses = {of: each.to_json() for of, each in told.uses.items()}
         predicted = content.get("predicted_tre_mm") or {}
         views = {each.text("name", "its name"): each for each in fields.sections("views", "views")}
         states = {name: view.values.get("state") for name, view in views.items()}
@@ -191,20 +193,15 @@ class HistoryEntry(Answered):
             if view.has("decisive_px")
         }
         said = {
-            "reasons": told.reasons,
+            **vars(told),
             "seconds": content.get("seconds", {}).get("total"),
-            "verdict": told.verdict,
-            "use": use,
-            "typical_mm": uses.get(use, {"typical_mm": predicted.get("typical")}).get("typical_mm"),
+            "typical_mm": told.uses[use].typical_mm if told.uses else predicted.get("typical"),
             "risk": (content.get("uncertainty") or {}).get("failure_probability"),
             "views": {name: state for name, state in states.items() if state in VIEW_STATES},
-            "uses": uses,
             "decisive": decisive,
-            "edge_checks": {
-                view: each._asdict() for view, each in read_edge_checks(fields).items()
-            },
+            "edge_checks": read_edge_checks(fields),
             "summary": str(content.get("summary", "")),
-            "bodies": bodies_of_content(fields),
+            "bodies": {name: KnownBone.of_content(each) for name, each in bones_in(fields).items()},
             "motions": fields.optional("motions", fields.value, "a list", list, default=[]),
         }
         return cls.now(method, world_from_ct, **{**said, **more})
@@ -225,19 +222,13 @@ class HistoryEntry(Answered):
     def for_use(self, use: Use) -> HistoryEntry:
         """Return the entry with the verdict of another use."""
         told = self.uses[use]
-        bodies = {name: of_use(each, use) for name, each in self.bodies.items()}
-        judged = {"verdict": told["verdict"], "typical_mm": told.get("typical_mm")}
-        other = replace(self, use=use, bodies=bodies, **judged)
-        return replace(other, summary=other.uses_in_words)
-
-    @property
-    def checks(self) -> dict[str, EdgeCheck]:
-        """What a person said of edges on outlines, by `result_json.keys_of`."""
-        return {view: EdgeCheck(**kept) for view, kept in self.edge_checks.items()}
+        bodies = {name: each.for_use(use) for name, each in self.bodies.items()}
+        other = replace(self, use=use, verdict=told.verdict, typical_mm=told.typical_mm)
+        return replace(other, bodies=bodies, summary=other.uses_in_words)
 
     def checked_by(self, keys: Iterable[str]) -> str:
         """Return who saw edges on the line for all these keys, "AB, 12:40"; "" where nobody did."""
-        check = all_on_line(self.checks, keys)
+        check = all_on_line(self.edge_checks, keys)
         return check.signed if check else ""
 
     def verdict_of(self, name: str) -> str | None:
@@ -249,12 +240,14 @@ class HistoryEntry(Answered):
     @property
     def off_line(self) -> list[str]:
         """The X-rays in which a person saw edges of the whole beside the line."""
-        return [key for key, check in self.checks.items() if not check.on_line and "/" not in key]
+        return [
+            key for key, check in self.edge_checks.items() if not check.on_line and "/" not in key
+        ]
 
     @property
     def as_checked(self) -> HistoryEntry:
         """The entry as it counts: where a person saw edges beside the line it is at best "check" for any use."""
-        checks = self.checks
+        checks = self.edge_checks
         whole = off_line(checks)
         each = self.bodies.items()
         bodies = {name: doubted(body, off_line(checks, name)) for name, body in each}
@@ -262,20 +255,19 @@ class HistoryEntry(Answered):
         return replace(found, summary=(whole and found.uses_in_words) or self.summary)
 
     @property
-    def bones(self) -> dict[str, SimpleNamespace]:
-        """What is kept of `bodies`, as records."""
-        return {name: SimpleNamespace(**body) for name, body in self.bodies.items()}
+    def bones(self) -> dict[str, KnownBone]:
+        """As of `Answered`."""
+        return self.bodies
 
     @property
     def uses_in_words(self) -> str:
         """The verdict of each use as sentences, see `metrics.in_words`; "" of a pose without."""
-        told = {use: UseVerdict(**kept) for use, kept in self.uses.items()}
-        return in_words(told, self.use, self.reasons) if told else ""
+        return in_words(self.uses, self.use, self.reasons) if self.uses else ""
 
     @property
     def room(self) -> str | None:
         """The verdict for navigation."""
-        return self.uses["room"]["verdict"] if self.uses else self.verdict
+        return self.uses["room"].verdict if self.uses else self.verdict
 
     @property
     def key(self) -> str:
@@ -295,7 +287,7 @@ class HistoryEntry(Answered):
     @property
     def bone_poses(self) -> Places:
         """The poses (4, 4), LPS, of the bones that have one of their own, by their names."""
-        return {name: _pose(each) for name, each in self.bodies.items()}
+        return {name: each.pose for name, each in self.bodies.items()}
 
     @property
     def places(self) -> Places:
@@ -491,7 +483,7 @@ class History:
         every = reversed(list(enumerate(self.entries)))
         return [each for each in every if each[1].verdict and now in each[1].inputs]
 
-    def _bones_now(self) -> dict[str, dict]:
+    def _bones_now(self) -> dict[str, KnownBone]:
         """Return the bones as they are now, with what is known of those that lie where they were registered."""
         registered = [entry.bodies for _n, entry in self._standing()]
         there = bones_of(self._registration)
@@ -501,9 +493,11 @@ class History:
         """Rename a view in all entries."""
         entries = self.entries
         for entry in entries:
-            of_bodies = (body["similarity"] for body in entry.bodies.values())
-            of_entry = (entry.cameras, entry.views, entry.decisive, entry.edge_checks)
-            for kept in (*of_entry, *of_bodies):
+            of_views: list[dict[str, Any]] = [
+                *(entry.cameras, entry.views, entry.decisive, entry.edge_checks),
+                *(body.similarity for body in entry.bodies.values()),
+            ]
+            for kept in of_views:
                 for key in [each for each in kept if each.rpartition("/")[2] == before]:
                     kept[key.removesuffix(before) + after] = kept.pop(key)
         self._keep(entries)
@@ -517,22 +511,12 @@ class History:
         self._registration.keep(POSITION, position)
 
 
-def _pose(body: dict) -> np.ndarray:
-    return np.array(body["world_from_ct"], float)
-
-
-def _body(name: str, pose: np.ndarray, registered: list[dict[str, dict]]) -> dict:
+def _body(name: str, pose: np.ndarray, registered: list[dict[str, KnownBone]]) -> KnownBone:
     """Return what `HistoryEntry.bodies` has of a bone at a pose (4, 4), the first of those registered there."""
     for bodies in registered:
-        if name in bodies and same_places({name: _pose(bodies[name])}, {name: pose}):
+        if name in bodies and same_places({name: bodies[name].pose}, {name: pose}):
             return bodies[name]
-    return {
-        "world_from_ct": pose.tolist(),
-        "verdict": None,
-        "reasons": [],
-        "predicted_tre_mm": None,
-        "similarity": {},
-    }
+    return KnownBone(world_from_ct=pose.tolist())
 
 
 #: Seconds for which the CT must rest.

@@ -467,7 +467,9 @@ class Session(Inputs):
         finding = self.find_result()
         entry = self.history.current
         stands = entry is not None and fingerprint(self.registration) in entry.inputs
-        checks = entry.checks if entry is not None and stands and not self.history.moved else {}
+        checks = (
+            entry.edge_checks if entry is not None and stands and not self.history.moved else {}
+        )
         return lambda: finding().with_edge_checks(checks)
 
     # Within

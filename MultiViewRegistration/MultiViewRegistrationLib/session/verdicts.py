@@ -1,47 +1,93 @@
-"""Verdicts as a result.json has them, of a pose and of its bones, as a history keeps them."""
+"""What a history keeps of bones: their poses, and what a result.json says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, get_args
 
 import numpy as np
 
-from ..errors import BoneVerdict, Use
+from ..errors import BoneVerdict, Use, from_codes, with_codes
 from ..io.files import JsonObject
-from ..io.result_json import StoredVerdict, bones_in
+from ..io.result_json import StoredVerdict, UseVerdict
 
 
-def bodies_of_content(fields: JsonObject) -> dict[str, dict]:
-    """Return the bones of a result.json."""
-    found = {}
-    for name, each in bones_in(fields).items():
-        each.rigid("world_from_ct")
-        each.section("similarity")
-        each.optional("moved", each.section)
-        told = StoredVerdict.read(each, get_args(BoneVerdict))
-        found[name] = {**each.values, "reasons": told.reasons}
-    return found
+@dataclass(frozen=True)
+class KnownBone(StoredVerdict):
+    """A bone at a pose of its own; one that was moved by hand since has no verdict, and nothing that belongs to one.
+
+    Attributes
+    ----------
+    world_from_ct, similarity, moved, predicted_tre_mm
+        As in a result.json.
+    """
+
+    world_from_ct: list[list[float]] = field(default_factory=list)
+    similarity: dict[str, float] = field(default_factory=dict)
+    moved: dict[str, Any] | None = None
+    predicted_tre_mm: dict[str, float] | None = None
+
+    @classmethod
+    def kept(cls, content: Mapping[str, Any]) -> KnownBone:
+        """Make it of what `to_json` returned, or a scene of before has."""
+        known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
+        return cls(**known | judged(content))
+
+    @classmethod
+    def of_content(cls, content: JsonObject) -> KnownBone:
+        """Read an entry of a result.json; InputError for what is none."""
+        content.rigid("world_from_ct")
+        content.section("similarity")
+        content.optional("moved", content.section)
+        told = cls.read(content, get_args(BoneVerdict))
+        return replace(cls.kept({**content.values, "uses": {}}), **vars(told))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its fields, and the codes of its reasons."""
+        return {**vars(self), **with_codes(self.reasons)}
+
+    def for_use(self, use: Use) -> KnownBone:
+        """Return the bone with the verdict of another use; the overlay's without it."""
+        told = self.uses.get(use) or self.uses.get("overlay")
+        return replace(self, verdict=told.verdict) if told else self
+
+    @property
+    def error_mm(self) -> float | None:
+        """The likely error where it is usable; of a bone of one CT if the cameras are right.
+
+        Theirs moves all bones alike, and is in the error of the whole CT. None where it is not known.
+        """
+        known = self.verdict in ("accept", "check") and self.predicted_tre_mm
+        return known["mean"] if known else None
+
+    @property
+    def pose(self) -> np.ndarray:
+        """The pose world_from_ct (4, 4), LPS."""
+        return np.array(self.world_from_ct, float)
 
 
-def of_use(body: dict, use: Use) -> dict:
-    """Return what `HistoryEntry.bodies` has of a bone with the verdict of another use; the overlay's without it."""
-    uses = body.get("uses", {})
-    told = uses.get(use) or uses.get("overlay")
-    return {**body, "verdict": told["verdict"]} if told else body
+def judged(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the reasons and uses that a scene has of a pose, or of a bone."""
+    uses = {use: UseVerdict(**told) for use, told in content.get("uses", {}).items()}
+    return {"reasons": from_codes(content), "uses": uses}
 
 
-def uses_of_bones(bodies: Mapping[str, dict]) -> dict[Use, dict]:
+def uses_of_bones(bodies: Mapping[str, KnownBone]) -> dict[Use, UseVerdict]:
     """Return `HistoryEntry.uses` of bones: for each use the verdict of the one that is the least certain."""
-    found: dict[Use, dict] = {}
+    found: dict[Use, UseVerdict] = {}
     for use in get_args(Use):
-        told = [body["uses"][use] for body in bodies.values() if use in body.get("uses", ())]
-        doubts = [(each["verdict"] != "accept", each.get("typical_mm", np.inf)) for each in told]
-        if told:
-            found[use] = told[doubts.index(max(doubts))]
+        if told := [body.uses[use] for body in bodies.values() if use in body.uses]:
+            found[use] = max(
+                told,
+                key=lambda each: (
+                    each.verdict != "accept",
+                    np.inf if each.typical_mm is None else each.typical_mm,
+                ),
+            )
     return found
 
 
-def usable_in_room(bodies: Mapping[str, dict]) -> bool:
+def usable_in_room(bodies: Mapping[str, KnownBone]) -> bool:
     """Return whether the pose of any bone may be handed to navigation."""
-    return any(of_use(each, "room")["verdict"] in ("accept", "check") for each in bodies.values())
+    return any(each.for_use("room").verdict in ("accept", "check") for each in bodies.values())

@@ -254,8 +254,8 @@ class AnswerPresenter(Presenter):
         uses = uses_of_bones(entry.bodies) if each else entry.uses
         options = []
         for use, told in uses.items():
-            mm = assessment.in_mm(told["typical_mm"]) if "typical_mm" in told else ""
-            symbol = WORDS[told["verdict"]][0]
+            mm = "" if told.typical_mm is None else assessment.in_mm(told.typical_mm)
+            symbol = WORDS[told.verdict][0]
             options.append(Option(use, " ".join(filter(None, [symbol, USES[use], mm]))))
         return Choice(
             "use",

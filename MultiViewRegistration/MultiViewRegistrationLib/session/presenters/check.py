@@ -439,7 +439,7 @@ class EdgesPresenter(Presenter):
         """Ask of what nobody has looked at, or of all again."""
         entry = self.session.history.current
         keys = assessment.to_look_at(self.session)
-        answered = entry.checks if entry is not None else {}
+        answered = entry.edge_checks if entry is not None else {}
         self._left = [key for key in keys if key not in answered] or keys
         self.registration.node.SetParameter(overlay.MODE, "edges")
         self._show()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -18,7 +18,7 @@ from ..assessment.joint_motion import (
     joint_pose,
     principal_axes,
 )
-from ..errors import BoneVerdict, InputError
+from ..errors import DOUBT, InputError
 from ..geometry import rigid
 from ..imaging.body import Body, Structures
 from ..imaging.bone_names import vertebra
@@ -58,8 +58,6 @@ if TYPE_CHECKING:
 CHECK_S = 0.3
 #: The share of a line that lies in a bone which it moves with, at least.
 LEAST_INSIDE = 0.25
-#: The verdicts, the best first.
-RANKS = (*get_args(BoneVerdict), None)
 
 
 @dataclass(frozen=True)
@@ -295,7 +293,7 @@ class Bones:
         worst = max(
             (each for each in own if each.name not in beside),
             key=lambda each: (
-                RANKS.index(each.verdict),
+                DOUBT.index(each.verdict),
                 np.inf if each.error_mm is None else each.error_mm,
             ),
             default=None,

@@ -17,9 +17,9 @@ from planted_dicom import write_xray
 from running_session import register_given
 from tiny_scene import READING
 
+from MultiViewRegistrationLib.errors import Reason
 from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.io.case import SAME_PATIENT
-from MultiViewRegistrationLib.io.dicom_identity import Mismatch
 from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.fingerprints import of_image
@@ -111,7 +111,7 @@ def test_different_patients_are_a_notice_without_values(loaded, tmp_path):
 
 def test_what_headers_say_of_a_case_is_not_said_again(loaded):
     notices = UnreadNotices(loaded())
-    notices.loaded(["case.json: Aside.", "Another."], [Mismatch("frame", "Aside.")])
+    notices.loaded([Reason("other-frame", "case.json: Aside."), "Another."])
     assert notices.sentences == ["Another."]
 
 

@@ -344,7 +344,13 @@ class Judged:
 
 
 def in_words(uses: Mapping[Use, UseVerdict], use: Use, reasons: Sequence[str] = ()) -> str:
-    """Return the verdicts of uses, first that which counts; "" where it is the room's, or a reject, and so are all others.
+    """Return the verdicts of uses, first that which counts, as `place_in_words` with its word in front."""
+    place = place_in_words(uses, use, reasons)
+    return place and f"{uses[use].verdict.upper()} {place}"
+
+
+def place_in_words(uses: Mapping[Use, UseVerdict], use: Use, reasons: Sequence[str] = ()) -> str:
+    """Return where the verdict that counts holds, then those of other uses; "" where it is the room's, or a reject, and so are all others.
 
     Parameters
     ----------
@@ -355,19 +361,19 @@ def in_words(uses: Mapping[Use, UseVerdict], use: Use, reasons: Sequence[str] = 
     if plain and len({told.verdict for told in uses.values()}) == 1:
         return ""
     because = next((BECAUSE[code] for code in map(code_of, reasons) if code in BECAUSE), "")
-    verdict, mm = _told(uses[use])
-    sentences = [f"{verdict} {PLACES[use]}{mm}."]
+    sentences = [f"{PLACES[use]}{_in_mm(uses[use])}."]
     for other, told in uses.items():
-        verdict, mm = _told(told)
         why = because if other == "room" and told.verdict == "check" else ""
         place = PLACES[other]
-        sentences += [f"{place[0].upper()}{place[1:]}: {verdict}{mm}{why}."] * (other != use)
+        sentences += [
+            f"{place[0].upper()}{place[1:]}: {told.verdict.upper()}{_in_mm(told)}{why}."
+        ] * (other != use)
     return " ".join(sentences)
 
 
-def _told(told: UseVerdict) -> tuple[str, str]:
-    """Return a verdict for a reader, and its likely error, which begins with a comma."""
+def _in_mm(told: UseVerdict) -> str:
+    """Return the likely error of a verdict for a reader, which begins with a comma."""
     mm = told.typical_mm
     if mm is None or told.verdict == "reject":
-        return told.verdict.upper(), ""
-    return told.verdict.upper(), f", {mm:.{2 if mm < 0.1 else 1}f} mm"
+        return ""
+    return f", {mm:.{2 if mm < 0.1 else 1}f} mm"

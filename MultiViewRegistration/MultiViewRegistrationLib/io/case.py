@@ -215,7 +215,7 @@ class Case(OfBodies):
         began = perf_counter()
         different = mismatches_of(file)
         for mismatch in different:
-            warn(f"{printable(file.path)}: {mismatch.sentence}")
+            warn(Reason(mismatch.code, f"{printable(file.path)}: {mismatch.sentence}"))
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         keys = tuple(body.keys(by_path.__getitem__) for body in file.bodies)

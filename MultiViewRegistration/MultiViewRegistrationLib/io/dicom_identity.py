@@ -85,9 +85,14 @@ class Mismatch(NamedTuple):
     sentence: str
 
     @property
+    def code(self) -> str:
+        """The code of its reason."""
+        return REASON_CODES[self.kind]
+
+    @property
     def reason(self) -> Reason:
         """The sentence with its code."""
-        return Reason(REASON_CODES[self.kind], self.sentence)
+        return Reason(self.code, self.sentence)
 
 
 #: How each of the sentences below ends.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..assessment.metrics import BECAUSE, OVERLAY_MM
+from ..assessment.metrics import BECAUSE, OVERLAY_MM, place_in_words
 from ..errors import InputError, bones_apart, code_of
 from ..io.result_json import EdgeCheck
 from ..mrml.case import SUGGESTED
@@ -280,9 +280,8 @@ def _headline(entry: HistoryEntry) -> str:
 
     mm = probable_mm(entry)
     probably = _("probably {mm}").format(mm=mm) if mm else ""
-    told = entry.uses_in_words
-    if entry.verdict == "accept" and told:
-        return told.partition(" ")[2].rstrip(".")  # the word stands before it
+    if entry.verdict == "accept" and entry.uses_in_words:  # the word stands before it
+        return place_in_words(entry.uses, entry.use, entry.reasons).rstrip(".")
     counting = [each for each in entry.reasons if _counts(each, entry)]
     if entry.use != "room":  # the risk is that of the room
         counting = [each for each in counting if not is_about_risk(each)]

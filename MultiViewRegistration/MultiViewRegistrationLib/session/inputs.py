@@ -6,7 +6,7 @@ Made once, checked, and prepared in threads for DRRs and registrations.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -17,14 +17,14 @@ from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, code_of
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit, LandmarkResidual, locate
 from ..imaging.body import Body, Structures
 from ..imaging.ct import CT as CTVolume
 from ..imaging.xray import XRay
 from ..io.case import Case
-from ..io.dicom_identity import DAY, Mismatch
+from ..io.dicom_identity import DAY, REASON_CODES
 from ..jobs import start_python
 from ..mrml.case import bodies_of, case_of, ct_of, landmarks_of, xray_of
 from ..mrml.ct_3d import places_of, put_surface, surface_is_current, take_surface
@@ -74,10 +74,10 @@ class UnreadNotices:
         self._registration = registration
         self._warnings: list[str] = []
 
-    def loaded(self, warnings: list[str], mismatches: Sequence[Mismatch] = ()) -> None:
-        """Take the warnings of what was loaded but for these mismatches, which the X-rays and the scene tell."""
-        told = tuple(each.sentence for each in mismatches)
-        self._warnings = [sentence for sentence in warnings if not sentence.endswith(told)]
+    def loaded(self, warnings: list[str]) -> None:
+        """Take the warnings of what was loaded but for mismatches, which the X-rays and the scene tell."""
+        mismatches = REASON_CODES.values()
+        self._warnings = [each for each in warnings if code_of(each) not in mismatches]
 
     def warn(self, sentence: str) -> None:
         """Show this warning, too."""

@@ -143,8 +143,7 @@ class Opening:
             self._frames = (self._host.registration, self._sent)
             self._sent = None
         if self._host.session is not None:
-            case = getattr(read, "case", None)
-            self._host.session.notices.loaded(task.warnings, case.mismatches if case else ())
+            self._host.session.notices.loaded(task.warnings)
 
 
 def _has_frames(read: Read) -> bool:

@@ -13,7 +13,7 @@ from handed_result import CT_UID, OVERRIDE, WORLD_UID, XA, dicom_views, pose, wr
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 
-from MultiViewRegistrationLib.io.navigation import KINDS
+from MultiViewRegistrationLib.io.navigation import POSE_FORMATS
 from MultiViewRegistrationLib.io.navigation.exports import export_files, write_together
 from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import AXES, DIRECTIONS, read_start_pose
@@ -29,7 +29,7 @@ def exported(tmp_path):
 
     def export(*kinds, **changes):
         exported = RegistrationExport.read(write_result(tmp_path / "result", **changes).parent)
-        files = export_files(exported, kinds or KINDS, DIRECTIONS, AXES)
+        files = export_files(exported, kinds or POSE_FORMATS, DIRECTIONS, AXES)
         written = write_together(files, tmp_path / "out", exported.path)
         return {file.name: file for file in written}
 

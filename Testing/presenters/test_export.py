@@ -11,7 +11,7 @@ from phantom_scene import body, settle
 from presenter_host import act, control, text
 from refusals import refuses
 
-from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
+from MultiViewRegistrationLib.io.navigation import CASE_KINDS, POSE_FORMATS
 from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.session.presenters import export as presenters
 
@@ -156,7 +156,7 @@ def test_a_pose_that_nobody_registered_is_no_result_but_its_case_can_be_written(
 
 def test_all_that_the_command_line_writes_can_be_chosen(export, tmp_path):
     kinds = [each.key for each in control(export, "formats").children if "format." in each.key]
-    assert kinds == [f"format.{kind}" for kind in (*KINDS, *CASE_KINDS)]
+    assert kinds == [f"format.{kind}" for kind in (*POSE_FORMATS, *CASE_KINDS)]
     mask = control(export, "format.resampled-mask")
     assert not mask.enabled and "Choose a structure" in mask.tip
     for kind in ("tfm", "json"):

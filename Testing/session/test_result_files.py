@@ -15,7 +15,7 @@ from refusals import refuses
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.io import files
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
+from MultiViewRegistrationLib.io.navigation import CASE_KINDS, POSE_FORMATS
 from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.mrml.case import change_settings
 from MultiViewRegistrationLib.mrml.image import change_image
@@ -41,13 +41,13 @@ def reference(session, matrix):
 
 
 def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(session, tmp_path):
-    assert list(KIND_NAMES) == [*KINDS, *CASE_KINDS]
+    assert list(KIND_NAMES) == [*POSE_FORMATS, *CASE_KINDS]
     reference(session, np.diag([-1.0, -1, 1, 1]))  # the case has changed since
     with refuses(r"the result is stale.*override"):
         write_result(session, tmp_path / "refused")
     assert poses_offered(session) == ["world_from_ct", "reference_from_ct"]
     assert not (tmp_path / "refused").exists()
-    written = write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()
+    written = write_result(session, tmp_path, [*POSE_FORMATS, "cameras"], override=True)()
     some = "world_from_ct.forward.tfm reference_from_ct.resampling.h5 ct_from_reference.ras.txt"
     assert {path.name for path in written} >= {*some.split(), "reference_from_ct.lps.json"}
     exported = RegistrationExport.read(tmp_path)

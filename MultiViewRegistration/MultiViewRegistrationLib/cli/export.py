@@ -15,7 +15,7 @@ from ..errors import InputError, warn
 from ..imaging.body import WHOLE
 from ..io.case_file import ALL, CaseFile
 from ..io.files import describe
-from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
+from ..io.navigation import CASE_KINDS, POSE_FORMATS, VOLUME_FORMATS
 from ..io.result_json import NOT_ASSESSED, RegistrationExport
 from ..io.transforms import AXES, DIRECTIONS
 from .options import (
@@ -53,9 +53,9 @@ def add_export(command: Parser) -> None:
         "--as",
         dest="kinds",
         nargs="+",
-        choices=[*KINDS, "all", *CASE_KINDS],
+        choices=[*POSE_FORMATS, "all", *CASE_KINDS],
         metavar="KIND",
-        help=f"what to write of the pose: {', '.join(KINDS)} or all of these; of the case at this pose, with --case: "
+        help=f"what to write of the pose: {', '.join(POSE_FORMATS)} or all of these; of the case at this pose, with --case: "
         f"{', '.join(CASE_KINDS)}",
     )
     add(
@@ -120,7 +120,9 @@ def run(options: argparse.Namespace) -> dict:
         )
     named = set(options.kinds or ())
     kinds = [
-        kind for kind in (*KINDS, *CASE_KINDS) if kind in named or kind in KINDS and "all" in named
+        kind
+        for kind in (*POSE_FORMATS, *CASE_KINDS)
+        if kind in named or kind in POSE_FORMATS and "all" in named
     ]
     _refuse_idle_options(options, kinds)
     if options.seconds is not None and not 0 < options.seconds < 1e6:

@@ -246,7 +246,7 @@ STRUCTURE = "structure"
 STRUCTURES = "structures"
 #: That of the models of single structures in an X-ray, in a scene of before.
 PROJECTION = "projection"
-KINDS = ("vtkMRMLSegmentationNode", "vtkMRMLModelNode", "vtkMRMLMarkupsNode")
+PROJECTED_CLASSES = ("vtkMRMLSegmentationNode", "vtkMRMLModelNode", "vtkMRMLMarkupsNode")
 #: The arms of a point's cross, as shares of the image's larger side.
 GAP = 0.004
 REACH = 0.015
@@ -267,7 +267,7 @@ def candidates(registration: Registration) -> list:
 
 
 def _all(registration: Registration) -> list:
-    return list(chain(*(nodes_of_class(kind, registration.scene) for kind in KINDS)))
+    return list(chain(*(nodes_of_class(kind, registration.scene) for kind in PROJECTED_CLASSES)))
 
 
 def structures_of(registration: Registration) -> list:

@@ -23,7 +23,7 @@ from ..io.case import Case
 from ..io.case_file import CaseFile, DicomImage, new_uid
 from ..io.dicom_identity import PATIENT, mismatches_of
 from ..io.files import describe, printable
-from ..io.navigation import KINDS
+from ..io.navigation import POSE_FORMATS
 from ..io.placement import ct_box
 from ..io.result_json import RegistrationExport
 from ..known import without_none
@@ -53,7 +53,7 @@ def files_of(
     exports
         Each in files of its name.
     kinds
-        Of `navigation.KINDS` and, with a case, of `CASE_KINDS`, see `case_files`.
+        Of `navigation.POSE_FORMATS` and, with a case, of `CASE_KINDS`, see `case_files`.
     directions, axes
         As of `export_files`.
     slices
@@ -68,7 +68,7 @@ def files_of(
     """
     from ..io.navigation.exports import export_files, resampled_mask
 
-    of_pose = [kind for kind in kinds if kind in KINDS]
+    of_pose = [kind for kind in kinds if kind in POSE_FORMATS]
     of_all = next(iter(identities.values()), None)
     files: Writers = {}
     for exported in exports:

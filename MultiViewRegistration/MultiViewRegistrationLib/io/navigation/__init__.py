@@ -4,7 +4,7 @@ As files, as DICOM Spatial Registration, and through OpenIGTLink.
 """
 
 #: Kinds of files with the pose, for which a result.json is enough.
-KINDS = ("tfm", "h5", "txt", "npy", "json", "dicom")
+POSE_FORMATS = ("tfm", "h5", "txt", "npy", "json", "dicom")
 #: Kinds of files that are made of the result and its case.
 CASE_KINDS = ("resampled-ct", "resampled-mask", "drr", "cameras")
 #: Endings of a resampled volume.

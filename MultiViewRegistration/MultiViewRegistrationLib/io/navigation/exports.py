@@ -151,7 +151,7 @@ def export_files(
     Parameters
     ----------
     kinds
-        Of `KINDS`. ITK transforms (.tfm, .h5) come as NAME.forward.tfm, whose TransformPoint takes
+        Of `POSE_FORMATS`. ITK transforms (.tfm, .h5) come as NAME.forward.tfm, whose TransformPoint takes
         CT points to the target, and NAME.resampling.tfm, the inverse, which ITK's resampling
         filters and Slicer want; both are LPS, as all of ITK is. Matrices come under the name of
         what they are, world_from_ct or ct_from_world, .lps or .ras. DICOM comes forward in LPS, as

@@ -69,7 +69,7 @@ from .file_actions import (
 )
 
 #: What a file may be that may be of several kinds, and how a person says that it is.
-KINDS = {
+FILE_MEANINGS = {
     CT: (_("a CT"), _("It is a CT")),
     XRAY: (_("X-rays"), _("They are X-rays")),
     CALIBRATION: (_("where an X-ray was taken from"), _("Where an X-ray was taken from")),
@@ -232,11 +232,11 @@ def _unclear(unclear: Part, answers: Answers, opened: OpenCase) -> Plan:
         for path in unclear.files:
             found.put(path, kind)
         return _parts(found, "", opened)
-    choices = [(kind, KINDS[kind][1]) for kind in unclear.kinds if kind in KINDS]
+    choices = [(kind, FILE_MEANINGS[kind][1]) for kind in unclear.kinds if kind in FILE_MEANINGS]
     if SLICE in unclear.kinds:
         title = _("{files}: a single slice of a CT, of which no volume can be made.")
     else:
-        kinds = _(" or ").join(KINDS[kind][0] for kind in unclear.kinds)
+        kinds = _(" or ").join(FILE_MEANINGS[kind][0] for kind in unclear.kinds)
         title = _("{files}: may be {kinds}.").replace("{kinds}", kinds)
     return _ask(title.format(files=_listed(unclear.files)), "kind", _("What is it?"), choices)
 

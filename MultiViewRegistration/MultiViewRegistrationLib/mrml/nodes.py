@@ -18,7 +18,7 @@ import scipy
 import slicer
 from numpy.typing import ArrayLike
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
-from vtkmodules.vtkCommonCore import mutable, vtkLookupTable, vtkPoints
+from vtkmodules.vtkCommonCore import mutable, vtkCommand, vtkLookupTable, vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkPolyData
 
 from ..geometry import rigid
@@ -394,7 +394,7 @@ def draw(node: Any, lines: np.ndarray, colour: ArrayLike, slice_id: str | None =
         # Colours as they are have no range, of which the table of a slice view would log an error
         # each time that it draws them.
         table = vtkLookupTable()
-        table.AddObserver("ErrorEvent", lambda *_: None)
+        table.AddObserver(vtkCommand.ErrorEvent, lambda *_: None)
         values.SetLookupTable(table)
         mesh.GetCellData().SetScalars(values)
     node.SetAndObservePolyData(mesh)

@@ -86,31 +86,25 @@ def _poses(case: Case, pose: str) -> tuple[list[Camera], dict[str, Any]]:
             warn(f"{pose}: {result.warning}")
         poses = {each.structure or "": each.world_from_ct for each in every}
         return cameras_of(result, case), poses
+    first = case.first_bone
     starts = {body.name: body.world_from_ct for body in case.bodies}
-    known: dict[str, dict[str, Any]] = {"start": starts, "truth": case.structure_truths}
-    return [view.camera for view in case.views], {
-        **known.get(pose, {}),
-        case.first_bone: _pose(case, pose),
-    }
-
-
-def _pose(case: Case, pose: str) -> np.ndarray:
-    if pose == "start":
-        if case.world_from_ct is None:
-            warn(
-                "The case has no start pose (world_from_ct): the CT is drawn with its axes along "
-                "the world's, where the central rays of the views meet."
-            )
-        return start_pose(case, case.ct.centroid())
-    if pose != "truth":
+    truths = {"": case.truth_world_from_ct, **case.structure_truths}
+    known: dict[str, dict[str, Any]] = {"start": starts, "truth": truths}
+    places = known.get(pose, {})
+    if pose not in known:
         if not Path(pose).is_file():
             raise InputError(
                 f'--pose: found "{pose}", expected start, truth or the file of a transform; correct it.'
             )
-        return read_transform(pose)
-    truth = {"": case.truth_world_from_ct, **case.structure_truths}.get(case.first_bone)
-    if truth is None:
-        raise InputError(
-            "--pose: found truth, but the case holds none; leave it out, or give a transform file."
+        places[first] = read_transform(pose)
+    elif places.get(first) is None:
+        if pose == "truth":
+            raise InputError(
+                "--pose: found truth, but the case holds none; leave it out, or give a transform file."
+            )
+        warn(
+            "The case has no start pose (world_from_ct): the CT is drawn with its axes along "
+            "the world's, where the central rays of the views meet."
         )
-    return truth
+        places[first] = start_pose(case, case.ct.centroid())
+    return [view.camera for view in case.views], places

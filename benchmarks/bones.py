@@ -35,10 +35,10 @@ from scipy.ndimage import (
 )
 
 from MultiViewRegistrationLib.api import register
-from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment import case_verdict, verdict
 from MultiViewRegistrationLib.assessment.bodies import Alone
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.assessment.together import register_together, with_together
+from MultiViewRegistrationLib.assessment.together import register_together
 from MultiViewRegistrationLib.errors import unseen
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body as OfCT
@@ -282,15 +282,14 @@ def rows_of(
     whole, begun = correct_cameras(anatomy, structures, views, CALIBRATED, whole)
     judged = verdict.assess(anatomy, views, whole, case.start)
     began = process_time()
-    of_ct = OfCT(case.body.ct, bones=structures)
-    alone = Alone(of_ct, anatomy, whole.world_from_ct, judged)
+    alone = Alone(OfCT(case.body.ct, bones=structures), anatomy, whole.world_from_ct, judged)
     found = register_together([alone], whole.views, poses=begun)
     more = {
         "bones": len(there),
         "apart_deg": float(case.apart),
         "degrees": float(case.degrees),
         "seconds": process_time() - began,
-        "body": with_together(judged, found).verdict,
+        "body": case_verdict.with_together(judged, found).verdict,
     }
     rows = []
     known = {}

@@ -16,14 +16,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import UNUSABLE, InputError, doubted, go_on, naming, part_of, unseen, warn
+from .errors import InputError, doubted, go_on, naming, part_of, unseen, warn
 from .finding import (
     REGRESSOR_STARTS,
     SEARCH_STARTS,
@@ -205,10 +205,9 @@ def register(
         compute_device=method.compute_device,
         reach=next((each.reach for each in found if each.reach), None),
     )
+    for_caller = partial(_for_caller, given=given, masked=prepared)
     if not given.bone_names:
-        unassessed(
-            result if case is given else _of_masked(result, given, prepared, first.bone_poses)
-        )
+        unassessed(for_caller(result, first.bone_poses))
     judged = perf_counter()
     bones_s = 0.0
     if assessed:
@@ -219,17 +218,11 @@ def register(
             told = part_of(of_verdict, n / len(bodies), (n + 1) / len(bodies))
             alone.append(_alone(case, n, *each, told, faults, method.compute_device))
         began_bones = perf_counter()
-        result = _with_together(result, alone, of_bones, first.bone_poses)
-        if case is not given:
-            lost = result.together.bodies[0].verdict in UNUSABLE
-            if lost and pose is not None and start in ("given", "landmarks"):
-                # It may have moved far, to where it is said to be.
-                from .registration.register_bones import LEVELS
-
-                there = _with_together(result, alone, unseen, [pose], LEVELS)
-                found_there = there.together.bodies[0].verdict not in UNUSABLE
-                result = there if found_there else result
-            result = _of_structure(result, given, prepared)
+        # What a mask holds may have moved far, to where it is said to be.
+        of_mask = case.bodies[0].asked and start in ("given", "landmarks")
+        said = [pose] if of_mask else None
+        result = _with_together(result, alone, of_bones, first.bone_poses, said=said)
+        result = for_caller(result)
         bones_s = perf_counter() - began_bones
     seconds = {
         "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
@@ -351,59 +344,62 @@ def _with_together(
     progress: Report,
     poses: Sequence[np.ndarray] | None,
     levels: Sequence[BoneLevel] | None = None,
+    **how: Any,
 ) -> Result:
     """Return a result with all its bones; parameters as of `register_together`."""
     first = alone[0]
     judged = first.assessment
     if not result.case.bone_names:
         return replace(result, assessment=doubted(judged, result.case.identity_reasons))
-    from .assessment.together import register_together, with_together
+    from .assessment.case_verdict import with_together
+    from .assessment.together import register_together
 
     device = result.compute_device
 
     def together(_anatomy: PreparedCT) -> Together:
         there = [replace(each, anatomy=each.anatomy.on_device(device.name)) for each in alone]
-        return register_together(there, result.views, progress, poses, levels)
+        return register_together(there, result.views, progress, poses, levels, **how)
 
     found = first.anatomy.run_on(device, together)
-    judged = with_together(judged, found, of_ct=not first.body.name)
+    judged = with_together(judged, found, first.body.name)
     judged = doubted(judged, result.case.identity_reasons)
     result = replace(result, together=found, assessment=judged)
-    here = (body.world_from_ct for body in found.bodies if body.name == first.body.name)
-    pose = next(here, result.world_from_ct)
-    if pose is result.world_from_ct:
+    own = found.named.get(first.body.name)
+    if own is None:
         return result
+    pose = own.world_from_ct
     fit = result.anatomy.fit(result.views, pose, result.start_world_from_ct)
     return replace(result, refinement=replace(result.refinement, world_from_ct=pose, fit=fit))
 
 
-def _of_masked(
-    result: Result, given: Case, masked: PreparedCT, poses: Sequence[np.ndarray] | None
+def _for_caller(
+    result: Result, poses: Sequence[np.ndarray] | None = None, *, given: Case, masked: PreparedCT
 ) -> Result:
-    """Return the result of a CT and a bone of it as that of this bone, the CT's masked structure.
+    """Return the result of a CT as that of the case that was given: of a bone of it, where that has a mask.
 
-    The bone lies at the first of the poses, or as the CT does.
+    Before it was assessed the bone lies at the first of the poses, or as the CT does.
     """
+    if result.case is given:
+        return result
     from .registration.register_bones import similarity_at
 
     rest = result.world_from_ct
     pose = poses[0] if poses else rest
+    judged = result.assessment
+    together = result.together
+    if judged:
+        from .assessment.case_verdict import of_bone, with_together
+
+        bone, *others = together.bodies
+        pose = bone.world_from_ct
+        together = replace(together, bodies=others)
+        judged = of_bone(judged, bone, result.views, given.targets)
+        judged = doubted(with_together(judged, together), given.identity_reasons)
     similarity = similarity_at(masked, result.views, pose, rest)
     fit = replace(result.refinement.fit, similarity=similarity)
     found = replace(result.refinement, world_from_ct=pose, fit=fit, world_from_background=rest)
-    return replace(result, case=given, anatomy=masked, refinement=found)
-
-
-def _of_structure(result: Result, given: Case, masked: PreparedCT) -> Result:
-    """Return such a result that was assessed, with the assessment of the bone."""
-    from .assessment.together import of_bone, with_together
-
-    bone, *others = result.together.bodies
-    judged = of_bone(_first(result).assessment, bone, result.views, given.targets)
-    result = _of_masked(result, given, masked, [bone.world_from_ct])
-    together = replace(result.together, bodies=others)
-    judged = doubted(with_together(judged, together, of_ct=True), given.identity_reasons)
-    return replace(result, together=together, assessment=judged)
+    told = replace(result, case=given, anatomy=masked, refinement=found)
+    return replace(told, together=together, assessment=judged)
 
 
 def _first(result: Result) -> Alone:
@@ -450,7 +446,6 @@ def assess(
     InputError
         The pose is not rigid, or no view shows enough of the CT there.
     """
-    from .imaging.body import MASKED
     from .registration.optimizer import Refinement
     from .registration.pipeline import refine
     from .registration.prepared_ct import PreparedCT
@@ -466,8 +461,8 @@ def assess(
     ready = perf_counter()
     where = pose
     case, anatomy = with_whole_ct(case, anatomy)
-    if case is not given:
-        bone_poses = {MASKED: pose}
+    if asked := case.bodies[0].asked:
+        bone_poses = {**(bone_poses or {}), asked: pose}
         where = refine(anatomy, [view.exact() for view in case.views], pose).world_from_ct
     fit = anatomy.fit(case.views, where, where)
     if max(fit.shown) < MIN_PIXELS or not np.isfinite(fit.cost):
@@ -482,7 +477,7 @@ def assess(
         case, anatomy, pose, unrefined, method, {}, refined_by=None, assessment=assessment
     )
     bones_s = 0.0
-    if bone_poses is not None and case.bone_names:
+    if bone_poses is not None:
         began_bones = perf_counter()
         poses = [bone_poses.get(name, pose) for name in case.structures.names]
         alone = [_first(result)]
@@ -494,8 +489,7 @@ def assess(
                     alone.append(_first(assess(single, there)))
         result = _with_together(result, alone, unseen, poses, levels=())
         bones_s = perf_counter() - began_bones
-    if case is not given:
-        result = _of_structure(result, given, prepared)
+    result = _for_caller(result, given=given, masked=prepared)
     assert result.assessment is not None
     assessment = doubted(result.assessment, case.identity_reasons)
     seconds = {
@@ -547,7 +541,7 @@ def register_bones(
         lies = result.bodies.get(body.name, body).world_from_ct
         bodies.append(replace(body, world_from_ct=bone_poses.get(body.name, lies)))
     first, *others = bodies
-    if first.name:
+    if first.apart:
         placed = replace(case, bodies=tuple(bodies))
         device = result.compute_device
         again = register(placed, "given", progress, result.anatomy, device=device)

@@ -70,7 +70,7 @@ def check_structures(case: Case) -> None:
 def with_whole_ct(case: Case, anatomy: PreparedCT) -> tuple[Case, PreparedCT]:
     """Return the case with what the mask of its CT holds as a bone, and the whole CT; both as they are without such a mask."""
     first, *others = case.bodies
-    if first.name or not anatomy.full_ct:
+    if first.apart or not anatomy.full_ct:
         return case, anatomy
     return replace(case, bodies=(first.with_mask_as_bone(), *others)), anatomy.full_ct
 

@@ -15,11 +15,11 @@ from result_schema import CAUSES, CODES
 
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together
+from MultiViewRegistrationLib.assessment.case_verdict import with_together
 from MultiViewRegistrationLib.assessment.hypotheses import code_of
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
 from MultiViewRegistrationLib.assessment.parts import ADVICE, Part, elsewhere
 from MultiViewRegistrationLib.assessment.remedy import proposed_view, remedy
-from MultiViewRegistrationLib.assessment.together import with_together
 from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
     camera_limits,
@@ -128,9 +128,11 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
 
 @pytest.mark.parametrize("unseen, verdict", [("ulna", "check"), ("radius", "reject")])
 def test_a_bone_that_no_view_shows_stops_an_accept_and_the_use_of_its_own_pose(unseen, verdict):
-    verdicts = {"radius": "check", "ulna": "check", unseen: "not shown"}
-    bones = [BodyResult(name, np.eye(4), each, []) for name, each in verdicts.items()]
-    told = with_together(Assessment("accept", []), Together(bones))
+    bones = [
+        BodyResult(name, np.eye(4), each, [])
+        for name, each in {"radius": "check", "ulna": "check", unseen: "not shown"}.items()
+    ]
+    told = with_together(Assessment("accept", []), Together(bones), "radius")
     assert told.verdict == verdict and told.reasons[0] == f"No X-ray shows {unseen}."
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together
-from MultiViewRegistrationLib.assessment.together import with_together
+from MultiViewRegistrationLib.assessment.case_verdict import with_together
 from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.errors import Reason, collect_warnings, doubted
 from MultiViewRegistrationLib.imaging.body import StructureSource

@@ -153,9 +153,18 @@ class Together:
     motions: list[NeighbourMotion] = field(default_factory=list)
     relative_poses: list[BonePose] = field(default_factory=list)
 
+    @property
+    def named(self) -> dict[str, BodyResult]:
+        """The bodies by name."""
+        return {body.name: body for body in self.bodies}
+
     def of(self, *verdicts: BoneVerdict) -> list[BodyResult]:
         """Return the bodies with one of these verdicts."""
         return [body for body in self.bodies if body.verdict in verdicts]
+
+    def names_of(self, verdict: BoneVerdict) -> str:
+        """Return the names of the bodies with this verdict, for a sentence."""
+        return ", ".join(body.name for body in self.of(verdict))
 
     @property
     def usable(self) -> list[BodyResult]:

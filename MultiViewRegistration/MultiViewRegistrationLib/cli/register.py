@@ -470,14 +470,13 @@ def summarise(result: Result) -> None:
     seconds = result.seconds
     device = result.compute_device.display_name or "the processor"
     errors = result.errors
-    risk = result.assessment.summary if result.assessment else ""
     alike = zip(result.views, result.refinement.fit.similarity, strict=True)
     similarity = ", ".join(f"{view.name} {ncc:.3f}" for view, ncc in alike)
     verdict = f"verdict: {words_of(result)[1]}"
     if result.each_accepted:
         verdict = "verdict on each bone: accept"
     lines = [
-        f"{result.case.name}, {verdict}. {risk}".rstrip(),
+        f"{result.case.name}, {verdict}. {result.summary}".rstrip(),
         *result.reasons,
     ]
     if errors:

@@ -189,6 +189,8 @@ class Body:
         FrameOfReferenceUID of the CT, or one of its own where it is no DICOM.
     bones
         Those that have a pose of their own; none where the CT, or its mask, is registered as one.
+    asked
+        The name of that bone whose pose is asked for, what a mask holds; "" where all are.
     """
 
     ct: CT
@@ -196,6 +198,12 @@ class Body:
     world_from_ct: np.ndarray | None = field(default=None, repr=False)
     uid: str = ""
     bones: Structures = NO_STRUCTURES
+    asked: str = ""
+
+    @property
+    def apart(self) -> bool:
+        """Whether it is a bone, or an implant, that its CT shows alone."""
+        return bool(self.name)
 
     @property
     def bone_names(self) -> tuple[str, ...]:
@@ -207,4 +215,4 @@ class Body:
         mask = self.ct.mask
         assert mask is not None
         bones = Structures((MASKED,), (mask != 0).astype(np.uint8))
-        return replace(self, ct=replace(self.ct, mask=None), bones=bones)
+        return replace(self, ct=replace(self.ct, mask=None), bones=bones, asked=MASKED)

@@ -178,7 +178,7 @@ class BonesObjective:
     def _held(self, shadows: Sequence[Shadow | None]) -> list[Shadow]:
         """Return the shadows of what the whole CT holds, too, which implants are not."""
         both = zip(self.bones, shadows)
-        return [shadow for bone, shadow in both if shadow and not bone.is_implant]
+        return [shadow for bone, shadow in both if shadow and bone.in_rest]
 
     def _take(self, bones: Sequence[Bone], ties: Sequence[Tie]) -> None:
         self.bones = bones

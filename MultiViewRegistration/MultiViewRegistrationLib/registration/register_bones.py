@@ -26,13 +26,6 @@ from .prepared_ct import PreparedCT, pixel_size_mm
 from .problem import Problem, State, Tie, minimised
 from .similarity import Settings
 
-#: The finest images have about so many pixels across a bone of usual size.
-PIXELS_ACROSS = 75
-#: And across an implant, whose edge is sharp: with 75 the turn of simulated hip components was off
-#: five times as much.
-IMPLANT_PIXELS = 150
-
-
 #: Steps of such a size are near a minimum.
 NEAR_MM = (0.0, 0.6)
 
@@ -137,6 +130,11 @@ class BonesRegistration:
     world_from_ct: np.ndarray
 
 
+def levels_of(whole: PreparedCT | None) -> Sequence[BoneLevel]:
+    """Return the resolutions at which bones of a whole CT, or with a CT each, are registered."""
+    return LEVELS if whole else LEVELS_WITHOUT_REST
+
+
 def register_bones(
     whole: PreparedCT | None,
     bones: Sequence[Bone],
@@ -158,24 +156,25 @@ def register_bones(
     views
         With their cameras as the registrations before have corrected them; they count as exact.
     world_from_ct
-        (4, 4), the pose of the whole CT, or (B, 4, 4), where each bone was registered alone.
+        (4, 4), the pose of the whole CT.
     progress
         Called after each step, with the first of these; `Cancelled` is raised where it returns
         False.
     poses
-        (4, 4) of the bones, where they begin; by default at the pose of the whole CT.
+        (4, 4) of the bones, where they begin; by default at `world_from_ct`, for which a pose each
+        (B, 4, 4) does, too.
     levels
-        The resolutions, of LEVELS, the finest last; none leaves the bones where they begin. By
-        default all, or for given poses the finest alone.
+        The resolutions, of `levels_of`, the finest last, by default all; none leaves the bones where
+        they begin.
     ties
         Of the bones of one CT; found where they are not given.
     """
-    every = LEVELS_WITHOUT_REST if whole is None else LEVELS
-    if levels is None:
-        levels = every if poses is None else every[-1:]
-    places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
+    every = levels_of(whole)
+    levels = every if levels is None else levels
+    starts = np.broadcast_to(world_from_ct if poses is None else poses, (len(bones), 4, 4))
+    places = np.broadcast_to(starts if whole is None else world_from_ct, starts.shape)
     if ties is None:
-        ties = [] if whole is None else ties_of([bone for bone in bones if not bone.is_implant])
+        ties = ties_of([bone for bone in bones if bone.in_rest])
     objectives = [objective_at(whole, bones, views, places, ties, level) for level in every]
     steps = 0
     most = sum(level.iterations for level in levels)
@@ -189,7 +188,7 @@ def register_bones(
         steps += 1
         report(cost)
 
-    found = list(places if poses is None else poses)
+    found = list(starts)
     for level, objective in zip(levels, objectives[len(every) - len(levels) :], strict=True):
         before = steps
         found, fit = minimise(
@@ -214,13 +213,13 @@ def objective_at(
 ) -> BonesObjective:
     """Make the objective at one resolution, of bones at about a pose (4, 4), or at one each (B, 4, 4)."""
     places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
-    of_ct = [bone for bone in bones if whole is None or not bone.is_implant]
-    centroids = np.array([bone.centroid for bone in of_ct])
-    if whole is not None and not of_ct:
+    sized = [bone for bone in bones if bone.in_rest] or bones
+    centroids = np.array([bone.centroid for bone in sized])
+    if whole is not None and not sized[0].in_rest:
         centroids = whole.centroid[None]
     centre = rigid.transform_points(places[: len(centroids)], centroids).mean(axis=0)
     pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in views]))
-    finest_mm = float(np.median([_pixel_mm(bone) for bone in of_ct or bones]))
+    finest_mm = float(np.median([bone.pixel_mm for bone in sized]))
     pool = 2 ** max(0, round(np.log2(finest_mm / pixel_mm))) * level.coarseness
     pooled = [view.pooled(pool) for view in views]
     voxel_mm = level.voxel_pixels * pool * pixel_mm
@@ -232,18 +231,13 @@ def objective_at(
     return TorchBonesObjective(*given, moving_rest=moving_rest)
 
 
-def _pixel_mm(bone: Bone) -> float:
-    """Return how large a pixel may be at a bone."""
-    return bone.size_mm / (IMPLANT_PIXELS if bone.is_implant else PIXELS_ACROSS)
-
-
 def unbent(found: BonesRegistration, views: Sequence[View]) -> list[View]:
     """Return views as if no bone had moved against the rest of its CT: X-rays add up."""
     seen = []
     for view in views:
         image = view.xray.line_integrals.copy()
         for bone, pose in zip(found.bones, found.poses, strict=True):
-            if not bone.is_implant:
+            if bone.in_rest:
                 render = bone.projector(0).render
                 image += render(view.camera, found.world_from_ct).image
                 image -= render(view.camera, pose).image

@@ -263,7 +263,7 @@ class Result(Answered):
     @property
     def bones(self) -> dict[str, BodyResult]:
         """What was registered together, by name."""
-        return {body.name: body for body in self.together.bodies}
+        return self.together.named
 
     @property
     def uses(self) -> dict[Use, UseVerdict]:
@@ -291,18 +291,19 @@ class Result(Answered):
         if alone and alone.body:
             alone = doubted(alone.body, self.case.identity_reasons)
         named = zip(self.views, self.refinement.fit.similarity, strict=True)
-        whole = BodyResult(
-            first or WHOLE,
-            self.world_from_ct,
-            alone.room if alone else None,
-            alone.reasons if alone else [],
-            _predicted(alone),
-            {view.name: float(each) for view, each in named if np.isfinite(each)},
-            overlay=alone.overlay if alone else None,
-            appearance=alone.appearance if alone else None,
-            lies=alone.errors["room"] if alone else None,
-            use=alone.use if alone else "room",
-        )
+        similarity = {view.name: float(each) for view, each in named if np.isfinite(each)}
+        told = _predicted(alone)
+        whole = BodyResult(first or WHOLE, self.world_from_ct, None, [], told, similarity)
+        if alone:
+            whole = replace(
+                whole,
+                room=alone.room,
+                reasons=alone.reasons,
+                overlay=alone.overlay,
+                appearance=alone.appearance,
+                lies=alone.errors["room"],
+                use=alone.use,
+            )
         return {whole.name: whole, **found}
 
     def drawn(

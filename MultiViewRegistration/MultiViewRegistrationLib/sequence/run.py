@@ -18,23 +18,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 
 from ..api import assess_alone, for_use, register
 from ..assessment.bodies import Alone, BodyResult, Together
 from ..assessment.bone_prediction import MaskEdge, mask_edges
-from ..assessment.together import judge_together, of_bone, register_together, related, with_together
+from ..assessment.case_verdict import not_found, of_bone, related, with_together
+from ..assessment.together import judge_together, register_together
 from ..assessment.verdict import Assessment
 from ..errors import UNUSABLE, InputError, Reason, doubted, unseen
 from ..finding import with_whole_ct
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.machines import require_single_source
-from ..imaging.body import MASKED, Structures
+from ..imaging.body import Structures
 from ..imaging.xray import View, with_cameras
 from ..io.case import Case
 from ..io.sequence import Frame, Frames
@@ -55,13 +55,6 @@ from .tracker import FOLLOWED, Memory, Tracked, Tracker, lost, rejected, tracked
 #: followed at these, but not at the last alone.
 FOLLOWING = LEVELS[-2:]
 REST_LOST = Reason("rest-lost", "The rest of the CT, its background, was not found in this frame.")
-
-
-class _Fit(NamedTuple):
-    """The bones in a frame, and the names of those that X-rays show elsewhere than they were found."""
-
-    bones: Together
-    lost: set[str]
 
 
 @dataclass(eq=False)
@@ -143,24 +136,23 @@ class BoneTracker:
         rest = expected if whole.pose is None else whole.pose
         starts = {bone.name: self._start(bone.name, whole.number, rest) for bone in self._bones}
         levels = FOLLOWING if starts.keys() <= begun else LEVELS
-        found = self._fitted(judged, views, rest, starts, levels, progress)
+        found, missed = self._fitted(judged, views, rest, starts, levels, progress)
         again = set[str]()
-        if found.lost & begun:
-            starts = {bone.name: bone.world_from_ct for bone in found.bones.bodies}
-            starts |= {name: rest @ self._ct_from_bone[name] for name in found.lost}
-            second = self._fitted(judged, views, rest, starts, LEVELS, progress)
-            if len(second.lost) < len(found.lost):
-                again = found.lost - second.lost
+        if missed & begun:
+            starts = {bone.name: bone.world_from_ct for bone in found.bodies}
+            starts |= {name: rest @ self._ct_from_bone[name] for name in missed}
+            second, left = self._fitted(judged, views, rest, starts, LEVELS, progress)
+            if len(left) < len(missed):
+                again = missed - left
                 found = second
         how = {name: "followed" if name in begun else "registered" for name in starts}
         how |= dict.fromkeys(again, "found again")
         # Another level is not looked for here.
         reasons = [FOLLOWED] if whole.kept else [REST_LOST, FOLLOWED]
         bodies = [
-            bone if bone.verdict in UNUSABLE else doubted(bone, reasons)
-            for bone in found.bones.bodies
+            bone if bone.verdict in UNUSABLE else doubted(bone, reasons) for bone in found.bodies
         ]
-        bones = related(replace(found.bones, bodies=bodies), self._structures)
+        bones = related(replace(found, bodies=bodies), self._structures)
         if whole.kept:
             judged = with_together(judged, bones)
             if judged.judged_use == "relative":
@@ -186,7 +178,8 @@ class BoneTracker:
         starts: dict[str, np.ndarray],
         levels: Sequence[BoneLevel],
         progress: Report,
-    ) -> _Fit:
+    ) -> tuple[Together, set[str]]:
+        """Return the bones in a frame, and the names of those that X-rays show elsewhere than they were found."""
         finest = self._pace.tolerance_mm
         paced = [each._replace(tolerance_mm=max(each.tolerance_mm, finest)) for each in levels]
         poses = [starts[bone.name] for bone in self._bones]
@@ -194,15 +187,15 @@ class BoneTracker:
             self._anatomy, self._bones, views, rest, progress, poses, paced, self._ties
         )
         judged = judge_together(found, views, self._edges, whole=whole)
-        lost = set[str]()
+        missed = set[str]()
         for n, bone in enumerate(judged.bodies):
             shown = found.fit.shown[n] >= SHOWN
             compared = np.where(shown, found.fit.similarity[n], np.inf).tolist()
             unlike = self._memory[bone.name].unlike(bone.name, views, compared)
             judged.bodies[n] = bone = rejected(bone, unlike)
             if shown.any() and bone.verdict == "reject":
-                lost.add(bone.name)
-        return _Fit(judged, lost)
+                missed.add(bone.name)
+        return judged, missed
 
 
 def with_structures(
@@ -262,7 +255,7 @@ class BodiesTracker:
         self._trackers = [Tracker(each, pace, reach) for each in self._anatomies]
         self._of_ct = BoneTracker(anatomy, case.structures, pace)
         pairs = enumerate(zip(case.bodies, self._anatomies, strict=True))
-        self._apart = {n: Bone.of_ct(body.name, own) for n, (body, own) in pairs if body.name}
+        self._apart = {n: Bone.of_ct(body.name, own) for n, (body, own) in pairs if body.apart}
         self.begun = False
 
     def placed(self, case: Case, number: int, frame: Frame) -> Case:
@@ -327,14 +320,12 @@ class BodiesTracker:
             alone = [
                 self._alone(n, number, case, views, given[n], there[n]) for n in range(len(there))
             ]
-            whole = alone[0]
-            if not case.first_bone:
-                self._of_ct.move_to(there[0])
-                expected = self._trackers[0].memory.expected(number)
-                whole = self._of_ct.follow(whole, views, expected, progress)
+            self._of_ct.move_to(there[0])
+            expected = self._trackers[0].memory.expected(number)
+            whole = self._of_ct.follow(alone[0], views, expected, progress)
             for n, bone in self._apart.items():
                 bone.device = there[n].device
-            return self._beside(whole, alone, views, progress) if self._apart else whole
+            return self._beside(whole, alone, views, progress)
 
         found = self._of_case(self._anatomies[0].run_on(self._device, follow))
         seconds = perf_counter() - began
@@ -371,14 +362,12 @@ class BodiesTracker:
                 ct = self._anatomies[n]
                 judged.append(Alone(self._case.bodies[n], ct, each.pose, each.assessment))
                 shapes.append(bone)
-        if shapes:
-            found = register_together(judged, views, progress, bones=shapes)
-            whole = with_structures(whole, found, views, {name: own[name].how for name in own})
-            bodies |= {body.name: body for body in found.bodies}
-        first = whole.bones.get(self._case.first_bone)
-        of_all = Together(list(bodies.values()))
-        told = with_together(whole.assessment, of_all, of_ct=first is None)
-        return replace(whole, world_from_ct=(first or whole).world_from_ct).assessed(told)
+        found = register_together(judged, views, progress, bones=shapes)
+        whole = with_structures(whole, found, views, {name: own[name].how for name in own})
+        name = self._case.first_bone
+        first = whole.bones.get(name, whole)
+        told = with_together(whole.assessment, Together([*(bodies | found.named).values()]), name)
+        return replace(whole, world_from_ct=first.world_from_ct).assessed(told)
 
     def _alone(
         self,
@@ -440,7 +429,6 @@ def follow(
     compute_device = (
         device if isinstance(device, ComputeDevice) else ComputeDevice(device, registering=True)
     )
-    for_caller = partial(_for_caller, case=case, masked=case is not sequence.first)
     tracker = BodiesTracker(case, anatomy, PACES[pace], compute_device)
     cameras: Sequence[Camera] = ()
     for number in range(len(sequence)):
@@ -455,7 +443,7 @@ def follow(
         except InputError as error:
             if number == 0:
                 raise
-            yield for_caller(tracker.lost(number, str(error)), [])
+            yield _for_caller(tracker.lost(number, str(error)), [], case)
             continue
         if found is None:
             views = _corrected(case, frame.views, cameras, sequence.names[number])
@@ -463,7 +451,7 @@ def follow(
         if found.kept:
             cameras = found.cameras
         tracker.keep(found, frame.views)
-        yield for_caller(found, frame.views)
+        yield _for_caller(found, frame.views, case)
 
 
 def _registered(number: int, result: Result) -> Tracked:
@@ -476,26 +464,24 @@ def _registered(number: int, result: Result) -> Tracked:
     return with_structures(whole, result.together, result.views, how)
 
 
-def _for_caller(found: Tracked, views: Sequence[View], case: Case, masked: bool) -> Tracked:
-    """Return the result of a frame, with the reasons of the patients' identity on it and on its bones."""
-    if masked:
-        found = _of_masked(found, views, case)
-    reasons = case.identity_reasons
-    bones = {name: doubted(bone, reasons) for name, bone in found.bones.items()}
-    return replace(doubted(found, reasons), bones=bones)
+def _for_caller(found: Tracked, views: Sequence[View], case: Case) -> Tracked:
+    """Return the result of a frame, with the reasons of the patients' identity on it and on its bones.
 
-
-def _of_masked(found: Tracked, views: Sequence[View], case: Case) -> Tracked:
-    """Return the result of a frame as that of the bone that the CT's mask holds, the rest of the CT as its background."""
+    Of the bone that was asked for the rest of the CT is the background.
+    """
     bones = dict(found.bones)
-    bone = bones.pop(MASKED)
-    judged = found.assessment
-    if judged and bone.pose is not None:
-        corrected = with_cameras(views, found.cameras)
-        whole = judged.body or judged
-        bone = bone.assessed(of_bone(whole, bone.assessment, corrected, case.targets))
-    rest = replace(found, bones={}, motions=(), assessment=None)
-    return replace(bone, cameras=found.cameras, seconds=found.seconds, background=rest, bones=bones)
+    bone = bones.pop(case.bodies[0].asked, None)
+    if bone:
+        judged = found.assessment
+        if judged and bone.pose is not None:
+            corrected = with_cameras(views, found.cameras)
+            bone = bone.assessed(of_bone(judged, bone.assessment, corrected, case.targets))
+        bone = doubted(bone, not_found(bones))
+        rest = replace(found, bones={}, motions=(), assessment=None)
+        found = replace(bone, cameras=found.cameras, seconds=found.seconds, background=rest)
+    reasons = case.identity_reasons
+    told = {name: doubted(each, reasons) for name, each in bones.items()}
+    return replace(doubted(found, reasons), bones=told)
 
 
 def _corrected(

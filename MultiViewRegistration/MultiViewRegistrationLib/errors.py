@@ -265,8 +265,7 @@ def doubted(judged: T, reasons: Sequence[Reason]) -> T:
     doubt = _at_best_check(told)
     doubt["reasons"] = [*missing, *told["reasons"]]
     if uses := told.get("uses"):
-        each = uses.items()
-        doubt["uses"] = {use: replace(own, **_at_best_check(vars(own))) for use, own in each}
+        doubt["uses"] = {of: replace(own, **_at_best_check(vars(own))) for of, own in uses.items()}
     return replace(record, **doubt)
 
 

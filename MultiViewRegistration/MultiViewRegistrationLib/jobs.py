@@ -271,23 +271,26 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-def start_python(code: str) -> subprocess.Popen:
-    """Return a child process that runs Python code with this library, and prints nothing.
+def start_compiling(function: str, nice: int = 0) -> subprocess.Popen | None:
+    """Return a child process that calls a function of `registration.warm_up`, and prints nothing; None where there is no Python.
 
-    Raises
-    ------
-    InputError, OSError
-        There is no Python, or it cannot be started.
+    Parameters
+    ----------
+    nice
+        By how much its priority is below that of this process.
     """
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(
-        [python(), "-c", code],
-        env=environment(),
-        creationflags=HIDDEN | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
-        stdin=quiet,
-        stdout=quiet,
-        stderr=quiet,
-    )
+    call = f"from {__package__}.registration.warm_up import {function}; {function}()"
+    with suppress(InputError, OSError):
+        return subprocess.Popen(
+            [python(), "-c", f"import os; getattr(os, 'nice', id)({nice}); {call}"],
+            env=environment(),
+            creationflags=HIDDEN | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+        )
+    return None
 
 
 class Job:

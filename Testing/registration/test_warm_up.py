@@ -19,23 +19,23 @@ def test_scipys_linear_algebra_is_whole_before_another_thread_reads_x_rays():
 
 @pytest.fixture
 def started(monkeypatch):
-    """The code of the child processes that `warm_up` starts, none of which exists, in a process that has loaded no kernel."""
-    codes = []
+    """The functions of the child processes that `warm_up` starts, none of which exists, in a process that has loaded no kernel."""
+    done = []
 
     class Child:
         def kill(self):
-            codes.append("killed")
+            done.append("killed")
 
         def wait(self):
-            codes.append("ended")
+            done.append("ended")
 
-    def start(code):
-        codes.append(code)
+    def start(function):
+        done.append(function)
         return Child()
 
-    monkeypatch.setattr(warm_up, "start_python", start)
+    monkeypatch.setattr(warm_up, "start_compiling", start)
     monkeypatch.setattr(warm_up, "available_threads", lambda: 2)
-    return codes
+    return done
 
 
 def compiling(monkeypatch, times):
@@ -56,8 +56,7 @@ def compiling(monkeypatch, times):
 def test_a_child_process_is_started_once_where_a_kernel_is_compiled(monkeypatch, started, times):
     compiling(monkeypatch, times)
     warm_up.warm_up.__wrapped__()
-    code = "from MultiViewRegistrationLib.registration.warm_up import warm_up_other_half; warm_up_other_half()"
-    assert started == ([code, "ended", "killed", "ended"] if times else [])
+    assert started == (["warm_up_other_half", "ended", "killed", "ended"] if times else [])
 
 
 def test_what_the_child_process_compiles_is_waited_for_not_compiled_twice(monkeypatch, started):
@@ -68,11 +67,8 @@ def test_what_the_child_process_compiles_is_waited_for_not_compiled_twice(monkey
 
 
 def test_without_an_interpreter_all_is_compiled_here(monkeypatch, started):
-    def refuse(code):
-        raise OSError
-
     compiling(monkeypatch, 2)
-    monkeypatch.setattr(warm_up, "start_python", refuse)
+    monkeypatch.setattr(warm_up, "start_compiling", lambda function: None)
     warm_up.warm_up.__wrapped__()
 
 

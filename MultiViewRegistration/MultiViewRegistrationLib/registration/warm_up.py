@@ -6,7 +6,7 @@ A child process compiles one half meanwhile: through the cache, each finds what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from subprocess import Popen
 
@@ -18,7 +18,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume
 from ..imaging.xray import View, XRay
-from ..jobs import start_python
+from ..jobs import start_compiling
 from ..rendering.cpu import forget_kernels
 from ..rendering.devices import available_threads, when_compiling
 from ..rendering.drr import Projector
@@ -136,11 +136,7 @@ def _helped() -> Iterator[Callable[[], None]]:
 
     def begin() -> None:
         if not children and available_threads() > 1:
-            children.append(None)  # it is tried once
-            with suppress(InputError, OSError):  # there is no interpreter, say
-                children[0] = start_python(
-                    f"from {__name__} import warm_up_other_half; warm_up_other_half()"
-                )
+            children.append(start_compiling("warm_up_other_half"))
 
     def wait() -> None:
         for child in filter(None, children):

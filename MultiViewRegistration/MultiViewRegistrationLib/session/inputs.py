@@ -25,7 +25,7 @@ from ..imaging.ct import CT as CTVolume
 from ..imaging.xray import XRay
 from ..io.case import Case
 from ..io.dicom_identity import DAY, REASON_CODES
-from ..jobs import start_python
+from ..jobs import start_compiling
 from ..mrml.case import bodies_of, case_of, ct_of, landmarks_of, xray_of
 from ..mrml.ct_3d import places_of, put_surface, surface_is_current, take_surface
 from ..mrml.fingerprints import of_bones, of_ct, of_image, of_view
@@ -423,9 +423,8 @@ def _refuse() -> None:
 
 def _compile() -> None:
     """Have a child process fill numba's cache; its failure does not matter here."""
-    prepare = "from MultiViewRegistrationLib.registration.warm_up import warm_up; warm_up()"
-    with suppress(InputError, OSError):  # there is no interpreter, say
-        _children.append(start_python(f"import os; getattr(os, 'nice', id)(5); {prepare}"))
+    if child := start_compiling("warm_up", nice=5):
+        _children.append(child)
 
 
 def prepare_for_drr(ct: CTVolume, on_progress: Callable) -> PreparedCT:

@@ -82,7 +82,8 @@ def uses_of_bones(bodies: Mapping[str, KnownBone]) -> dict[Use, UseVerdict]:
                 told,
                 key=lambda each: (
                     each.verdict != "accept",
-                    np.inf if each.typical_mm is None else each.typical_mm,
+                    each.typical_mm is None,
+                    each.typical_mm or 0.0,
                 ),
             )
     return found

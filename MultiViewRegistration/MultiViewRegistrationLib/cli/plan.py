@@ -68,11 +68,11 @@ def _plan(options: argparse.Namespace) -> dict:
             views = result.views
             verdict = f" The verdict on the pose: {result.verdict}."
             of_bones = {body.name: body.plan for body in result.together.bodies if body.plan}
-            poses = [result.bodies[body.name or WHOLE].world_from_ct for body in bodies]
+            poses = [result.bodies[body.title].world_from_ct for body in bodies]
         for body, own, pose in zip(bodies, anatomies, poses, strict=True):
             targets, _ = targets_of(own, views, pose, None if plans else case.targets)
             plan = plan_view(own, views, pose, targets, case.shared_unknowns)
-            plans[body.name or WHOLE] = plan
+            plans[body.title] = plan
     plans |= of_bones
     first = next(iter(plans.values()))
     lines = [f"{name}: {each.sentence}" for name, each in plans.items()]

@@ -206,6 +206,11 @@ class Body:
         return bool(self.name)
 
     @property
+    def title(self) -> str:
+        """Its name in results."""
+        return self.name or WHOLE
+
+    @property
     def bone_names(self) -> tuple[str, ...]:
         """The names of the bones that have a pose of their own: its own as a bone, or those of its bones."""
         return (self.name,) if self.name else self.bones.names

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ..errors import InputError, Reason, naming, warn
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.body import WHOLE, Body, Structures, check_names
+from ..imaging.body import Body, Structures, check_names
 from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.field import signs_of_cropping, signs_of_resampling
@@ -135,7 +135,7 @@ class Case(OfBodies):
         """Say that what follows takes the first of several bones that have a CT each, and this of bones of one CT."""
         if of_structures and self.structures.names:
             warn(f"{self.name}: {of_structures}")
-        first, *others = [body.name or WHOLE for body in self.bodies]
+        first, *others = [body.title for body in self.bodies]
         if others:
             warn(
                 f"{self.name}: only {first} is taken, not {', '.join(others)}; mvreg register "

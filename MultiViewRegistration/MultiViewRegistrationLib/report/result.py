@@ -27,7 +27,7 @@ from ..errors import (
     with_codes,
 )
 from ..geometry.camera import Camera
-from ..imaging.body import WHOLE, Body
+from ..imaging.body import Body
 from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
@@ -284,7 +284,7 @@ class Result(Answered):
     def bodies(self) -> dict[str, BodyResult]:
         """What was found of each body by its name: of a patient's CT, WHOLE, and its bones, or of bones with a CT each."""
         found = {body.name: self._with_truth(body) for body in self.together.bodies}
-        first = self.case.first_bone
+        first = self.case.bodies[0].title
         if first in found:
             return found
         alone = self.assessment
@@ -293,7 +293,7 @@ class Result(Answered):
         named = zip(self.views, self.refinement.fit.similarity, strict=True)
         similarity = {view.name: float(each) for view, each in named if np.isfinite(each)}
         told = _predicted(alone)
-        whole = BodyResult(first or WHOLE, self.world_from_ct, None, [], told, similarity)
+        whole = BodyResult(first, self.world_from_ct, None, [], told, similarity)
         if alone:
             whole = replace(
                 whole,
@@ -304,7 +304,7 @@ class Result(Answered):
                 lies=alone.errors["room"],
                 use=alone.use,
             )
-        return {whole.name: whole, **found}
+        return {first: whole, **found}
 
     def drawn(
         self, world_from_ct: np.ndarray, bodies: Sequence[Body | BodyResult]

@@ -25,7 +25,6 @@ from ..assessment.diagnosis import misfits
 from ..errors import InputError, Show, warn
 from ..finding import find_pose, refinement_method, seed_of
 from ..geometry import rigid
-from ..imaging.body import WHOLE
 from ..imaging.xray import SharedUnknowns
 from ..io.case import Case
 from ..io.files import printable, write_atomically
@@ -426,7 +425,7 @@ def check_offsets(case: Case, world_from_ct: np.ndarray | None, show: Show) -> O
     returns: list[Return] = []
     for n, body in enumerate(case.bodies):
         single = replace(case, bodies=(body,))
-        pose = result.bodies[body.name or WHOLE].world_from_ct
+        pose = result.bodies[body.title].world_from_ct
         if n == 0 and world_from_ct is not None:
             pose = world_from_ct
         if len(case.bodies) > 1:

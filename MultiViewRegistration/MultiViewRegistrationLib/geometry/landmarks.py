@@ -345,9 +345,15 @@ class Positions:
     cameras: Sequence[Camera]
 
     @cached_property
-    def camera_from_world(self) -> np.ndarray:
-        """(n, 4, 4) of each position's camera."""
-        return np.stack([camera.camera_from_world for camera in self.cameras])
+    def forms(self) -> np.ndarray:
+        """(n, 4, 4), `Camera.linear_forms` of each position's camera."""
+        return np.stack([camera.linear_forms for camera in self.cameras])
+
+    @cached_property
+    def equations(self) -> np.ndarray:
+        """(n, 2, 4): how far, in mm across it, a world point (x, 1) lies from the ray."""
+        focal = np.stack([np.diag(camera.intrinsics)[:2] for camera in self.cameras])
+        return (self.forms[:, :2] - self.pixels[..., None] * self.forms[:, 2:]) / focal[..., None]
 
     @cached_property
     def centre(self) -> np.ndarray:
@@ -359,57 +365,25 @@ class Positions:
         """Their median distance in mm from it, by which an angle weighs."""
         return float(max(np.median(np.linalg.norm(self.points - self.centre, axis=1)), 1.0))
 
-    def in_cameras(self, poses: np.ndarray) -> np.ndarray:
-        """Return the points (..., n, 3), mm, in the frame of the camera that sees each, for poses (..., 4, 4)."""
-        world = rigid.transform_points(poses[..., None, :, :], self.points)
-        return rigid.transform_points(self.camera_from_world, world)
+    def world(self, poses: np.ndarray) -> np.ndarray:
+        """Return the points (..., n, 3), world mm, for poses (..., 4, 4)."""
+        return rigid.transform_points(poses[..., None, :, :], self.points)
 
     def offsets(self, poses: np.ndarray) -> np.ndarray:
         """Return the offsets (..., n, 2), mm, from the ray at each point's depth."""
-        x = self.in_cameras(poses)
-        return x[..., :2] - self.normalised * self.scale(x)
+        return rigid.transform_points(self.equations, self.world(poses))
 
-    def scale(self, x: np.ndarray) -> np.ndarray:
-        """Return the mm (..., n, 2) by which one normalised pixel is larger at points (..., n, 3) in the cameras' frames."""
-        return np.where(self.spreads, x[..., 2:], 1.0)
-
-    @cached_property
-    def spreads(self) -> np.ndarray:
-        """(n, 2) bool: whether rays spread along columns and rows.
-
-        Those of a slot scan's rows do not.
-        """
-        return np.array([[True, not camera.is_slot_scan] for camera in self.cameras])
+    def scale(self, poses: np.ndarray) -> np.ndarray:
+        """Return the mm (..., n, 2) by which one normalised pixel is larger at the points: their depth, but 1 along a slot scan."""
+        return rigid.transform_points(self.forms[:, 2:], self.world(poses))
 
     def distances(self, poses: np.ndarray) -> np.ndarray:
         """Return the distances (..., n), mm, from the ray at each point's depth.
 
         Infinite for a point behind its source.
         """
-        return np.where(
-            self.in_cameras(poses)[..., 2] > 0, np.linalg.norm(self.offsets(poses), axis=-1), np.inf
-        )
-
-    @cached_property
-    def normalised(self) -> np.ndarray:
-        """(n, 2) the pixels as (X, Y) / Z in the cameras' frames, mirrored images or not.
-
-        Of a slot scan (X / Z, Y).
-        """
-        homogeneous = np.concatenate([self.pixels, np.ones((len(self.pixels), 1))], axis=1)
-        return np.stack(
-            [np.linalg.solve(c.intrinsics, h) for c, h in zip(self.cameras, homogeneous)]
-        )[:, :2]
-
-    def equations(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return a (n, 2, 3) and b (n, 2) with A @ x_world + b = 0 for a point x_world on its ray, in mm."""
-        m = self.normalised
-        along = np.where(self.spreads, m, 0)
-        across = np.concatenate(
-            [np.broadcast_to(np.eye(2), (len(m), 2, 2)), -along[..., None]], axis=2
-        )
-        b = np.einsum("nij,nj->ni", across, self.camera_from_world[:, :3, 3])
-        return across @ self.camera_from_world[:, :3, :3], np.where(self.spreads, b, b - m)
+        off = np.linalg.norm(self.offsets(poses), axis=-1)
+        return np.where(self.scale(poses)[..., 0] > 0, off, np.inf)
 
 
 def robust_poses(positions: Positions) -> list[np.ndarray]:
@@ -449,16 +423,16 @@ def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.
     """
     from scipy.optimize import least_squares  # slow to import, and only landmarks and votes need it
 
-    m = positions.normalised
-    depth = positions.scale(positions.in_cameras(pose))
+    depth = positions.scale(pose)
     pivot = rigid.transform_points(pose, positions.centre)
 
     def moved(twist: np.ndarray) -> np.ndarray:
         return rigid.moved(pose, twist / np.repeat([positions.radius, 1], 3), pivot)
 
     def residuals(twist: np.ndarray) -> np.ndarray:
-        x = positions.in_cameras(moved(twist))
-        return ((x[:, :2] / np.maximum(positions.scale(x), 1.0) - m) * depth).ravel()
+        there = moved(twist)
+        share = depth / np.maximum(positions.scale(there), 1.0)
+        return (share * positions.offsets(there)).ravel()
 
     return moved(least_squares(residuals, np.zeros(6), loss=loss, f_scale=PLACED_MM, xtol=1e-10).x)
 
@@ -482,8 +456,8 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
     """
     from scipy.spatial.transform import Rotation  # slow to import, too
 
-    # (S, 1, k, 2, 3) and (S, 1, k, 2)
-    A, b = (part[rows][:, None] for part in positions.equations())
+    equations = positions.equations[rows][:, None]  # (S, 1, k, 2, 4)
+    A = equations[..., :3]
     centre = positions.centre
     radius = positions.radius
     points = (positions.points - centre)[rows][:, None]
@@ -494,7 +468,7 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
         turned = points @ np.swapaxes(R, -1, -2)  # (S, 24, k, 3)
         turn = -A @ rigid.hat(turned / radius)
         J = np.concatenate([turn, np.broadcast_to(A, turn.shape)], axis=-1).reshape(*poses, -1, 6)
-        across = (A @ (turned + t[:, :, None])[..., None])[..., 0] + b  # mm, from the rays
+        across = (A @ (turned + t[:, :, None])[..., None])[..., 0] + equations[..., 3]
         transposed = np.swapaxes(J, -1, -2)
         right = transposed @ across.reshape(*poses, -1, 1)
         step = -np.linalg.solve(transposed @ J + 1e-3 * np.eye(6), right)[..., 0]

@@ -6,7 +6,7 @@ where the image looks straight through them: half as many.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -228,8 +228,7 @@ class Stacks(NamedTuple):
         voxels.
         """
         columns, rows = camera.size
-        places = self.ct_from_index[:, None]
-        of_stacks = camera_rays(camera, world_from_ct, places, np.linalg.inv(places))
+        of_stacks = camera_rays(camera, world_from_ct, self.ct_from_index[:, None])
         middle = [(columns - 1) / 2, (rows - 1) / 2, 1.0]
         planes = np.abs(middle @ of_stacks.directions).max(axis=-1)
         planes[0] *= _OBLIQUE
@@ -254,7 +253,7 @@ def project(stacks, stack, rays, n, out):
     shape = stacks.shapes[stack[n]]
     stride = (1, shape[0], shape[0] * shape[1])
     own = rays_of(rays, n)
-    real = np.float32
+    real = values.dtype.type
     start = np.empty(3)
     q = np.empty(3)
     out[:] = 0.0
@@ -287,7 +286,7 @@ def project(stacks, stack, rays, n, out):
 
 
 def _pooled(
-    layers: Iterable[np.ndarray], ct_from_index: np.ndarray, factors: Sequence[int]
+    layers: Iterable[np.ndarray], ct_from_index: np.ndarray, factors: tuple[int, int, int]
 ) -> Bases:
     """Return means over blocks of (fi, fj, fk) voxels of layers (nk, nj, ni)."""
     pooled = [Volume(layer, ct_from_index).pooled(factors) for layer in layers]

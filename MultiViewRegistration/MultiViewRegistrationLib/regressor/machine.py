@@ -12,6 +12,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from .rng import FULL_TURN, chance, compiled, integer, log_uniform, sometimes, uniform
 
@@ -147,6 +148,7 @@ _DRAWN = np.array(
     float,
 )
 _USUAL = np.array(Machine())
+_FIELDS = len(_USUAL)
 
 
 @compiled
@@ -165,15 +167,11 @@ def draw_machine(kind, state):
     Machine
     """
     v = _USUAL.copy()
-    for n in range(len(v)):
+    for n in range(_FIELDS):
         low, high, logarithmic, share = _DRAWN[kind, n]
         if chance(state, share):
             v[n] = log_uniform(state, low, high) if logarithmic else uniform(state, low, high)
-    # A kernel makes no tuple of an array's length.
-    return Machine(
-        *(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]),
-        *(v[8], v[9], v[10], v[11], v[12], v[13], v[14]),
-    )
+    return Machine(*to_fixed_tuple(v, _FIELDS))  # type: ignore[call-arg]
 
 
 #: Least share of the image that blades leave open.

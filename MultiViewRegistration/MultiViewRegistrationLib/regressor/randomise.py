@@ -147,7 +147,7 @@ def hardened_body(hardness: float) -> Randomisation:
 
 
 class Nuisances(NamedTuple):
-    """The random numbers of one image, all floats; with them its X-ray follows from the CT.
+    """The random numbers of one image; with them its X-ray follows from the CT.
 
     Attributes
     ----------
@@ -157,8 +157,8 @@ class Nuisances(NamedTuple):
         See `Randomisation`.
     smoothings
         How often the scatter is smoothed.
-    shade_x, shade_y, shade_xx, shade_xy, shade_yy
-        Of a paraboloid in the logarithm of the brightness, over -1 to 1.
+    shade
+        Of a paraboloid in the logarithm of the brightness, over -1 to 1: (5,) by x, y, xx, xy, yy.
     photons
         In a pixel at the typical intensity.
     brightest, darkest
@@ -180,11 +180,7 @@ class Nuisances(NamedTuple):
     scatter: float
     glare: float
     smoothings: float
-    shade_x: float
-    shade_y: float
-    shade_xx: float
-    shade_xy: float
-    shade_yy: float
+    shade: np.ndarray
     photons: float
     brightest: float
     darkest: float
@@ -235,11 +231,9 @@ def _drawn(how, bases, mm, layers, valid, state):
     scatter = uniform(state, *how.scatter)
     glare = uniform(state, *how.glare)
     smoothings = float(integer(state, 4, 16))
-    x = how.shading * quick_normal(bits(state))
-    y = how.shading * quick_normal(bits(state))
-    xx = how.shading * quick_normal(bits(state))
-    xy = how.shading * quick_normal(bits(state))
-    yy = how.shading * quick_normal(bits(state))
+    shade = np.empty(5)
+    for n in range(5):
+        shade[n] = how.shading * quick_normal(bits(state))
     photons = log_uniform(state, *how.photons)
     bright = chance(state, how.saturation_share)
     brightest = math.exp(uniform(state, *how.saturation)) if bright else 1e30
@@ -263,8 +257,8 @@ def _drawn(how, bases, mm, layers, valid, state):
         scatter = machine.scatter_to_primary
         glare = machine.glare
         photons = machine.photons
-        xx = xx - 0.5 * machine.vignetting
-        yy = yy - 0.5 * machine.vignetting
+        shade[2] -= 0.5 * machine.vignetting
+        shade[4] -= 0.5 * machine.vignetting
         if machine.saturated == 0.0:
             brightest = 1e30
         blur = _filtered(machine.blur_mm, pixel_mm)
@@ -283,11 +277,7 @@ def _drawn(how, bases, mm, layers, valid, state):
         scatter,
         glare,
         smoothings,
-        x,
-        y,
-        xx,
-        xy,
-        yy,
+        shade,
         photons,
         brightest,
         darkest,
@@ -364,7 +354,7 @@ def random_xray(how, bases, mm, state, line, valid):
     _add_tissue(nuisances, bases, layers)
     _transmit(nuisances.hardening, layers[0], layers[1], layers[2], line)
     typical, scatter = _scattered(line, nuisances)
-    shade = _shading(nuisances, scatter.shape)
+    shade = _shading(nuisances.shade, scatter.shape)
     darkest = typical * nuisances.darkest
     brightest = typical * nuisances.brightest
     deviation = math.sqrt(typical / nuisances.photons)
@@ -490,7 +480,7 @@ def _grey(signal, of):
 
 
 @fast
-def _shading(of, shape):
+def _shading(by, shape):
     """Return factors of a brightness that changes slowly over the image.
 
     A paraboloid in its logarithm.
@@ -500,8 +490,8 @@ def _shading(of, shape):
         y = 2.0 * (r + 0.5) / shape[0] - 1.0
         for c in range(shape[1]):
             x = 2.0 * (c + 0.5) / shape[1] - 1.0
-            squares = of.shade_xx * x * x + of.shade_xy * x * y + of.shade_yy * y * y
-            shade[r, c] = math.exp(of.shade_x * x + of.shade_y * y + squares)
+            squares = by[2] * x * x + by[3] * x * y + by[4] * y * y
+            shade[r, c] = math.exp(by[0] * x + by[1] * y + squares)
     return shade
 
 

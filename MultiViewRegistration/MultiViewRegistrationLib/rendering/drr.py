@@ -134,11 +134,6 @@ class Grid:
         return np.ascontiguousarray(found).view(np.uint8)
 
     @cached_property
-    def index_from_ct(self) -> np.ndarray:
-        """The inverse of ct_from_index."""
-        return np.linalg.inv(self.ct_from_index)
-
-    @cached_property
     def _corners_ct(self) -> np.ndarray:
         index = rigid.grid_points(*[(0, size) for size in self.shape])
         return rigid.transform_points(self.ct_from_index, index)
@@ -151,7 +146,7 @@ class Grid:
         InputError
             For a pose that is not finite.
         """
-        return camera_rays(camera, world_from_ct, self.ct_from_index, self.index_from_ct)
+        return camera_rays(camera, world_from_ct, self.ct_from_index)
 
     def depth_mm(self, camera: Camera, world_from_ct: ArrayLike) -> np.ndarray:
         """Return (...) depths beyond the far end of the volume at poses (..., 4, 4)."""
@@ -161,9 +156,7 @@ class Grid:
         return 2 * camera.depth(corners).max(axis=-1)
 
 
-def camera_rays(
-    camera: Camera, world_from_ct: ArrayLike, ct_from_index: np.ndarray, index_from_ct: np.ndarray
-) -> Rays:
+def camera_rays(camera: Camera, world_from_ct: ArrayLike, ct_from_index: np.ndarray) -> Rays:
     """Return the rays of a camera at poses (..., 4, 4) of grids (..., 4, 4).
 
     Raises
@@ -174,7 +167,7 @@ def camera_rays(
     poses = np.asarray(world_from_ct, float)
     if not np.isfinite(poses).all():
         raise InputError(NOT_FINITE)
-    index_from_world = index_from_ct @ rigid.inverse(poses)
+    index_from_world = np.linalg.inv(ct_from_index) @ rigid.inverse(poses)
     directions = index_from_world[..., :3, :3] @ camera.ray_matrix
     return Rays(
         source=rigid.transform_points(index_from_world, camera.sources(FIRST_ROW)),
@@ -381,12 +374,8 @@ def part_tasks(
     renderings
         To be filled, with a Jacobian or without.
     """
-    grids = [projector.grid for projector in projectors]
-    of_grids = (
-        np.array([getattr(grid, each) for grid in grids])
-        for each in ("ct_from_index", "index_from_ct")
-    )
-    rays = camera_rays(camera, world_from_ct, *of_grids)
+    grids = np.array([projector.ct_from_index for projector in projectors])
+    rays = camera_rays(camera, world_from_ct, grids)
     levers = camera.sources(FIRST_ROW) - pivots
     tasks = []
     for n, (projector, (rows, columns), rendering) in enumerate(

@@ -32,7 +32,7 @@ from torch import Tensor
 from ..errors import InputError
 from . import cpu
 from .devices import row_blocks, run_tasks
-from .drr import NOT_FINITE
+from .drr import NO_RAYS, NOT_FINITE
 from .torch_drr import (
     PLANES_AT_ONCE,
     Crossings,
@@ -322,13 +322,12 @@ def _by_numba(
     by_motion = np.empty((6, len(rays), *((rows, columns) if derivatives else (0, 0))), flat.dtype)
     beams = rays_in_voxels(rays.detach(), ct_from_index).numpy()
     lever = np.zeros(3)
-    wanted = np.empty((0, 0), np.uint8)
     blocks = row_blocks(rows, rows * columns * max(shape))
     tasks = []
     for (n, beam), block in product(enumerate(beams), blocks):
         along = cpu.Rays(beam[0], beam[1], beam[2:], matrix)
         drawn = images[n], by_motion[:, n]
-        tasks.append(partial(cpu.project_rows, voxels, along, lever, block, wanted, *drawn))
+        tasks.append(partial(cpu.project_rows, voxels, along, lever, block, NO_RAYS, *drawn))
     run_tasks(tasks)
     return torch.from_numpy(images), torch.from_numpy(
         by_motion

@@ -149,9 +149,9 @@ def study(tmp_path_factory):
 @pytest.fixture
 def no_cause(monkeypatch):
     """Nobody looks for the cause of a doubt, which takes far longer than a registration."""
-    from MultiViewRegistrationLib.assessment import verdict
+    from MultiViewRegistrationLib.assessment import cause
 
-    monkeypatch.setattr(verdict, "find_cause", lambda assessment, search: assessment)
+    monkeypatch.setattr(cause, "find_cause", lambda assessment, search: assessment)
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ import numpy as np
 from scipy import stats
 
 from MultiViewRegistrationLib.assessment.metrics import default_targets, mtre
-from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
-from MultiViewRegistrationLib.assessment.verdict import Assessment, assess, model_inputs
+from MultiViewRegistrationLib.assessment.prediction import WRONG_MM, model_inputs
+from MultiViewRegistrationLib.assessment.verdict import Assessment, assess
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, Refinement

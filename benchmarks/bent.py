@@ -34,7 +34,7 @@ import numpy as np
 import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.metrics import OVERLAY_MM, in_field
+from MultiViewRegistrationLib.assessment.metrics import OVERLAY_MM, WRONG_MM, in_field
 from MultiViewRegistrationLib.assessment.pieces import Asked
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -354,7 +354,7 @@ def accepted(rows: list[dict]) -> str:
     """What was accepted, by kind."""
     lines = []
     for (kind,), own in grouped(rows, lambda row: (row["kind"],)):
-        wrong, right = by_error(own, "mtre_mm", verdict.WRONG_MM)
+        wrong, right = by_error(own, "mtre_mm", WRONG_MM)
         counts = (
             accepts(group, key) for group in (wrong, right) for key in ("without_parts", "verdict")
         )
@@ -379,7 +379,7 @@ def uses(rows: list[dict]) -> str:
     lines = []
     for (kind, known), of_kind in grouped(rows, lambda row: (row["kind"], row["cameras"])):
         for asked, own in (("targets", of_kind), ("bone", [row["all_bone"] for row in of_kind])):
-            for use, most_mm in (("overlay", OVERLAY_MM), ("verdict", verdict.WRONG_MM)):
+            for use, most_mm in (("overlay", OVERLAY_MM), ("verdict", WRONG_MM)):
                 error = "appears_mm" if use == "overlay" else "mtre_mm"
                 wrong, right = by_error(own, error, most_mm)
                 told = len(right), accepts(right, use), len(wrong), accepts(wrong, use)

@@ -28,7 +28,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.cause import find_cause
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
@@ -217,7 +217,7 @@ def row(options: Options, name: str, fault: str, numbers: str, start: int) -> di
         return row | {"failed": "nothing shown", "verdict": ""}
     more, said = assessed(anatomy, views, found, plan)
     if options.causes:
-        said = verdict.find_cause(said, CauseSearch(anatomy, views, found, plan))
+        said = find_cause(said, CauseSearch(anatomy, views, found, plan))
     targets = said.targets if said.targets is not None else anatomy.corners()
     off = given.off_mm(found.world_from_ct, targets) if fault in FAULTS else (None, None)
     row |= {"across_mm": off[0], "depth_mm": off[1], **more, "verdict": said.verdict}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import assess, register
-    from .assessment.hypotheses import Fault
+    from .assessment.faults import Fault
     from .errors import Cancelled, InputError
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
@@ -102,7 +102,7 @@ _MODULES = {
     "CaseFile": "io.case_file",
     "DifferentiableRenderer": "rendering.autograd",
     "EdgeCheck": "io.result_json",
-    "Fault": "assessment.hypotheses",
+    "Fault": "assessment.faults",
     "FrameSequence": "io.sequence",
     "InputError": "errors",
     "Job": "jobs",

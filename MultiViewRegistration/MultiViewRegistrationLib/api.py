@@ -296,10 +296,11 @@ def _alone(
     def judge(there: PreparedCT) -> Assessment:
         judged = assess_alone(case, n, there, where, start)
         if not verdict.fits(judged, there, where):
+            from .assessment.cause import find_cause
             from .assessment.diagnosis import CauseSearch
 
             causes = CauseSearch(there, case.views, where, start, shared, progress, faults)
-            judged = verdict.find_cause(judged, causes)
+            judged = find_cause(judged, causes)
         if judged.room != "check":
             return judged
         from .assessment.next_view import with_further_view

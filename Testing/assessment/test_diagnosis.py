@@ -10,18 +10,16 @@ from phantom import TRUE_POSE, decentred, error_mm, free, make_slot_scan, make_v
 from scipy import ndimage
 
 from MultiViewRegistrationLib.assessment import diagnosis
+from MultiViewRegistrationLib.assessment.cause import Cause, find_cause
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch, other_level
-from MultiViewRegistrationLib.assessment.hypotheses import (
+from MultiViewRegistrationLib.assessment.faults import (
+    FAULTS,
     SLIGHTLY,
-    Cause,
-    Trials,
     camera_hypotheses,
-    image_hypotheses,
     mirrored_ct,
 )
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.assessment.prediction import calibrated
-from MultiViewRegistrationLib.assessment.verdict import depth_risk, find_cause
+from MultiViewRegistrationLib.assessment.prediction import calibrated, depth_risk
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -253,7 +251,7 @@ def test_an_image_may_be_mirrored_where_it_resembles_the_ct(registered, monkeypa
     asked = []
     monkeypatch.setattr(CauseSearch, "_of_images", lambda _, group, *__: asked.extend(group))
     list(CauseSearch(*registered).causes())
-    kinds = {each.cause for each in asked}
+    kinds = {cause for cause, row in FAULTS.items() if row in asked}
     assert {"mirrored", "mirrored ct"} <= kinds and "inverted" not in kinds
 
 
@@ -410,7 +408,7 @@ def test_a_mirrored_ct_looks_as_the_ct_in_a_mirrored_world(views):
     """
     shifted = [decentred(view, 5.0, -60.0 - n) for n, view in enumerate(views)]
     centroid = np.array([12.0, -7.0, 3.0])
-    hypothesis = mirrored_ct(shifted, centroid)
+    (hypothesis,) = mirrored_ct(shifted, centroid)
     points = 20 * np.random.default_rng(0).normal(size=(9, 3))
     assert_allclose(rigid.transform_points(hypothesis.corrected_from_ct, centroid), centroid)
     world = rigid.transform_points(TRUE_POSE @ hypothesis.corrected_from_ct, points)
@@ -487,7 +485,7 @@ def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
 
     A principal point counts from 1.5 mm, that is 1.2 pixels.
     """
-    trials = Trials(*registered._replace(views=[sized(view) for view in views]))
+    trials = CauseSearch(*registered._replace(views=[sized(view) for view in views]))
     told = camera_words(trials, cause, about, index, value)
     assert words in told and bool(words) == bool(told)
 
@@ -505,7 +503,7 @@ def test_what_a_case_says_of_its_cameras_is_no_fault_of_theirs(
 ):
     """Nothing is within three standard deviations: 1 % of the distance, and 2 pixels."""
     known = [sized(view, distance_sd_percent=1.0, principal_point_sd_px=2.0) for view in views]
-    trials = Trials(*registered._replace(views=known))
+    trials = CauseSearch(*registered._replace(views=known))
     assert camera_words(trials, cause, about, index, 0.99 * least) == ""
     assert "the X-rays fit" in camera_words(trials, cause, about, index, 1.01 * least)
 
@@ -519,7 +517,7 @@ def test_a_scale_that_the_distance_explains_is_no_fault(
     monkeypatch.setattr(diagnosis, "_share", lambda *_: 0.02)
     monkeypatch.setattr(diagnosis, "_scaled", lambda *_, rounds: run)
     known = [replace(view, distance_sd_percent=sd_percent) for view in views]
-    causes = diagnosis._of_scale(Trials(*registered._replace(views=known)), 1.0, 0.02)
+    causes = diagnosis._of_scale(CauseSearch(*registered._replace(views=known)), 1.0, 0.02)
     assert [cause.cause for cause in causes] == told
 
 
@@ -542,8 +540,8 @@ def test_another_level_lies_along_the_body_a_vertebra_away_and_is_not_turned(
     elsewhere = found.world_from_ct @ rigid.about(anatomy.centroid, motion)
     here = Descent(found.world_from_ct, np.zeros(2 * OWN + 6), found.fit, [])
     there = SimpleNamespace(descend=lambda *_, **__: [replace(here, world_from_ct=elsewhere)])
-    monkeypatch.setattr(Trials, "registration", lambda *_: there)
-    cause = other_level(Trials(*registered), here)
+    monkeypatch.setattr(CauseSearch, "registration", lambda *_: there)
+    cause = other_level(CauseSearch(*registered), here)
     if words is None:
         assert cause is None
     else:
@@ -552,7 +550,7 @@ def test_another_level_lies_along_the_body_a_vertebra_away_and_is_not_turned(
 
 def test_a_view_that_nothing_ties_has_no_say(registered, views):
     untied = [views[0], free(views[1])]
-    assert Trials(*registered._replace(views=untied)).tied == untied[:1]
+    assert CauseSearch(*registered._replace(views=untied)).tied == untied[:1]
 
 
 @pytest.mark.parametrize(
@@ -627,5 +625,5 @@ def test_it_can_be_cancelled(registered):
 
 def test_a_turn_by_90_degrees_is_asked_after_only_where_the_image_is_square(views):
     tall = [replace(view.cropped(0, 0, 96, 128), name=view.name) for view in views]
-    named = {each.cause for each in image_hypotheses(tall)}
+    named = {cause for cause, row in FAULTS.items() if row.of_image and any(row.supposed(tall))}
     assert named == {"mirrored", "upside down", "turned 180", "inverted", "swapped"}

@@ -14,7 +14,7 @@ from refusals import refuses
 
 from MultiViewRegistrationLib.assessment import next_view, verdict
 from MultiViewRegistrationLib.assessment.bodies import UNJUDGED
-from MultiViewRegistrationLib.assessment.hypotheses import Cause
+from MultiViewRegistrationLib.assessment.cause import Cause
 from MultiViewRegistrationLib.assessment.next_view import (
     FurtherView,
     Plan,

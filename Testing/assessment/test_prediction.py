@@ -210,11 +210,8 @@ def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):
 @pytest.mark.parametrize("precise", [True, False])
 @pytest.mark.parametrize("mm", [0.3, 1.9, 40.0])
 def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm, precise):
-    sd_mm, sd_share = prediction.SLIGHT_SD_MM, prediction.SLIGHT_SD_SHARE
-    misnamed_share, bound = prediction.SLIGHT_MISNAMED, 0.99 * 0.8
-    if precise:
-        sd_mm, sd_share = prediction.MOVE_SD_MM, prediction.MOVE_SD_SHARE
-        misnamed_share, bound = prediction.P_WRONG_CAUSE, 0.95
+    sd_mm, sd_share, misnamed_share = prediction.MOVE_ERRORS[precise]
+    bound = 0.95 if precise else 0.99 * 0.8
     told, random = model.predict(BAD), np.random.default_rng(0)
     moved = told.moved(mm, precise=precise)
     error = mm + (sd_mm + sd_share * mm) * random.normal(size=COUNT)

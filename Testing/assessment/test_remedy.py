@@ -16,7 +16,7 @@ from result_schema import CAUSES, CODES
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together
 from MultiViewRegistrationLib.assessment.case_verdict import with_together
-from MultiViewRegistrationLib.assessment.hypotheses import code_of
+from MultiViewRegistrationLib.assessment.faults import cause_code
 from MultiViewRegistrationLib.assessment.next_view import FurtherView, Plan
 from MultiViewRegistrationLib.assessment.parts import ADVICE, Part, elsewhere
 from MultiViewRegistrationLib.assessment.remedy import proposed_view, remedy
@@ -74,7 +74,7 @@ def test_what_is_wrong_with_x_rays_and_cameras_is_settled_by_their_geometry(c_ar
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_each_cause_has_what_settles_it(cause):
-    assert remedy([Reason(code_of(cause), "Any words.")]) == OF_CAUSES.get(cause, "geometry")
+    assert remedy([Reason(cause_code(cause), "Any words.")]) == OF_CAUSES.get(cause, "geometry")
 
 
 def test_the_number_of_x_rays(c_arms):
@@ -147,7 +147,7 @@ def test_the_codes_that_are_given_are_those_that_are_documented():
                 texts.add(node.value)
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Reason":
                 given |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
-    of_causes = set(map(code_of, CAUSES))
+    of_causes = set(map(cause_code, CAUSES))
     assert given <= CODES - of_causes <= texts
     assert of_causes == {code for code in CODES if code.startswith("cause-")}
     assert texts.issuperset(CAUSES)

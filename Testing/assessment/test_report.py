@@ -17,8 +17,7 @@ from phantom import CORNERS, START, TRUE_POSE, make_ct, make_slot_scan, make_vie
 from PIL import Image
 
 from MultiViewRegistrationLib.api import assess, register
-from MultiViewRegistrationLib.assessment.hypotheses import Cause
-from MultiViewRegistrationLib.assessment.verdict import with_cause
+from MultiViewRegistrationLib.assessment.cause import Cause, with_cause
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkResidual
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case

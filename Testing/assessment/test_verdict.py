@@ -19,8 +19,8 @@ from phantom import (
 )
 from scipy import stats
 
+from MultiViewRegistrationLib.assessment.cause import Cause, with_cause
 from MultiViewRegistrationLib.assessment.features import compute_features
-from MultiViewRegistrationLib.assessment.hypotheses import Cause
 from MultiViewRegistrationLib.assessment.metrics import Error, in_field
 from MultiViewRegistrationLib.assessment.prediction import (
     COLUMNS,
@@ -29,9 +29,11 @@ from MultiViewRegistrationLib.assessment.prediction import (
     appears_right,
     calibrated,
     columns,
+    decide,
+    depth_risk,
+    model_inputs,
 )
 from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, target_jacobians
-from MultiViewRegistrationLib.assessment.verdict import decide, depth_risk, model_inputs, with_cause
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
     _is_exact,
     _least_similar,

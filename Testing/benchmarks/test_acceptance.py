@@ -9,9 +9,8 @@ from benchmarks.kept import rows_of
 from benchmarks.protocol import acceptance
 from benchmarks.protocol.acceptance import MIN_ACCEPTS, judge
 from benchmarks.protocol.runs import judged as rejudged
-from MultiViewRegistrationLib.assessment.prediction import CARRIED_TENSION, calibrated
+from MultiViewRegistrationLib.assessment.prediction import CAMERA_RISK, CARRIED_TENSION, calibrated
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
-from MultiViewRegistrationLib.assessment.verdict import LIMITS
 
 #: Of seed 6, registered by one version after all was chosen. Of seed 7, beside it: one view, and a
 #: wrong principal point, registered after what seed 6 had shown of these had led to a rule for
@@ -118,7 +117,7 @@ def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_
 def agrees(row):
     """Whether what carries over, without any similarity, would accept a row; its bound is a low one."""
     cameras = ScaledChiSquare(*row["cameras"])
-    known = cameras.probability_beyond(acceptance.WRONG_MM) <= LIMITS.camera_risk
+    known = cameras.probability_beyond(acceptance.WRONG_MM) <= CAMERA_RISK
     explained = 1.5 * np.hypot(row["noise_mm"], np.sqrt(cameras.spread * cameras.freedom))
     bound = np.hypot(explained, row["features"]["disagreement_mm"])
     return known and bound <= acceptance.WRONG_MM and row["features"]["tension"] <= CARRIED_TENSION

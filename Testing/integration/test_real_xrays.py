@@ -12,6 +12,7 @@ from file_io import write_json
 
 from benchmarks import real
 from MultiViewRegistrationLib.assessment import pieces, verdict
+from MultiViewRegistrationLib.assessment.cause import find_cause
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.machines import SlotScan
@@ -139,7 +140,7 @@ def assessed(portal, views):
     plan = portal.case.world_from_ct
     found = refine(portal.anatomy, views, plan)
     said = verdict.assess(portal.anatomy, views, found, plan)
-    said = verdict.find_cause(said, CauseSearch(portal.anatomy, views, found, plan))
+    said = find_cause(said, CauseSearch(portal.anatomy, views, found, plan))
     return found.world_from_ct, said
 
 

@@ -25,10 +25,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from MultiViewRegistrationLib.api import register
-from MultiViewRegistrationLib.assessment import metrics, verdict
-from MultiViewRegistrationLib.assessment.prediction import EXTRA_FEATURES, Model, calibrated
+from MultiViewRegistrationLib.assessment import metrics
+from MultiViewRegistrationLib.assessment.prediction import (
+    EXTRA_FEATURES,
+    Model,
+    calibrated,
+    decide,
+    depth_risk,
+    model_inputs,
+)
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
-from MultiViewRegistrationLib.assessment.verdict import decide
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -95,14 +101,14 @@ def _row_of(result, made):
         "similarity": list(result.refinement.fit.similarity),
         "world_from_ct": result.world_from_ct.tolist(),
         # A bone before the rest of its CT was judged by a model of its own, of which nothing is kept.
-        "features": features and verdict.model_inputs(features) if background is None else None,
+        "features": features and model_inputs(features) if background is None else None,
         "cameras": cameras,
         "contradicted": bool(assessment.contradictions),
         "bounds_known": assessment.bounds_known,
         "measured": assessment.measured,
         "noise_mm": noise and noise.mean_mm,
         "noise95_mm": noise and noise.bound_mm(),
-        "depth_risk": noise and verdict.depth_risk(noise, len(assessment.splits)),
+        "depth_risk": noise and depth_risk(noise, len(assessment.splits)),
         "register_s": result.seconds["initialise"] + result.seconds["refine"],
         "assess_s": result.seconds["assess"],
         "camera_off": [

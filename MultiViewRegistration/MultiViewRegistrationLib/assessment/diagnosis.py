@@ -11,69 +11,137 @@ cause on any computer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain, groupby
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import unseen
 from ..extensions import find, name_of, names
 from ..geometry import rigid
-from ..imaging.xray import View
-from ..registration.cameras import OWN, CameraCorrections
-from ..registration.objective import PoseFit
+from ..imaging.xray import SharedUnknowns, View
+from ..registration.cameras import CALIBRATED, OWN, CameraCorrections, uncalibrated_view_indices
 from ..registration.optimizer import (
     KEEP_AFTER_FINER,
+    LOCAL_RANGE,
     Descent,
     DescentStart,
+    Progress,
+    Refinement,
+    Report,
+    SearchBudget,
     cluster_minima,
     pose_difference,
     prune,
 )
 from ..registration.pipeline import TRIED_STEPS, RegistrationPipeline
 from ..registration.prepared_ct import PreparedCT
-from ..registration.similarity import MIN_PIXELS
-from .hypotheses import (
+from .cause import Cause, evidence_gain
+from .faults import (
+    FAULTS,
     MIN_EVIDENCE_GAIN,
     MIN_NCC,
-    TURNS,
-    Cause,
     Hypothesis,
-    Trials,
-    angle_hypotheses,
+    KnownFault,
     camera_hypotheses,
-    evidence_gain,
-    half_turn,
-    image_hypotheses,
-    mirrored_ct,
-    own_hypotheses,
+    own_fault,
     pixel_mm,
-    tube_hypotheses,
 )
 from .parts import shares_at
 
-#: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes
-#: alike the best is named.
-KINDS = (
-    ("mirrored", "mirrored ct", "half turn", "angle sign", "tube side"),
-    ("inverted",),
-    ("swapped",),
-    ("upside down", "turned 180"),
-    ("turned 90", "turned 270"),
-)
+#: Around the start, where all images may be at fault and no view knows where the CT is.
+START_SEARCH_BUDGET = SearchBudget(poses=128, max_poses=128, refined=2)
+#: A search for a cause that tries all reports about so many steps.
+STEPS = 180
 
 
 @dataclass(eq=False)
-class CauseSearch(Trials):
-    """The search for the likely cause of a poor fit.
+class CauseSearch:
+    """The search for the likely cause of a poor fit, of a case that was registered.
 
     Parameters
     ----------
+    anatomy, views
+        The prepared CT, and the views as the case has them; those of unknown geometry are ignored.
+    found, start
+        The registration, and its start (4, 4).
+    shared
+        What is unknown and the same in all views.
+    progress
+        Called between hypotheses; returning False cancels.
     faults
         Own ones, which are tried beside those that installed packages register.
     """
 
+    anatomy: PreparedCT
+    views: Sequence[View]
+    found: Refinement
+    start: np.ndarray
+    shared: SharedUnknowns = CALIBRATED
+    progress: Report = unseen
     faults: Sequence[type] = ()
+    _steps: int = field(default=0, init=False)
+
+    @cached_property
+    def tied(self) -> list[View]:
+        """The views whose geometry is known."""
+        alone = uncalibrated_view_indices(self.views, self.shared)
+        return [view for i, view in enumerate(self.views) if i not in alone]
+
+    @property
+    def pose(self) -> np.ndarray:
+        """The (4, 4) pose that was found."""
+        return self.found.world_from_ct
+
+    def registration(
+        self,
+        views: list[View],
+        shared: SharedUnknowns | None = None,
+        anatomy: PreparedCT | None = None,
+    ) -> RegistrationPipeline:
+        """Return a registration of these views; by default of the case's CT, with what the case shares."""
+        shared = self.shared if shared is None else shared
+        return RegistrationPipeline(
+            anatomy or self.anatomy, views, self.start, self._report, shared
+        )
+
+    def _report(self, _: Progress) -> object:
+        self._steps += 1
+        stage = "searching for the cause of the poor fit"
+        done = min(self._steps / STEPS, 1.0)
+        return self.progress(Progress(done, stage, self.pose, self.found.fit.cost))
+
+    def alone(self) -> dict[str, np.ndarray]:
+        """Return the pose of each view alone, by its name."""
+        if len(self.tied) < 2:
+            return {}
+        runs = {view.name: self.coarse([view], [self.pose, self.start]) for view in self.tied}
+        return {name: run[0].world_from_ct for name, run in runs.items() if run}
+
+    def coarse(
+        self, views: list[View], poses: Sequence[np.ndarray], *, search: bool = False
+    ) -> list[Descent]:
+        """Return the minima at the coarsest resolution, most evidence first.
+
+        Parameters
+        ----------
+        search
+            Also those of a small search about the first of the poses (4, 4).
+        """
+        registration = self.registration(views)
+        minima = registration.descend(0, [DescentStart(pose) for pose in poses])
+        if search:
+            minima = registration.merge(
+                minima, registration.search(0, poses[0], LOCAL_RANGE, START_SEARCH_BUDGET)[0]
+            )
+        return minima
+
+    def best_refined(self, views: list[View], minima: list[Descent]) -> Descent | None:
+        """Return the best of these minima at the second resolution."""
+        kept = prune(minima, *KEEP_AFTER_FINER)[0] if minima else []
+        return next(iter(self.registration(views).descend(1, kept)), None)
 
     def cause(self, *, placed: bool = False) -> Cause | None:
         """Return the first cause that holds; None if no hypothesis explains the fit.
@@ -85,7 +153,7 @@ class CauseSearch(Trials):
     def causes(self, *, placed: bool = False) -> Iterator[Cause]:
         """Yield the likeliest cause of each kind, whether it holds or not.
 
-        Of the images (KINDS), own ones, the cameras, the level, the part.
+        Of FAULTS by group, own ones, the cameras, the level, the part.
 
         Parameters
         ----------
@@ -103,16 +171,13 @@ class CauseSearch(Trials):
         here = self.best_refined(self.tied, coarse)
         evidence = here.fit.evidence if here else 0.0
         least = coarse[0].fit.evidence if coarse else 0.0
-        every = [*angle_hypotheses(self.tied), *tube_hypotheses(self.tied)]
-        every += [of_ct(self.tied, self.anatomy.centroid) for of_ct in (mirrored_ct, half_turn)]
-        if not placed:
-            every += image_hypotheses(self.tied)
-        alike = here and min(here.fit.similarity) >= MIN_NCC  # as no image but a mirrored one
-        kinds = KINDS[:1] if alike else KINDS
-        groups = [[each for each in every if each.cause in causes] for causes in kinds]
+        known = [row for row in FAULTS.values() if row.supposed and not (placed and row.of_image)]
+        if here and min(here.fit.similarity) >= MIN_NCC:  # as no image but a mirrored one
+            known = [row for row in known if row.group == 1]
+        groups = [list(rows) for _, rows in groupby(known, lambda row: row.group)]
         given = [name_of("fault", fault) for fault in self.faults]
-        own = [find("fault", name)() for name in dict.fromkeys([*given, *names("fault")])]
-        groups += [list(own_hypotheses(self.tied, fault)) for fault in own]
+        own = dict.fromkeys([*given, *names("fault")])
+        groups += [[own_fault(find("fault", name)())] for name in own]
         signs = []
         by_places = []
         for group in groups:
@@ -139,24 +204,23 @@ class CauseSearch(Trials):
             yield cause
 
     def _of_images(
-        self, group: list[Hypothesis], alone: dict[str, np.ndarray], least: float, evidence: float
+        self, group: list[KnownFault], alone: dict[str, np.ndarray], least: float, evidence: float
     ) -> Cause | None:
         """Return the likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
         tried = []
-        for each in group:
+        centroid = self.anatomy.centroid
+        for each in chain(*(row.supposed(self.tied, centroid) for row in group if row.supposed)):
             unharmed = [
                 pose for name, pose in alone.items() if each.about and name not in each.about
             ]
-            poses = [each.pose(pose) for pose in (self.start, *unharmed)]
-            tried.append((self.coarse(each.views, poses, search=not unharmed), each))
-        better = [
-            (minima, each) for minima, each in tried if minima and minima[0].fit.evidence > least
-        ]
-        runs = [(self.best_refined(each.views, minima), each) for minima, each in better]
-        refined = [(run, each) for run, each in runs if run]
-        if not refined:
+            poses = map(each.pose, (self.start, *unharmed))
+            minima = self.coarse(each.views, [*poses], search=not unharmed)
+            if minima and minima[0].fit.evidence > least:
+                run = self.best_refined(each.views, minima)
+                tried += [(run, each)] if run else []
+        if not tried:
             return None
-        run, each = max(refined, key=lambda pair: pair[0].fit.evidence)
+        run, each = max(tried, key=lambda pair: pair[0].fit.evidence)
         cause = Cause.of_run(each.cause, each.about, each.sentence, run, evidence)
         unlike = cause.gain >= MIN_EVIDENCE_GAIN and not cause.clear
         return replace(
@@ -169,8 +233,9 @@ class CauseSearch(Trials):
     def _in_place(self, views: list[View], pose: np.ndarray) -> tuple[float, ...]:
         """Return the share of each view's tiles in place at the second resolution, 0 where unknown."""
         level = self.anatomy.levels(views, self.start)[1]
-        objective = self.anatomy.objective(views, level, pose)
-        return tuple(np.nan_to_num(shares_at(objective, pose)).tolist())
+        return tuple(
+            np.nan_to_num(shares_at(self.anatomy.objective(views, level, pose), pose)).tolist()
+        )
 
 
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point; so many of them go
@@ -188,75 +253,85 @@ FAR_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
 MOST_BEYOND = 0.5
 
 
-def other_level(trials: Trials, here: Descent) -> Cause | None:
+def other_level(search: CauseSearch, here: Descent) -> Cause | None:
     """Return a pose shifted along the CT's long axis, by about a vertebra, that fits as well as `here`."""
-    registration = trials.registration(trials.tied)
+    registration = search.registration(search.tied)
     minima: list[Descent] = []
     for mm in LEVELS_MM:
-        starts = [DescentStart(_shifted(trials.pose, side * mm)) for side in (1, -1)]
-        ends = registration.descend(1, starts, TRIED_STEPS)
-        minima = cluster_minima(minima, ends, trials.anatomy.centroid)
+        ends = registration.descend(
+            1, [DescentStart(_shifted(search.pose, side * mm)) for side in (1, -1)], TRIED_STEPS
+        )
+        minima = cluster_minima(minima, ends, search.anatomy.centroid)
     evidence = here.fit.evidence
     for run in registration.descend(1, minima[:LEVELS_TRIED]) if minima else ():
-        length, along, degrees = _distance(trials, run, trials.pose)
+        length, along, degrees = _distance(search, run, search.pose)
         if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and degrees <= MOST_TURN_DEG:
             better = evidence_gain(run, evidence) > MIN_EVIDENCE_GAIN
-            sentence = (
+            return Cause.of_run(
+                "level",
+                (),
                 f"The CT may be registered to the wrong vertebra\n: moved by {length:.0f} mm "
                 f"towards the {_end(along)}, it fits {'better' if better else 'about as well'}. "
-                "Count the levels."
+                "Count the levels.",
+                run,
+                evidence,
             )
-            return Cause.of_run("level", (), sentence, run, evidence)
     return None
 
 
-def other_part(trials: Trials, evidence: float) -> Cause | None:
+def other_part(search: CauseSearch, evidence: float) -> Cause | None:
     """Return the best pose farther along the CT's long axis, from the start.
 
     Where nothing fits the answer may be turned any way.
     """
-    length_mm = np.ptp(trials.anatomy.corners()[:, 2])
+    length_mm = np.ptp(search.anatomy.corners()[:, 2])
     poses = [
-        _shifted(trials.start, side * mm) for mm in FAR_MM if mm < length_mm for side in (1, -1)
+        _shifted(search.start, side * mm) for mm in FAR_MM if mm < length_mm for side in (1, -1)
     ]
-    run = trials.best_refined(trials.tied, trials.coarse(trials.tied, poses))
+    run = search.best_refined(search.tied, search.coarse(search.tied, poses))
     if run is None:
         return None
-    length, along, _ = _distance(trials, run, trials.start)
+    length, along, _ = _distance(search, run, search.start)
     if abs(along) < max(ALONG * length, FAR_MM[0] / 2):
         return None
-    sentence = (
+    return Cause.of_run(
+        "part",
+        (),
         "The X-rays show another part of the CT than the start says\n: moved by "
-        f"{length:.0f} mm towards the {_end(along)}, the CT fits. Check the start."
+        f"{length:.0f} mm towards the {_end(along)}, the CT fits. Check the start.",
+        run,
+        evidence,
     )
-    return Cause.of_run("part", (), sentence, run, evidence)
 
 
-def ct_too_short(trials: Trials) -> Cause | None:
+def ct_too_short(search: CauseSearch) -> Cause | None:
     """Return the view with the largest share beyond the cut ends of the CT, if that is most of it."""
-    projector = trials.anatomy.projector(trials.anatomy.picture_level)
+    projector = search.anatomy.projector(search.anatomy.picture_level)
     beyond = {
-        view.name: float(np.mean(projector.seen(view.camera, trials.pose)[view.xray.valid] == 0))
-        for view in trials.tied
+        view.name: float(np.mean(projector.seen(view.camera, search.pose)[view.xray.valid] == 0))
+        for view in search.tied
         if view.xray.valid.any()
     }
     name = max(beyond, key=beyond.__getitem__, default="")
     if not name or beyond[name] < MOST_BEYOND:
         return None
-    sentence = (
+    return Cause(
+        "short",
+        (name,),
         f"The CT is too short, or {name} shows another part of the body\n: "
-        f"{100 * beyond[name]:.0f} % of this X-ray lies beyond the ends of the CT."
+        f"{100 * beyond[name]:.0f} % of this X-ray lies beyond the ends of the CT.",
+        1.0,
+        tuple(search.found.fit.similarity),
+        search.pose,
     )
-    similarity = tuple(trials.found.fit.similarity)
-    return Cause("short", (name,), sentence, 1.0, similarity, trials.pose)
 
 
-def _distance(trials: Trials, run: Descent, pose: np.ndarray) -> tuple[float, float, float]:
+def _distance(search: CauseSearch, run: Descent, pose: np.ndarray) -> tuple[float, float, float]:
     """Return the distance of a pose from another one (4, 4).
 
     Mm, mm along the CT's long axis towards the head, degrees.
     """
-    centroid = trials.anatomy.centroid
+    centroid = search.anatomy.centroid
     mm, degrees = pose_difference(run.world_from_ct, pose, centroid)
     here, there = (rigid.transform_points(each, centroid) for each in (run.world_from_ct, pose))
     return mm, float((here - there) @ pose[:3, 2]), degrees
@@ -298,7 +373,7 @@ NEARLY = 0.05
 
 
 def camera_cause(
-    trials: Trials, alone: dict[str, np.ndarray], evidence: float, signs: Sequence[Cause]
+    search: CauseSearch, alone: dict[str, np.ndarray], evidence: float, signs: Sequence[Cause]
 ) -> Cause | None:
     """Return the likeliest fault of cameras or of the CT's scale.
 
@@ -316,20 +391,25 @@ def camera_cause(
     """
     causes = [(0, cause) for cause in signs]
     size_share = 0.0
-    for each, registration, minima in _promising(trials, alone, evidence):
+    for each, registration, minima in _promising(search, alone, evidence):
         best = _several_rounds(registration, minima)
         if best is None:
             continue
         of_all = each.cause == "distance" and not each.about
-        if of_all and not _rows_in_mm(trials):
+        if of_all and not _rows_in_mm(search):
             size_share = _distance_share(each, best)
-        if words := _camera_in_words(trials, each, best):
-            sentence = f"{each.sentence} {words}. {each.advice}".strip()
-            cause = Cause.of_run(each.cause, each.about, sentence, best, evidence)
+        if words := _camera_in_words(search, each, best):
+            cause = Cause.of_run(
+                each.cause,
+                each.about,
+                f"{each.sentence} {words}. {each.advice}".strip(),
+                best,
+                evidence,
+            )
             unknowns = len(CameraCorrections(each.views, each.shared).free)
             causes.append((unknowns, replace(cause, size_share=size_share) if of_all else cause))
-    calibrated = all(view.distance_sd_percent < 100 * LEAST_SHARE for view in trials.tied)
-    scales = [(1, cause) for cause in _of_scale(trials, evidence, size_share)]
+    calibrated = all(view.distance_sd_percent < 100 * LEAST_SHARE for view in search.tied)
+    scales = [(1, cause) for cause in _of_scale(search, evidence, size_share)]
     causes = [*scales, *causes] if calibrated else [*causes, *scales]
     most = max((cause.gain for _, cause in causes), default=0.0)
     likely = [pair for pair in causes if pair[1].gain >= SIMPLER_CAUSE_RATIO * most]
@@ -337,18 +417,18 @@ def camera_cause(
 
 
 def _promising(
-    trials: Trials, alone: dict[str, np.ndarray], evidence: float
+    search: CauseSearch, alone: dict[str, np.ndarray], evidence: float
 ) -> list[tuple[Hypothesis, RegistrationPipeline, list[Descent]]]:
     """Return the faults of cameras that may be the cause, with where a few steps lead."""
     tried = []
-    for each in camera_hypotheses(trials.tied, trials.shared):
-        registration = trials.registration(each.views, each.shared)
+    for each in camera_hypotheses(search.tied, search.shared):
+        registration = search.registration(each.views, each.shared)
         nothing = CameraCorrections(each.views, each.shared).none
-        starts = [DescentStart(trials.pose, corrections=nothing)]
+        starts = [DescentStart(search.pose, corrections=nothing)]
         if each.cause == "motion":
             starts += _where_each_view_has_it(each.views, alone)
         elif each.cause == "distance" and not each.about:
-            starts.append(DescentStart(trials.start, corrections=nothing))
+            starts.append(DescentStart(search.start, corrections=nothing))
         minima = registration.descend(1, starts, TRIED_STEPS)
         if minima:
             tried.append((each, registration, minima))
@@ -356,10 +436,10 @@ def _promising(
     if most < LEAST_GAIN:
         return []
     return [
-        (each, registration, minima)
-        for each, registration, minima in tried
-        if evidence_gain(minima[0], evidence) >= most**PROMISING
-        and min(minima[0].fit.similarity) >= MIN_NCC - NEARLY
+        kept
+        for kept in tried
+        if evidence_gain(kept[2][0], evidence) >= most**PROMISING
+        and min(kept[2][0].fit.similarity) >= MIN_NCC - NEARLY
     ]
 
 
@@ -371,8 +451,11 @@ def _where_each_view_has_it(views: list[View], alone: dict[str, np.ndarray]) -> 
         if pose is not None and last is not None:
             motion = last @ rigid.inverse(pose)
             own = [*rigid.log_so3(motion[:3, :3]), *motion[:3, 3]]
-            corrections = np.array([0.0] * OWN * len(others) + own + [0.0] * (OWN - 6 + 6))
-            starts.append(DescentStart(pose, corrections=corrections))
+            starts.append(
+                DescentStart(
+                    pose, corrections=np.array([0.0] * OWN * len(others) + own + [0.0] * OWN)
+                )
+            )
     return starts
 
 
@@ -393,54 +476,54 @@ def _several_rounds(
     return minima[0] if minima else None
 
 
-def _of_scale(trials: Trials, evidence: float, size_share: float) -> Iterator[Cause]:
+def _of_scale(search: CauseSearch, evidence: float, size_share: float) -> Iterator[Cause]:
     """Yield that the CT's slice spacing is wrong, or its scale, by about what the distance to the detector would be wrong by.
 
     The rows of a slot scan tell the one from the other.
     """
     apart = np.array([0, 0, 1])
     whole = np.ones(3)
-    spacing = _share(trials, apart, evidence)
+    spacing = _share(search, apart, evidence)
     check = "how it was exported, and the distance to the detector"
-    if _rows_in_mm(trials):
-        size_share = _share(trials, whole, evidence)
+    if _rows_in_mm(search):
+        size_share = _share(search, whole, evidence)
         check = "how it was exported"
     for kind, what, share, axes in (
         ("slice spacing", "slice spacing", spacing, apart),
         ("ct scale", "scale", size_share, whole),
     ):
-        if abs(share) < max(LEAST_SCALE, _stated(trials, "distance_sd_percent") / 100):
+        if abs(share) < max(LEAST_SCALE, _stated(search, "distance_sd_percent") / 100):
             continue
-        run = _scaled(trials, share * axes, rounds=ROUNDS)
+        run = _scaled(search, share * axes, rounds=ROUNDS)
         if run is None:
             continue
         words = f"{100 * abs(share):.1f} % {'larger' if share > 0 else 'smaller'}"
         sentence = f"The CT's {what} seems to be wrong\n: {words}, it fits. Check {check}."
-        corrected = trials.anatomy.scaled(share * axes).corrected_from_ct
+        corrected = search.anatomy.scaled(share * axes).corrected_from_ct
         cause = Cause.of_run(kind, (), sentence, run, evidence)
         yield replace(cause, corrected_from_ct=corrected)
 
 
-def _rows_in_mm(trials: Trials) -> bool:
+def _rows_in_mm(search: CauseSearch) -> bool:
     """Return whether a view's rows are mm apart wherever the CT lies, as a slot scan's are."""
-    return any(view.camera.is_slot_scan for view in trials.tied)
+    return any(view.camera.is_slot_scan for view in search.tied)
 
 
-def _share(trials: Trials, axes: np.ndarray, evidence: float) -> float:
+def _share(search: CauseSearch, axes: np.ndarray, evidence: float) -> float:
     """Return by what share the CT fits best when it is larger along these axes (3,)."""
     share = 0.0
     for step in SPACING_STEPS:
-        tried = [_scaled(trials, (share + side * step) * axes) for side in (-1, 0, 1)]
+        tried = [_scaled(search, (share + side * step) * axes) for side in (-1, 0, 1)]
         share += _vertex(step, *(evidence_gain(run, evidence) if run else 0.0 for run in tried))
         if abs(share) < LEAST_SCALE / 2:
             break
     return share
 
 
-def _scaled(trials: Trials, shares: np.ndarray, rounds: int = 1) -> Descent | None:
+def _scaled(search: CauseSearch, shares: np.ndarray, rounds: int = 1) -> Descent | None:
     """Return the best pose of the CT with its voxels larger by these shares (3,), from the pose that was found."""
-    registration = trials.registration(trials.tied, anatomy=trials.anatomy.scaled(shares))
-    return _several_rounds(registration, [DescentStart(trials.pose)], rounds)
+    registration = search.registration(search.tied, anatomy=search.anatomy.scaled(shares))
+    return _several_rounds(registration, [DescentStart(search.pose)], rounds)
 
 
 def _vertex(step: float, below: float, here: float, above: float) -> float:
@@ -460,7 +543,7 @@ def _distance_share(each: Hypothesis, run: Descent) -> float:
     return float(own[:, 6].sum() + run.corrections[-6] / each.views[0].camera.focal_px)
 
 
-def _camera_in_words(trials: Trials, each: Hypothesis, run: Descent) -> str:
+def _camera_in_words(search: CauseSearch, each: Hypothesis, run: Descent) -> str:
     """Describe how the cameras differ from the given ones.
 
     "" if by too little to be the cause.
@@ -468,17 +551,19 @@ def _camera_in_words(trials: Trials, each: Hypothesis, run: Descent) -> str:
     own = run.corrections[:-6].reshape(-1, OWN)
     if each.cause == "distance":
         share = _distance_share(each, run)
-        if abs(share) < max(LEAST_SHARE, _stated(trials, "distance_sd_percent") / 100):
+        if abs(share) < max(LEAST_SHARE, _stated(search, "distance_sd_percent") / 100):
             return ""
         return f"{100 * abs(share):.1f} % {'longer' if share > 0 else 'shorter'}, the X-rays fit"
     if each.cause == "principal point":
         column, row = own[-1, 7:9]
-        least = LEAST_PRINCIPAL_POINT_MM / pixel_mm(each.views[-1])
-        if np.hypot(column, row) < max(least, _stated(trials, "principal_point_sd_px")):
+        if np.hypot(column, row) < max(
+            (LEAST_PRINCIPAL_POINT_MM / pixel_mm(each.views[-1])),
+            _stated(search, "principal_point_sd_px"),
+        ):
             return ""
         return f"moved by {column:.0f} columns and {row:.0f} rows, the X-rays fit"
     motion = rigid.turn_and_shift(own[-1, :3], own[-1, 3:6])
-    there = rigid.transform_points(run.world_from_ct, trials.anatomy.centroid)
+    there = rigid.transform_points(run.world_from_ct, search.anatomy.centroid)
     mm = float(np.linalg.norm(rigid.transform_points(motion, there) - there))
     degrees = float(np.degrees(np.linalg.norm(own[-1, :3])))
     if degrees < LEAST_DEG and mm < LEAST_MM:
@@ -486,57 +571,6 @@ def _camera_in_words(trials: Trials, each: Hypothesis, run: Descent) -> str:
     return f"with the CT {mm:.1f} mm and {degrees:.1f} degrees elsewhere in it, the X-rays fit"
 
 
-def _stated(trials: Trials, key: str) -> float:
+def _stated(search: CauseSearch, key: str) -> float:
     """Return how far off the case says that the cameras may be."""
-    return STATED_SDS * max(getattr(view, key) for view in trials.tied)
-
-
-#: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and
-#: 0.16 (docs/scouts.md).
-LEAST_NCC = 0.3
-TURNED_NCC = 0.6
-
-
-def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> list[str]:
-    """Return a sentence for each view that does not show the CT at the scanner's pose (4, 4).
-
-    Raises
-    ------
-    InputError
-        For a view that shows it once its image is mirrored or turned back.
-    """
-    sentences = []
-    for view in views:
-        fit = anatomy.fit([view], world_from_ct, world_from_ct)
-        if fit.shown[0] < MIN_PIXELS:
-            sentences.append(
-                f"{view.name} shows hardly anything of the CT where the scanner has it."
-            )
-            continue
-        turned = {words: _fit(anatomy, view, world_from_ct, back) for words, back in TURNS.values()}
-        words, best = max(turned.items(), key=lambda each: each[1].evidence if each[1] else 0.0)
-        if (
-            best
-            and best.min_similarity > TURNED_NCC
-            and best.evidence > MIN_EVIDENCE_GAIN * fit.evidence
-        ):
-            raise InputError(
-                f"{view.name}: its image is {words} against its header, expected it as the scanner "
-                "stored it: turned back, it shows the CT where the scanner has it; export it "
-                "again."
-            )
-        if fit.min_similarity < LEAST_NCC:
-            sentences.append(
-                f"{view.name} does not show the CT where the scanner has it (local NCC "
-                f"{fit.min_similarity:.2f}): the patient moved, or it is of another patient or "
-                "part, cropped, mirrored or turned."
-            )
-    return sentences
-
-
-def _fit(
-    anatomy: PreparedCT, view: View, pose: np.ndarray, back: Callable[[np.ndarray], np.ndarray]
-) -> PoseFit | None:
-    """Return the fit of a view whose image is turned back; None where that has another size."""
-    turned = view.turned(back)
-    return None if turned is None else anatomy.fit([turned], pose, pose)
+    return STATED_SDS * max(getattr(view, key) for view in search.tied)

@@ -271,15 +271,11 @@ def compute_features(
     uncertainty = pose_uncertainty(objective, fit, split, unknowns)
     wider = anatomy.objective(views, levels[-2], pose)
     covered = [] if anatomy.structure else covered_pixels(objective, projections)
-    parts = (
-        []
-        if anatomy.structure
-        else _parts(
-            divided(anatomy, views, pose), pose, objective, projections, fit, split, covered, wider
-        )
-    )
+    divisions = [] if anatomy.structure else divided(anatomy, views, pose)
+    parts = _parts(divisions, pose, objective, projections, fit, split, covered, wider)
     moved = _steps(wider, levels[-2], pose, unknowns)
-    alone = _alone_mm(wider, levels[-2], moved.world_from_ct, targets) if len(views) > 1 else []
+    several = len(views) > 1
+    alone = np.array(_alone_mm(wider, levels[-2], moved.world_from_ct, targets) if several else [])
     of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array(
         [each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)]
@@ -294,13 +290,10 @@ def compute_features(
         if len(views) > MOST_HIDING_VIEWS:
             cameras = appearing[1]
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
-    several = len(views) > 1
     at = uncertainty.at(points)
-    off = (
-        disagreement(objective, fit, split, calibrated, points)
-        if several
-        else Disagreement(0.0, 0.0, None)
-    )
+    off = Disagreement(0.0, 0.0, None)
+    if several:
+        off = disagreement(objective, fit, split, calibrated, points)
     if off.share > DISAGREE:
         off = off._replace(
             mm=_refined_disagreement_mm(objective, pose, views, off, shared, targets)
@@ -312,8 +305,8 @@ def compute_features(
         levels[-1].pool,
         [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)],
         fit,
-        single_view_shift_mm=np.array(alone),
-        single_view_shift_sds=np.array(alone) / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
+        single_view_shift_mm=alone,
+        single_view_shift_sds=alone / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
         tension=tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels))
         if several
         else 0.0,
@@ -495,9 +488,7 @@ def _middle(split: Tiles, axis: int) -> np.ndarray:
 def _steps(
     objective: Objective, level: ResolutionLevel, pose: np.ndarray, unknowns: CameraCorrections
 ) -> Descent:
-    return minimise(
-        objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns
-    )
+    return minimise(objective, pose, STEPS, level.tolerance_mm, unknowns=unknowns)
 
 
 def _refined_disagreement_mm(
@@ -522,9 +513,7 @@ def _refined_disagreement_mm(
         )
         views = [freed if i == off.view else view for i, view in enumerate(views)]
     unknowns = CameraCorrections(views, shared)
-    run = minimise(
-        objective, pose, iterations=APART_STEPS, tolerance_mm=APART_MM, unknowns=unknowns
-    )
+    run = minimise(objective, pose, APART_STEPS, APART_MM, unknowns=unknowns)
     moved = root_mean_square(target_errors(run.world_from_ct, pose, targets))
     if off.view is not None:
         return moved
@@ -545,7 +534,7 @@ def _alone_mm(
     def shift_mm(index: int) -> float:
         view = objective.views[index]
         only = Objective(objective.projector, [view], objective.settings, objective.pivot)
-        alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
+        alone = minimise(only, pose, STEPS, level.tolerance_mm)
         if not np.isfinite(alone.fit.cost):
             return np.inf
         split = split_by_view(view.camera, alone.world_from_ct, pose, targets)

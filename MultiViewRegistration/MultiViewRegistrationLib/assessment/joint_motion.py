@@ -59,7 +59,7 @@ class JointMotion:
 
     def to_json(self) -> dict[str, np.ndarray]:
         """Return the six numbers as plain data."""
-        return {"rotation_deg": self.rotation_deg, "shift_mm": self.shift_mm}
+        return dict(vars(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,10 +249,8 @@ class NeighbourMotion:
     @property
     def precise(self) -> bool:
         """Whether its errors are small enough for an accept."""
-        if self.error_mm is None or self.error_deg is None:
-            return False
-        mm = self.error_mm.upper95_mm or np.inf
-        return mm <= RELATIVE_MM and (self.error_deg.upper95_mm or np.inf) <= RELATIVE_DEG
+        errors = (self.error_mm, RELATIVE_MM), (self.error_deg, RELATIVE_DEG)
+        return all(error and (error.upper95_mm or np.inf) <= most for error, most in errors)
 
     def to_json(self) -> dict:
         """Return an entry of `motions` of a result.json."""
@@ -277,16 +275,18 @@ def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> li
     """Return the motions of all neighbours against each other, with their errors where these are given."""
     motions = []
     for tie in found.ties:
-        names = found.bones[tie.one].name, found.bones[tie.other].name
-        one, other = map(vertebra, names)
+        one, other = (vertebra(found.bones[n].name) for n in (tie.one, tie.other))
         spine = one is not None and other is not None
-        upper, lower = (
-            (tie.one, tie.other) if spine and (one or 0) < (other or 0) else (tie.other, tie.one)
-        )
+        upper = tie.other
+        lower = tie.one
+        if spine and (one or 0) < (other or 0):
+            upper, lower = lower, upper
+        moving = found.bones[upper]
+        fixed = found.bones[lower]
         one_pose = found.poses[lower]
         other_pose = found.poses[upper]
-        frame = principal_axes(found.bones[lower].surface)
-        middle = found.bones[upper].surface.mean(axis=0)
+        frame = principal_axes(fixed.surface)
+        middle = moving.surface.mean(axis=0)
         motion = rigid.inverse(one_pose) @ other_pose
         shift = rigid.transform_points(motion, tie.joint) - tie.joint
         of_ct = JointMotion(np.degrees(rigid.log_so3(motion[:3, :3])), shift)
@@ -300,11 +300,11 @@ def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> li
             within = JointMotion(
                 *(np.array([each.upper95_mm for each in told[1:]]) for told in (turns, shifts))
             )
-        words = in_words(of_ct, names[upper == tie.other], within)
+        words = in_words(of_ct, moving.name, within)
         motions.append(
             NeighbourMotion(
-                found.bones[upper].name,
-                found.bones[lower].name,
+                moving.name,
+                fixed.name,
                 degrees,
                 mm,
                 ", ".join(words) or f"{degrees:.1f} degrees",

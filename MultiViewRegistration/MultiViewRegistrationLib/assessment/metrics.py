@@ -57,18 +57,22 @@ def targets_of(
         return given, []
     bone = anatomy.bone_points()
     if len(bone) < MIN_TARGETS:
-        sentence = (
-            "The CT shows no bone\n: the error is given at the corners of the body, and soft tissue "
-            "may have moved."
-        )
-        return anatomy.corners(), [Reason("no-bone", sentence)]
+        return anatomy.corners(), [
+            Reason(
+                "no-bone",
+                "The CT shows no bone\n: the error is given at the corners of the body, and soft tissue "
+                "may have moved.",
+            )
+        ]
     default = default_targets(anatomy, views, pose)
     if len(default):
         return default, []
-    sentence = (
-        "No bone lies in the fields of all X-rays\n: the error is given for all bone of the CT."
-    )
-    return bone, [Reason("no-shared-bone", sentence)]
+    return bone, [
+        Reason(
+            "no-shared-bone",
+            "No bone lies in the fields of all X-rays\n: the error is given for all bone of the CT.",
+        )
+    ]
 
 
 def shown_bone(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> np.ndarray:

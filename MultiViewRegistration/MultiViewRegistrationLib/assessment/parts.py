@@ -128,8 +128,7 @@ def view_sums(
     """
 
     def sums(index: int) -> np.ndarray:
-        compared = objective.residuals(index, projections[index], derivative=False)
-        residual, _, _, drr = next(compared)
+        residual, _, _, drr = next(objective.residuals(index, projections[index], derivative=False))
         mask = objective.masks[index]
         if left_out is not None:
             mask = mask * ~left_out[index]

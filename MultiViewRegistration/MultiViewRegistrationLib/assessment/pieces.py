@@ -295,12 +295,15 @@ def displaced(asked: Asked) -> Elsewhere | None:
     """Return where bone lies elsewhere than the pose has it; None where it does nowhere."""
     if not asked.elsewhere.any():
         return None
-    sentence = (
-        f"At {asked.elsewhere.sum()} of {len(asked.points)} places the bone lies elsewhere than this "
-        f"pose has it, by about {asked.moved_mm:.0f} mm\n: the patient may be bent, or have breathed "
-        f"or moved.{ADVICE}"
+    return Elsewhere(
+        Reason(
+            "part-displaced",
+            f"At {asked.elsewhere.sum()} of {len(asked.points)} places the bone lies elsewhere than this "
+            f"pose has it, by about {asked.moved_mm:.0f} mm\n: the patient may be bent, or have breathed "
+            f"or moved.{ADVICE}",
+        ),
+        points=asked.points[asked.elsewhere],
     )
-    return Elsewhere(Reason("part-displaced", sentence), points=asked.points[asked.elsewhere])
 
 
 def untested(asked: Asked, names: Sequence[str]) -> list[Reason]:
@@ -315,17 +318,21 @@ def untested(asked: Asked, names: Sequence[str]) -> list[Reason]:
         return []
     where = "targets" if asked.given else "places in bone"
     if replace(asked, in_views=np.ones((1, 1))).enough("room"):
-        sentence = (
-            f"{names[asked.in_views.mean(axis=1).argmin()]} disagrees\n: alone it has hardly any {where} "
-            "in place. Look at its overlay; its camera may be known less well."
+        return [
+            Reason(
+                "view-disagrees",
+                f"{names[asked.in_views.mean(axis=1).argmin()]} disagrees\n: alone it has hardly any {where} "
+                "in place. Look at its overlay; its camera may be known less well.",
+            )
+        ]
+    return [
+        Reason(
+            "targets-not-tested",
+            f"Only {asked.in_place.sum()} of {len(asked.points)} {where} are surely within {WRONG_MM:g} mm "
+            "of where this pose has them\n: bone is far, other bone or noise hides it, or it has moved. "
+            "A further X-ray from another side may show it.",
         )
-        return [Reason("view-disagrees", sentence)]
-    sentence = (
-        f"Only {asked.in_place.sum()} of {len(asked.points)} {where} are surely within {WRONG_MM:g} mm "
-        "of where this pose has them\n: bone is far, other bone or noise hides it, or it has moved. "
-        "A further X-ray from another side may show it."
-    )
-    return [Reason("targets-not-tested", sentence)]
+    ]
 
 
 class _Compared(NamedTuple):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import scipy
 
-from ..errors import Use
+from ..errors import Use, Verdict
 from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CameraCorrections
 from .metrics import OVERLAY_MM, WRONG_MM, Error
@@ -38,14 +38,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share
-#: of the move; at most this share of the named causes is wrong.
-MOVE_SD_MM = 0.3
-MOVE_SD_SHARE = 0.1
-P_WRONG_CAUSE = 0.04
-#: The two numbers above for a cause that is less precise.
-SLIGHT_SD_MM = 0.5
-SLIGHT_SD_SHARE = 0.35
-SLIGHT_MISNAMED = 0.2
+#: of the move; at most this share of the named causes is wrong. By whether the cause is precise.
+MOVE_ERRORS = {True: (0.3, 0.1, 0.04), False: (0.5, 0.35, 0.2)}
 #: Views agree where the product of `features.tension` and `features.disagreement` is no larger. A
 #: principal point that is not as stated moves the bone and shows only here, if at all: of 55 wrong
 #: ones of seeds 1 to 4, on which this was chosen, none passes, by either alone at the same cost 13
@@ -64,6 +58,9 @@ ONE_VIEW_BEYOND = 1.6
 #: Of bodies of which a part lies elsewhere (`parts.elsewhere`), by whether that is proven, the share
 #: that was wrong: of 36 such of seed 1 31, of 7 whose parts only asked for another place 2.
 RISK_ELSEWHERE = {True: 0.85, False: 0.3}
+#: Nothing is accepted in the room where the uncertainty of the cameras alone makes an error above
+#: WRONG_MM likelier than this: no X-ray shows it.
+CAMERA_RISK = 0.001
 #: By so many quantiles the error of the cameras is averaged over.
 QUANTILES = 64
 #: A whole CT, and one structure of it: a model for each, as nothing before and behind a structure
@@ -142,8 +139,9 @@ class Prediction:
     @property
     def known_risk(self) -> float | None:
         """`failure_probability`, None where it was not measured for such results."""
-        measured = self.familiar and self.elsewhere_proven is not False
-        return self.failure_probability if measured else None
+        if self.familiar and self.elsewhere_proven is not False:
+            return self.failure_probability
+        return None
 
     @property
     def known_upper95_mm(self) -> float | None:
@@ -155,6 +153,11 @@ class Prediction:
     def known_kind(self) -> bool:
         """Whether views agree, and it is a case of a kind of which it is known how often it is wrong."""
         return self.bounded and self.agree and (self.familiar or self.carries)
+
+    @property
+    def cameras_suffice(self) -> bool:
+        """Whether cameras are known well enough for a place in the room."""
+        return self.camera_failure_probability <= CAMERA_RISK
 
     def carried(
         self, risk: float, explained: TargetUncertainty, disagreement_mm: float
@@ -190,27 +193,20 @@ class Prediction:
         precise
             As of `cause.Cause`.
         """
-        sd_mm, sd_share, misnamed = (
-            (MOVE_SD_MM, MOVE_SD_SHARE, P_WRONG_CAUSE)
-            if precise
-            else (SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED)
-        )
+        sd_mm, sd_share, misnamed = MOVE_ERRORS[precise]
         sd = sd_mm + sd_share * mm
         beyond = (1 - misnamed) * float(scipy.special.ndtr((mm - WRONG_MM) / sd))
         upper = mm + sd * float(scipy.special.ndtri(min(0.95 / (1 - misnamed), 0.99)))
-        return replace(
-            self,
-            mean_mm=mm,
-            upper95_mm=upper,
-            failure_probability=misnamed * self.failure_probability + beyond,
-            image_failure_probability=misnamed * self.image_failure_probability + beyond,
-            typical_mm=mm,
-            familiar=True,  # the cause is why they looked otherwise
-            agree=True,
-            elsewhere_proven=None,
-            in_place=False,
-            raised=False,
-            tested=True,
+        # Nothing else is in doubt: the cause is why the views looked otherwise.
+        return Prediction(
+            mm,
+            upper,
+            misnamed * self.failure_probability + beyond,
+            misnamed * self.image_failure_probability + beyond,
+            self.bounded,
+            mm,
+            camera_failure_probability=self.camera_failure_probability,
+            carries=self.carries,
         )
 
     def no_less_than(
@@ -360,11 +356,11 @@ class Model(ErrorModel):
         near_sd = self.near_sd
         disagree = numbers["disagreement"] > DISAGREE
         if disagree:
-            shift, near_sd = (
-                (self.sized, self.sized_sd)
-                if numbers["disagreement_by_size"]
-                else (self.apart, self.apart_sd)
-            )
+            shift = self.apart
+            near_sd = self.apart_sd
+            if numbers["disagreement_by_size"]:
+                shift = self.sized
+                near_sd = self.sized_sd
             near = float(np.log(numbers["disagreement_mm"] + PAD_MM) + shift)
         shifts_mm = cameras.quantiles_mm(QUANTILES) if cameras else np.zeros(1)
 
@@ -384,9 +380,8 @@ class Model(ErrorModel):
         median, mean, bound = summary(logs, below)
         exact = float(scipy.special.ndtr((np.log(WRONG_MM) - near) / near_sd))
         known = float(right_below(np.array(WRONG_MM)))
-        counted = (
-            1.0 if disagree else exact
-        )  # where views agree, the wrong ones hold what of the right minimum is beyond WRONG_MM
+        # Where views agree, the wrong ones hold what of the right minimum is beyond WRONG_MM.
+        counted = 1.0 if disagree else exact
         agree = (
             numbers["tension"] * numbers["disagreement"] <= AGREE
             if familiar
@@ -395,23 +390,22 @@ class Model(ErrorModel):
         risk = wrong + (1 - wrong) * (counted - known)
         raised = not agree and risk < self.contradicted_risk
         return Prediction(
-            mean_mm=mean,
-            upper95_mm=bound,
-            failure_probability=self.contradicted_risk if raised else risk,
-            image_failure_probability=wrong + (1 - wrong) * (counted - exact),
-            bounded=bool((scaled <= self.limits).all()),
-            typical_mm=median,
-            agree=agree,
-            camera_failure_probability=cameras.probability_beyond(WRONG_MM) if cameras else 0.0,
-            familiar=familiar,
+            mean,
+            bound,
+            self.contradicted_risk if raised else risk,
+            wrong + (1 - wrong) * (counted - exact),
+            bool((scaled <= self.limits).all()),
+            median,
+            agree,
+            cameras.probability_beyond(WRONG_MM) if cameras else 0.0,
+            familiar,
             in_place=carried <= self.accept,
             raised=raised,
         )
 
     def worse_than_usual(self, numbers: Mapping[str, float]) -> list[str]:
         """Return the features that are worse than in nearly all correct results, the worst first."""
-        usual = columns(self.usual)
-        beyond = (columns(numbers) - usual) / self.scale
+        beyond = (columns(numbers) - columns(self.usual)) / self.scale
         return [
             name
             for excess, name in sorted(zip(beyond, COLUMNS, strict=True), reverse=True)
@@ -491,10 +485,7 @@ CARRIED_INFLATION = 2.5
 
 
 def appearance(
-    features: ReliabilityFeatures,
-    points: np.ndarray,
-    model: Model,
-    numbers: Mapping[str, float],
+    features: ReliabilityFeatures, points: np.ndarray, model: Model, numbers: Mapping[str, float]
 ) -> Error:
     """Return how far targets (N, 3), world mm, are known to appear where they do.
 
@@ -536,6 +527,44 @@ def appears_right(
     safe = prediction.image_failure_probability <= model.accept
     here = replace(prediction, agree=prediction.agree or in_each_view)
     return safe and upper95_mm <= OVERLAY_MM and here.known_kind
+
+
+def decide(prediction: Prediction, model: ErrorModel, measured: bool) -> Verdict:
+    """Return the verdict on a prediction.
+
+    Rejected for what the X-rays show, unless their tiles are in place; accepted only if the cameras
+    are known well enough, too.
+
+    Parameters
+    ----------
+    measured
+        As of `verdict.Assessment`.
+    """
+    if prediction.image_failure_probability >= model.reject and not prediction.in_place:
+        return "reject"
+    safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
+    known = measured and prediction.cameras_suffice and prediction.known_kind
+    return "accept" if safe and known else "check"
+
+
+def depth_risk(noise: TargetUncertainty, views: int) -> float:
+    """Return the depth risk of `Prediction.no_less_than`.
+
+    0 of several views, whose depth the model knows.
+    """
+    return noise.distribution.probability_beyond(WRONG_MM / ONE_VIEW_BEYOND) if views == 1 else 0.0
+
+
+def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
+    """Return the features by the names that `Model.predict` knows.
+
+    The worst of all views that show enough of the CT.
+    """
+    names = *COLUMNS, *EXTRA_FEATURES, "carried_risk"
+    values = {name: np.atleast_1d(getattr(features, name)) for name in names}
+    return {
+        name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()
+    }
 
 
 def use_of(views: Sequence[View], shared: SharedUnknowns) -> Use:

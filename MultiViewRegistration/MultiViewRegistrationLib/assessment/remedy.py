@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from ..errors import code_of
+from .faults import FAULTS, Remedy, cause_code
 
-#: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where
-#: the registration started; a calibration, as the geometry is known too little; another X-ray; a
-#: registration; one of the bones by themselves; to say how well the geometry is known; else the
-#: overlays are to be looked at.
-Remedy = Literal[
-    "patient",
-    "geometry",
-    "ct",
-    "start",
-    "calibration",
-    "xray",
-    "register",
-    "bones",
-    "certainty",
-    "overlays",
-]
-#: What settles a reason. All other causes are of the geometry; of all other reasons nothing is known
-#: but to look.
+#: What settles a reason; of all others nothing is known but to look.
 _BY_CODE: dict[str, Remedy] = {
-    "cause-ct-scale": "ct",
-    "cause-half-turn": "ct",
-    "cause-mirrored-ct": "ct",
-    "cause-short": "ct",
-    "cause-slice-spacing": "ct",
-    "cause-part": "start",
-    "cause-level": "overlays",
     "patient-mismatch": "patient",
     "other-frame": "ct",
     "different-sides": "patient",
@@ -54,6 +30,7 @@ _BY_CODE: dict[str, Remedy] = {
     "part-displaced": "bones",
     "bone-displaced": "overlays",
     "bone-lost": "overlays",
+    **{cause_code(cause): row.act for cause, row in FAULTS.items()},
 }
 
 

@@ -149,11 +149,9 @@ class ScaledChiSquare(NamedTuple):
 
     def probability_beyond(self, mm: float) -> float:
         """Return the probability of a root mean square above mm."""
-        return (
-            float(scipy.special.gammaincc(self.freedom / 2, mm**2 / (2 * self.spread)))
-            if self.spread
-            else 0.0
-        )
+        if not self.spread:
+            return 0.0
+        return float(scipy.special.gammaincc(self.freedom / 2, mm**2 / (2 * self.spread)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,11 +203,9 @@ class TargetUncertainty:
         Satterthwaite, Biometrics 2, 1946.
         """
         mean, variance = self._moments()
-        return (
-            ScaledChiSquare(variance / (2 * mean), 2 * mean**2 / variance)
-            if mean > 0
-            else ScaledChiSquare(0.0, 1.0)
-        )
+        if not mean > 0:
+            return ScaledChiSquare(0.0, 1.0)
+        return ScaledChiSquare(variance / (2 * mean), 2 * mean**2 / variance)
 
     def split(self, camera: Camera) -> tuple[float, float]:
         """Return the standard deviation along a view's rays (depth) and in all across them (in plane), mm.
@@ -278,16 +274,8 @@ def pose_uncertainty(
         none.
     """
     ways = unknowns.jacobians(objective.views, [objective.pivot], len(fit.gradient))
-    count = sum(fit.pixels)
-    gradients = (
-        np.stack(
-            [
-                ways[view].T @ gradient
-                for view, gradient in zip(split.views, split.gradients, strict=True)
-            ]
-        )
-        / count
-    )
+    pairs = zip(split.views, split.gradients, strict=True)
+    gradients = np.stack([ways[view].T @ gradient for view, gradient in pairs]) / sum(fit.pixels)
     hessian = curvature(objective, fit, split, unknowns)
     meat = gradients.T @ gradients * cluster_correction(len(gradients), len(hessian))
     return PoseUncertainty(unknowns.spread(sandwich(hessian, meat)), objective.pivot)
@@ -454,10 +442,7 @@ def disagreement(
     unit = fit.cost / independent_residuals(fit, objective.settings)
     count = sum(fit.pixels)
     hessians = [
-        at_least(
-            split.hessians[split.views == i].sum(axis=0) / count,
-            hessian,
-        )
+        at_least(split.hessians[split.views == i].sum(axis=0) / count, hessian)
         for i, (_, hessian) in enumerate(fit.by_view)
     ]
 

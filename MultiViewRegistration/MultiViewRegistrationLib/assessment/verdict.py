@@ -9,50 +9,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import Reason, Use, Verdict, bones_apart, doubted
+from ..errors import Reason, Use, Verdict, bones_apart
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
-from ..registration.optimizer import Refinement, distance, minimise
-from ..registration.pipeline import DISTINCT_MM
+from ..registration.optimizer import Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures, compute_features
 from .metrics import Error, Judged, in_words, targets_of
-from .parts import IN_PLACE, carried_risk, elsewhere, shares_at
+from .parts import IN_PLACE, Elsewhere, elsewhere
 from .pieces import LIMITS as PIECES
 from .pieces import Asked, ask, displaced, untested
 from .prediction import (
-    COLUMNS,
-    EXTRA_FEATURES,
-    ONE_VIEW_BEYOND,
-    WRONG_MM,
-    ErrorModel,
     Model,
     Prediction,
     appearance,
     appears_right,
     calibrated,
+    decide,
+    depth_risk,
+    model_inputs,
 )
 from .uncertainty import TargetUncertainty, ViewSplit, bounds
 from .verdict_reasons import (
     ALIKE,
     FEW_GREY_LEVELS,
     LEAST_RATIO,
+    MISFIT_LEFT_OUT,
     ONE_STRUCTURE,
+    POSE_SET,
     THIRD_VIEW_MISSING,
     camera_limits,
     camera_strain,
     condition,
     evidence_ratio,
-    is_about_risk,
-    pose_limits,
     prediction_limits,
     risk_reasons,
+    rival_is_in_place,
     scope_of,
     slices_aside,
     suspects,
@@ -62,8 +61,7 @@ from .verdict_reasons import (
 )
 
 if TYPE_CHECKING:
-    from .diagnosis import CauseSearch
-    from .hypotheses import Cause
+    from .cause import Cause
 
 
 @dataclass(frozen=True)
@@ -76,9 +74,6 @@ class Limits:
         Below this evidence ratio to the next minimum nothing is accepted: of those between it and
         `AMBIGUOUS_RATIO` with a small failure probability 59 of 59 were right
         (docs/tables/verdicts.md, seeds 1 to 4).
-    camera_risk
-        Nothing is accepted where the uncertainty of the cameras alone makes an error above WRONG_MM
-        likelier than this: no X-ray shows it.
     uneven
         X-rays whose similarities are further apart than this may hide a fault that the features do
         not show, as angles of the wrong sign.
@@ -99,7 +94,6 @@ class Limits:
     """
 
     evidence_ratio: float = 1.1
-    camera_risk: float = 0.001
     uneven: float = 0.25
     tension: float = 1.4
     strain: float = 2.0
@@ -108,8 +102,6 @@ class Limits:
 
 
 LIMITS = Limits()
-#: Steps in which the next answer is refined, where its tiles are asked.
-RIVAL_STEPS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,27 +195,29 @@ class Assessment(Judged):
     @property
     def placed(self) -> bool:
         """Whether X-rays of another kind have most of their tiles in place."""
-        other = self.prediction is not None and not self.prediction.familiar
-        shares = self.features.in_place if self.features and other else None
-        return shares is not None and bool(shares.min() >= IN_PLACE)
+        if self.features is None or self.prediction is None or self.prediction.familiar:
+            return False
+        return bool(self.features.in_place.min() >= IN_PLACE)
 
     @property
     def scope(self) -> Reason | None:
         """What an accept of a body was tested for; None without one."""
-        places = self.asked.sure(self.judged_use) if self.asked else None
-        of_body = self.judged_use != "relative"
-        return scope_of(self.tested, places) if of_body and self.verdict == "accept" else None
+        if self.verdict != "accept" or self.judged_use == "relative":
+            return None
+        return scope_of(self.tested, self.asked.sure(self.judged_use) if self.asked else None)
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """Return "good", "check" or "bad" of each view, by name: for what speaks for the pose, is in doubt, is to blame."""
         if self.verdict == "accept":
             return dict.fromkeys(names, "good")
-        blamed = (self.cause.views if self.cause else ()) or (
-            self.suspects if self.contradictions else ()
-        )
-        if self.verdict == "reject":
-            return {name: "bad" if name in (blamed or names) else "good" for name in names}
-        return {name: "check" if name in (blamed or self.suspects) else "good" for name in names}
+        rejected = self.verdict == "reject"
+        about = names if rejected else self.suspects
+        if self.contradictions:
+            about = self.suspects or about
+        if self.cause:
+            about = self.cause.views or about
+        state = "bad" if rejected else "check"
+        return {name: state if name in about else "good" for name in names}
 
     @property
     def bounds_known(self) -> bool:
@@ -241,13 +235,13 @@ class Assessment(Judged):
         if self.prediction is None:
             return ""
         of_uses = self.uses_in_words
-        if of_uses and self.judged_use != "room":
-            return " ".join(filter(None, [of_uses, self.scope]))
-        told = self.condition and self.prediction.elsewhere_proven is not False
-        end = f", {self.condition}." if told else "."
-        predicted = f"{str(self.prediction)[:-1]}{end}"
-        if bones_apart(self.reasons):
-            predicted = f"In one piece: {predicted[0].lower()}{predicted[1:]}"
+        predicted = ""
+        if not of_uses or self.judged_use == "room":
+            told = self.condition and self.prediction.elsewhere_proven is not False
+            end = f", {self.condition}." if told else "."
+            predicted = f"{str(self.prediction)[:-1]}{end}"
+            if bones_apart(self.reasons):
+                predicted = f"In one piece: {predicted[0].lower()}{predicted[1:]}"
         return " ".join(filter(None, [of_uses, predicted, self.scope]))
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
@@ -257,10 +251,9 @@ class Assessment(Judged):
         """
         if self.features is None or not self.bounds_known:
             return []
-        each = [self.features.total_uncertainty.at(point[None]) for point in points]
         return [
             (self.error_inflation * one.mean_mm, self.error_inflation * one.bound_mm())
-            for one in each
+            for one in [self.features.total_uncertainty.at(point[None]) for point in points]
         ]
 
     def to_json(self) -> dict | None:
@@ -278,6 +271,95 @@ class Assessment(Judged):
             "views": [split._asdict() for split in self.splits] if self.bounds_known else [],
             "least_certain_rotation": {"degrees": degrees, "axis": axis},
         }
+
+
+class Measured(NamedTuple):
+    """What was measured of a pose, before anything is decided.
+
+    Attributes
+    ----------
+    anatomy, views, found, start
+        The prepared CT, the views of known geometry with corrected cameras, the pose, and the start
+        (4, 4) of its refinement.
+    targets, given
+        (N, 3) CT mm, and whether somebody gave them.
+    explained, of_cameras
+        Their error that noise and cameras explain, and the cameras' share; None for exact ones.
+    weak
+        The features that are worse than usual.
+    limits
+        Why the measured failure probability does not hold for such X-rays and poses.
+    contradictions, suspects
+        As of `Assessment`.
+    alone
+        Numbers of the views of unknown geometry.
+    """
+
+    anatomy: PreparedCT
+    views: list[View]
+    found: Refinement
+    start: np.ndarray
+    targets: np.ndarray
+    given: bool
+    features: ReliabilityFeatures
+    explained: TargetUncertainty
+    of_cameras: TargetUncertainty | None
+    model: Model
+    weak: list[str]
+    limits: list[Reason]
+    contradictions: tuple[Reason, ...]
+    suspects: tuple[str, ...]
+    alone: list[int]
+
+    @property
+    def coarse(self) -> list[Reason]:
+        """That images have few grey levels: the model takes what they lack for a wrong pose."""
+        return [reason for reason in self.limits if reason.code == FEW_GREY_LEVELS]
+
+    def told(self, asked: Asked | None = None) -> tuple[Prediction, Error, bool]:
+        """Return the first three of `Tested` by the features alone, once places were asked."""
+        features = self.features
+        at = self.explained
+        inputs = model_inputs(features)
+        if asked and asked.enough("room"):
+            inputs["odds"] = LIMITS.tested_odds
+        room = self.model.predict(inputs, self.of_cameras.distribution if self.of_cameras else None)
+        if not room.familiar:
+            room = room.carried(features.carried_risk, at, features.disagreement_mm)
+        views = len(self.views)
+        room = room.no_less_than(at.mean_mm, at.bound_mm(), views, depth_risk(at, views))
+        shown = appearance(features, at.points, self.model, inputs)
+        in_each = asked is not None and asked.least_alone >= PIECES.tested_targets
+        right = appears_right(room, self.model, shown.upper95_mm or np.inf, in_each_view=in_each)
+        return room, shown, right
+
+
+class Tested(NamedTuple):
+    """What tests of a pose say.
+
+    Attributes
+    ----------
+    room, shown
+        What the features say of the room, and how far off targets appear.
+    appears
+        The bone appears in these X-rays where the pose has it.
+    measured
+        Nothing speaks against an accept in the room, but what is told may.
+    limits
+        What speaks against an accept, but for bone that lies elsewhere.
+    apart
+        The bone that does.
+    asked
+        None where no places were asked.
+    """
+
+    room: Prediction
+    shown: Error
+    appears: bool
+    measured: bool
+    limits: list[Reason]
+    apart: Elsewhere | None
+    asked: Asked | None
 
 
 def assess(
@@ -322,167 +404,141 @@ def assess(
     chosen, limits = targets_of(anatomy, corrected, found.world_from_ct, targets)
     features = compute_features(anatomy, corrected, found, start, chosen, shared)
     strain, contradicted = camera_strain([views[i] for i in tied], corrected, shared)
-    contradictions = [reason for _name, reason in contradicted]
     features = features.with_strain(strain / LIMITS.strain)
-    if anatomy.structure:
-        limits.append(ONE_STRUCTURE)
+    limits += [ONE_STRUCTURE] * anatomy.structure
     limits += view_limits(corrected, features, shared)
-    limits += pose_limits(masked=masked, registered=registered)
-    model = model or calibrated("structure" if anatomy.structure else "body")
+    limits += [MISFIT_LEFT_OUT] * masked + [POSE_SET] * (not registered)
     points = rigid.transform_points(found.world_from_ct, chosen)
-    at = features.total_uncertainty.at(points)
-    cameras = features.camera_uncertainty.at(points) if features.camera_uncertainty else None
-    inputs = model_inputs(features)
-    weak = model.worse_than_usual(inputs)
+    cameras = features.camera_uncertainty
+    model = model or calibrated("structure" if anatomy.structure else "body")
+    weak = model.worse_than_usual(model_inputs(features))
+    blamed = dict(contradicted) or suspects(weak, features, corrected)
+    of = Measured(
+        anatomy,
+        corrected,
+        found,
+        start,
+        chosen,
+        targets is not None,
+        features,
+        features.total_uncertainty.at(points),
+        cameras.at(points) if cameras else None,
+        model,
+        weak,
+        limits,
+        tuple(reason for _name, reason in contradicted),
+        (*blamed, *(views[i].name for i in alone)),
+        alone,
+    )
+    return _concluded(of, _tested(of))
 
-    def judged() -> tuple[Prediction, Error, bool]:
-        """Return what inputs say: of the room, of where targets appear, and whether they do."""
-        told = model.predict(inputs, cameras.distribution if cameras else None)
-        if not told.familiar:
-            told = told.carried(features.carried_risk, at, features.disagreement_mm)
-        told = told.no_less_than(at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied)))
-        shown = appearance(features, points, model, inputs)
-        in_each = asked is not None and asked.least_alone >= PIECES.tested_targets
-        right = appears_right(told, model, shown.upper95_mm or np.inf, in_each_view=in_each)
-        return told, shown, right
 
-    asked = None
-    prediction, shown, appears = judged()
-    familiar = prediction.familiar
-    apart = elsewhere(features.parts, chosen)
-    if apart and not (apart.unlike or prediction.agree and prediction.familiar):
+def _tested(of: Measured) -> Tested:
+    """Test a pose by its parts, its rival and, unless it is rejected, by places in its bone."""
+    room, shown, right = of.told()
+    familiar = room.familiar
+    apart = elsewhere(of.features.parts, of.targets)
+    if apart and not (apart.unlike or room.agree and familiar):
         # Views that contradict each other ask for another place of every part; and how far parts
         # of a right pose ask to go was measured on familiar X-rays.
         apart = None
-    limited = bool(limits)
-    if not anatomy.structure:
-        if targets is not None:
-            limits += target_limits(corrected, found.world_from_ct, targets, features.parts)
-        limits += slices_aside(anatomy, chosen)
-    ambiguous = features.gap is not None and features.gap < LIMITS.evidence_ratio
-    if ambiguous and not familiar:
-        ambiguous = _rival_is_in_place(anatomy, corrected, found, start)
-    measured = not (limits or alone or ambiguous or apart)
-    seen = measured
-    given = targets is not None
-    by_pose = "reject" if contradictions else decide(prediction, model, measured)
-    if not anatomy.structure and by_pose != "reject":
-        asking = anatomy, features.uncovered(corrected), found.world_from_ct, chosen
-        asked = ask(*asking, given=given)
-        if asked.enough("room"):
-            inputs["odds"] = LIMITS.tested_odds
-        prediction, shown, appears = judged()
-        accepts = measured and (appears or decide(prediction, model, measured) == "accept")
-        if accepts and not given and not asked.elsewhere.any():
-            doubtful = ask(*asking, doubtful=True)
-            asked = doubtful if doubtful.elsewhere.any() else asked
-        if accepts:
+    where = of.anatomy, of.views, of.found, of.start
+    pose = of.found.world_from_ct
+    limits = list(of.limits)
+    if not of.anatomy.structure:
+        if of.given:
+            limits += target_limits(of.views, pose, of.targets, of.features.parts)
+        limits += slices_aside(of.anatomy, of.targets)
+    rival = of.features.gap is not None and of.features.gap < LIMITS.evidence_ratio
+    if rival and not familiar:  # of another kind a right pose has hardly more evidence than others
+        rival = rival_is_in_place(*where)
+    sound = not (limits or of.alone or apart or rival)
+    asked = None
+    if not (of.anatomy.structure or of.contradictions or decide(room, of.model, sound) == "reject"):
+        asking = partial(ask, of.anatomy, of.features.uncovered(of.views), pose, of.targets)
+        asked = asking(given=of.given)
+        room, shown, right = of.told(asked)
+        if sound and (right or decide(room, of.model, sound) == "accept"):
+            if not (of.given or asked.elsewhere.any()):  # where X-rays and CT agree least
+                doubtful = asking(doubtful=True)
+                asked = doubtful if doubtful.elsewhere.any() else asked
             apart = displaced(asked)
-            limits += untested(asked, [view.name for view in corrected])
-        measured = measured and not (apart or limits)
-        seen = seen and asked.enough("overlay")
-        if accepts and seen and evidence_ratio(anatomy, corrected, found, start) < LEAST_RATIO:
-            limits.append(ALIKE)
-            measured = seen = False
-    if not (familiar or apart) and len(tied) == 2:
-        # In the room no third tells which of two is wrong; each shows what its own overlay has, if
-        # enough bone was tested.
-        limits.append(THIRD_VIEW_MISSING)
-        measured = False
-        seen = seen and asked is not None and asked.enough("overlay", firmly=True)
+            limits = untested(asked, [view.name for view in of.views])
+            if asked.enough("overlay") and evidence_ratio(*where) < LEAST_RATIO:
+                limits.append(ALIKE)
+    # In the room no third view tells which of two of another kind is wrong; each shows what its own
+    # overlay has, if enough bone was tested.
+    third = len(of.views) == 2 and not (familiar or apart)
+    limits += [THIRD_VIEW_MISSING] * third
+    seen = asked.enough("overlay", firmly=third) if asked else not third
+    appears = sound and seen and right and ALIKE not in limits
+    measured = sound and not (limits or apart)
+    return Tested(room, shown, appears, measured, limits, apart, asked)
+
+
+def _concluded(of: Measured, tested: Tested) -> Assessment:
+    """Return the verdicts, their reasons and the errors."""
+    asked = tested.asked
+    apart = tested.apart
+    told = tested.room
     if apart:
-        in_place = float(features.in_place.min()) > LIMITS.in_place
-        prediction = prediction.elsewhere(proven=apart.proven and not in_place)
+        told = told.elsewhere(
+            proven=apart.proven and not of.features.in_place.min() > LIMITS.in_place
+        )
     if asked and not asked.enough("room"):
-        prediction = replace(prediction, tested=False)
-    inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
-    unsure = prediction.camera_failure_probability > LIMITS.camera_risk
-    # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.
-    in_doubt = bool(limited or ALIKE in limits or alone or contradictions)
-    coarse = [reason for reason in limits if reason.code == FEW_GREY_LEVELS]
-    verdict = "reject" if contradictions else decide(prediction, model, measured)
-    if coarse and not contradictions:  # the model takes what such images lack for a wrong pose
-        verdict = "check"
-    overlay = verdict
-    if verdict != "reject":
-        overlay = "accept" if seen and appears and not coarse else "check"
-    reasons = []
-    if verdict != "accept":
-        limits += prediction_limits(prediction, features, by_itself=anatomy.structure)
-        known = []
-        if cameras and unsure:
-            known = camera_limits(corrected, cameras.bound_mm(), prediction)
-        images_suffice = prediction.image_failure_probability <= model.accept
-        reasons = [
-            *contradictions,
-            *coarse,
-            *([apart.reason] if apart and not apart.most else []),
-            *(known if images_suffice else []),
-            *([] if coarse else risk_reasons(prediction, model, verdict)),
-            *([apart.reason] if apart and apart.most else []),
-            *(weak_points(weak, features, corrected) if familiar else []),
-            *([] if images_suffice else known),
-            *(limit for limit in limits if limit not in coarse),
-        ]
-    if coarse or ALIKE in limits:  # how often these are wrong is not known
-        prediction = replace(prediction, familiar=False)
+        told = replace(told, tested=False)
+    room = decide(told, of.model, tested.measured)
+    overlay: Verdict = "accept" if tested.appears else "check"
+    if of.coarse:
+        room = overlay = "check"
+    if of.contradictions:
+        room = "reject"
+    shown = of.anatomy.structure or asked and asked.enough("overlay")
+    at = of.explained
+    inflation = (told.known_upper95_mm or at.bound_mm()) / at.bound_mm()
+    # How often these are wrong is not known. Nor is it of an unfamiliar kind, which is no doubt all
+    # the same: bones that have moved make X-rays look so, and have a risk of their own.
+    alike = ALIKE in tested.limits
     return Assessment(
-        verdict,
-        reasons,
-        prediction,
-        features,
-        **bounds(features.total_uncertainty, at, inflation, corrected),
-        targets=chosen,
-        measured=measured,
-        in_doubt=in_doubt,
-        cameras_in_doubt=unsure,
-        contradictions=tuple(contradictions),
-        suspects=(
-            *(dict(contradicted) or suspects(weak, features, corrected)),
-            *(views[i].name for i in alone),
-        ),
-        condition=condition(corrected),
+        room,
+        _reasons(of, tested, told, room) if room != "accept" else [],
+        replace(told, familiar=False) if alike or of.coarse else told,
+        of.features,
+        **bounds(of.features.total_uncertainty, at, inflation, of.views),
+        targets=of.targets,
+        measured=tested.measured,
+        in_doubt=bool(of.limits or alike or of.alone or of.contradictions),
+        cameras_in_doubt=not told.cameras_suffice,
+        contradictions=of.contradictions,
+        suspects=of.suspects,
+        condition=condition(of.views),
         elsewhere=apart.points if apart else np.empty((0, 3)),
-        overlay=overlay,
-        appearance=shown if anatomy.structure or asked and asked.enough("overlay") else None,
+        overlay=overlay if room != "reject" else room,
+        appearance=tested.shown if shown else None,
         asked=asked,
     )
 
 
-def decide(prediction: Prediction, model: ErrorModel, measured: bool) -> Verdict:
-    """Return the verdict on a prediction.
-
-    Rejected for what the X-rays show, unless their tiles are in place; accepted only if the cameras
-    are known well enough, too.
-
-    Parameters
-    ----------
-    measured
-        As of `Assessment`.
-    """
-    if prediction.image_failure_probability >= model.reject and not prediction.in_place:
-        return "reject"
-    safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
-    steady = prediction.camera_failure_probability <= LIMITS.camera_risk
-    return "accept" if safe and steady and measured and prediction.known_kind else "check"
-
-
-def _rival_is_in_place(
-    anatomy: PreparedCT, views: list[View], found: Refinement, start: np.ndarray
-) -> bool:
-    """Return whether the next answer, refined, is another one that has its tiles in place, too.
-
-    Evidence tells less of X-rays of another kind: at right poses it is hardly higher than at others.
-    """
-    assert found.alternative is not None
-    levels = anatomy.levels(views, start)
-    rival = found.alternative.world_from_ct
-    for level in levels[-2:]:
-        objective = anatomy.objective(views, level, rival)
-        rival = minimise(objective, rival, RIVAL_STEPS, level.tolerance_mm).world_from_ct
-    if distance(rival, found.world_from_ct, anatomy.centroid) <= DISTINCT_MM:
-        return False
-    return carried_risk(shares_at(objective, rival)) < 1
+def _reasons(of: Measured, tested: Tested, told: Prediction, room: Verdict) -> list[Reason]:
+    """Return why a pose is not accepted, what matters most first."""
+    part = [tested.apart.reason] if tested.apart else []
+    most = bool(tested.apart and tested.apart.most)
+    cameras = []
+    if of.of_cameras and not told.cameras_suffice:
+        cameras = camera_limits(of.views, of.of_cameras.bound_mm(), told)
+    of_images = told.image_failure_probability > of.model.accept
+    return [
+        *of.contradictions,
+        *of.coarse,
+        *([] if most else part),
+        *([] if of_images else cameras),
+        *([] if of.coarse else risk_reasons(told, of.model, room)),
+        *(part if most else []),
+        *(weak_points(of.weak, of.features, of.views) if told.familiar else []),
+        *(cameras if of_images else []),
+        *(limit for limit in tested.limits if limit not in of.coarse),
+        *prediction_limits(told, of.features, by_itself=of.anatomy.structure),
+    ]
 
 
 def fits(assessment: Assessment, anatomy: PreparedCT, found: Refinement) -> bool:
@@ -494,94 +550,12 @@ def fits(assessment: Assessment, anatomy: PreparedCT, found: Refinement) -> bool
     """
     prediction = assessment.prediction
     features = assessment.features
+    quiet = bool(prediction and prediction.image_failure_probability <= calibrated().accept)
     if prediction and features and not prediction.familiar:
         quiet = assessment.placed and features.tension <= LIMITS.tension
-    else:
-        sure = calibrated().accept
-        quiet = prediction is not None and prediction.image_failure_probability <= sure
-    return anatomy.structure or _even(found) and quiet
+    return anatomy.structure or even(found) and quiet
 
 
-def _even(found: Refinement) -> bool:
+def even(found: Refinement) -> bool:
+    """Return whether all X-rays fit about equally well."""
     return max(found.fit.similarity) - min(found.fit.similarity) <= LIMITS.uneven
-
-
-def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
-    """Search for the likely cause of a poor fit, and return the assessment with it as its first reason.
-
-    Nothing is searched for where it `fits`. With a cause, the predicted error is how far correcting
-    it moves the targets, and the verdict is never "accept".
-    """
-    if fits(assessment, search.anatomy, search.found):
-        return assessment
-    features = assessment.features
-    pose = search.found.world_from_ct
-    cause = search.cause(placed=assessment.placed and _even(search.found))
-    if cause is None:
-        return assessment
-    if features and features.one_view_disagrees and cause.of_one_view:
-        cause = replace(cause, moved_mm=features.disagreement_mm, by_disagreement=True)
-    elif assessment.targets is not None:
-        cause = replace(cause, moved_mm=cause.target_shift_mm(pose, assessment.targets))
-    return with_cause(assessment, cause, pose)
-
-
-def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assessment:
-    """Return the assessment with its likely cause.
-
-    The cause does not say along which beam the error lies, so each view's bound is the whole.
-    """
-    before = assessment.prediction
-    features = assessment.features
-    turn = assessment.least_certain_rotation
-    if before is None or features is None or turn is None or not cause.predicts:
-        return replace(doubted(assessment, [cause.reason]), cause=cause, appearance=None)
-    model = calibrated()
-    views = len(assessment.splits)
-    at = features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
-    prediction = before.moved(cause.moved_mm, precise=cause.precise).no_less_than(
-        at.mean_mm, at.bound_mm(), views, depth_risk(at, views)
-    )
-    contradicted = assessment.contradictions
-    verdict = "reject" if contradicted else decide(prediction, model, measured=False)
-    inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
-    others = [
-        reason
-        for reason in assessment.reasons
-        if reason not in contradicted and not is_about_risk(reason)
-    ]
-    return replace(
-        assessment,
-        cause=cause,
-        room=verdict,
-        overlay="reject" if verdict == "reject" else "check",
-        appearance=None,
-        prediction=prediction,
-        error_inflation=inflation,
-        splits=[
-            ViewSplit(split.name, prediction.upper95_mm, prediction.upper95_mm)
-            for split in assessment.splits
-        ],
-        least_certain_rotation=(turn[0] * inflation / assessment.error_inflation, turn[1]),
-        reasons=[cause.reason, *contradicted, *risk_reasons(prediction, model, verdict), *others],
-    )
-
-
-def depth_risk(noise: TargetUncertainty, views: int) -> float:
-    """Return the depth risk of `Prediction.no_less_than`.
-
-    0 of several views, whose depth the model knows.
-    """
-    return noise.distribution.probability_beyond(WRONG_MM / ONE_VIEW_BEYOND) if views == 1 else 0.0
-
-
-def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
-    """Return the features by the names that `prediction.Model.predict` knows.
-
-    The worst of all views that show enough of the CT.
-    """
-    names = *COLUMNS, *EXTRA_FEATURES, "carried_risk"
-    values = {name: np.atleast_1d(getattr(features, name)) for name in names}
-    return {
-        name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()
-    }

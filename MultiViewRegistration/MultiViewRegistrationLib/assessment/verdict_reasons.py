@@ -21,12 +21,13 @@ from ..imaging.ct import BONE_PER_MM, WATER, Volume
 from ..imaging.xray import MIRROR, SharedUnknowns, View
 from ..registration.cameras import CALIBRATED
 from ..registration.objective import EvaluationPoint
-from ..registration.optimizer import AlternativeSolution, Refinement, minimise
+from ..registration.optimizer import AlternativeSolution, Refinement, distance, minimise
+from ..registration.pipeline import DISTINCT_MM
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures
 from .metrics import in_field
-from .parts import PART_MM, Part
+from .parts import PART_MM, Part, carried_risk, shares_at
 from .prediction import DISAGREE, WRONG_MM, ErrorModel, Prediction, percent
 from .uncertainty import SDS_95
 
@@ -99,11 +100,13 @@ def slices_aside(anatomy: PreparedCT, targets: np.ndarray) -> list[Reason]:
     if not mm.any():
         return []
     heights = targets[within][mm > 0][:, 2]
-    sentence = (
-        f"The patient moved while the CT was taken\n: slices of it between z = {heights.min():.0f} and "
-        f"{heights.max():.0f} mm lie {mm.max():.0f} mm aside of those below and above. Take another CT."
-    )
-    return [Reason("ct-slices-aside", sentence)]
+    return [
+        Reason(
+            "ct-slices-aside",
+            f"The patient moved while the CT was taken\n: slices of it between z = {heights.min():.0f} and "
+            f"{heights.max():.0f} mm lie {mm.max():.0f} mm aside of those below and above. Take another CT.",
+        )
+    ]
 
 
 #: Points of bone that are mirrored, those upon which they fall, and how often the nearest share of
@@ -161,8 +164,7 @@ def evidence_ratio(
         The pose, and the start (4, 4) of its refinement.
     """
     every = anatomy.bone_points(BONE_POINTS)
-    world = rigid.transform_points(found.world_from_ct, every)
-    shown = every[in_field(views, world).all(axis=0)]
+    shown = every[in_field(views, rigid.transform_points(found.world_from_ct, every)).all(axis=0)]
     mirror = mirror_of(shown if len(shown) else every, every)
     mirrored = [view.mirrored() for view in views]
     pose = MIRROR @ found.world_from_ct @ mirror
@@ -177,6 +179,24 @@ def evidence_ratio(
         if level is not levels[0] and ratio >= CLEAR_RATIO:
             break
     return ratio
+
+
+#: Steps in which the next answer is refined, where its tiles are asked.
+RIVAL_STEPS = 8
+
+
+def rival_is_in_place(
+    anatomy: PreparedCT, views: list[View], found: Refinement, start: np.ndarray
+) -> bool:
+    """Return whether the next answer, refined, is another one that has its tiles in place, too; parameters as of `evidence_ratio`."""
+    assert found.alternative is not None
+    rival = found.alternative.world_from_ct
+    for level in anatomy.levels(views, start)[-2:]:
+        objective = anatomy.objective(views, level, rival)
+        rival = minimise(objective, rival, RIVAL_STEPS, level.tolerance_mm).world_from_ct
+    if distance(rival, found.world_from_ct, anatomy.centroid) <= DISTINCT_MM:
+        return False
+    return carried_risk(shares_at(objective, rival)) < 1
 
 
 #: Views whose directions differ by less show little of the depth.
@@ -215,38 +235,55 @@ ONE_STRUCTURE = Reason(
 )
 
 
+ONE_VIEW = Reason(
+    "one-view", "Only one X-ray determines the pose\n: the depth along its beam is uncertain."
+)
+SHARED_UNKNOWN = Reason(
+    "shared-unknown",
+    "All X-rays share an unknown\n: the failure probability was not measured for such cases.",
+)
+UNLIKE_KNOWN = Reason("unlike-known", "This result looks unlike every correct result we know.")
+MISFIT_LEFT_OUT = Reason(
+    "misfit-left-out",
+    "What did not fit at an earlier pose was left out\n: a wrong pose would look right, too.",
+)
+POSE_SET = Reason(
+    "pose-set",
+    "The pose was set, not registered\n: the failure probability was not measured for such poses.",
+)
+
+
 def view_limits(
     views: list[View], features: ReliabilityFeatures, shared: SharedUnknowns
 ) -> list[Reason]:
     """Return why the measured failure probability does not hold for these views."""
     limits = []
     if len(views) == 1:
-        sentence = "Only one X-ray determines the pose\n: the depth along its beam is uncertain."
-        limits.append(Reason("one-view", sentence))
-    elif _widest_deg(views) < SAME_DIRECTION_DEG:
-        sentence = (
-            f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees "
-            "apart)\n: the depth along their beams is uncertain."
+        limits.append(ONE_VIEW)
+    elif (apart_deg := _widest_deg(views)) < SAME_DIRECTION_DEG:
+        limits.append(
+            Reason(
+                "same-direction",
+                f"The X-rays look in nearly the same direction ({apart_deg:.0f} degrees "
+                "apart)\n: the depth along their beams is uncertain.",
+            )
         )
-        limits.append(Reason("same-direction", sentence))
     limits += [
         Reason("too-little-shown", f"{view.name} shows too little of the CT to confirm the pose.")
         for view, shift in zip(views, features.single_view_shift_mm, strict=False)
         if not np.isfinite(shift)
     ]
     for view in views:
-        pixels = view.xray.line_integrals[view.xray.valid]
-        levels = len(np.unique(pixels[::EVERY_PIXEL]))
+        levels = len(np.unique(view.xray.line_integrals[view.xray.valid][::EVERY_PIXEL]))
         if 1 < levels < MIN_GREY_LEVELS:  # one of a blank image
-            sentence = (
-                f"{view.name} has only {levels} grey levels\n: dark bone is lost in them. Export it with 256 "
-                "or more."
+            limits.append(
+                Reason(
+                    FEW_GREY_LEVELS,
+                    f"{view.name} has only {levels} grey levels\n: dark bone is lost in them. Export it with 256 "
+                    "or more.",
+                )
             )
-            limits.append(Reason(FEW_GREY_LEVELS, sentence))
-    if shared != CALIBRATED:
-        sentence = "All X-rays share an unknown\n: the failure probability was not measured for such cases."
-        limits.append(Reason("shared-unknown", sentence))
-    return limits
+    return limits + [SHARED_UNKNOWN] * (shared != CALIBRATED)
 
 
 def _widest_deg(views: list[View]) -> float:
@@ -254,21 +291,6 @@ def _widest_deg(views: list[View]) -> float:
     return float(
         np.degrees(max(np.arccos(np.clip(abs(a @ b), 0, 1)) for a, b in combinations(axes, 2)))
     )
-
-
-def pose_limits(*, masked: bool, registered: bool) -> list[Reason]:
-    """Return why that probability does not hold for a pose that was masked or set, see `verdict.assess`."""
-    limits = []
-    if masked:
-        sentence = "What did not fit at an earlier pose was left out\n: a wrong pose would look right, too."
-        limits.append(Reason("misfit-left-out", sentence))
-    if not registered:
-        sentence = (
-            "The pose was set, not registered\n: the failure probability was not measured for such "
-            "poses."
-        )
-        limits.append(Reason("pose-set", sentence))
-    return limits
 
 
 def camera_strain(
@@ -282,28 +304,29 @@ def camera_strain(
     contradicted = []
     for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
         motion = before.camera.world_from_camera @ after.camera.camera_from_world
-        shift = (after.camera.principal_point - before.camera.principal_point).tolist()
+        shift = after.camera.principal_point - before.camera.principal_point
         scale = after.camera.focal_px / before.camera.focal_px - 1
-        corrections = {
-            "angles": (
-                np.degrees(rigid.log_so3(motion[:3, :3])),
-                before.rotation_sd_deg,
-                "degrees",
-            ),
-            "place": (motion[:3, 3], before.translation_sd_mm, "mm"),
-            "principal point": (np.array(shift), before.principal_point_sd_px, "px"),
-            "distance to the detector": (np.array([100 * scale]), before.distance_sd_percent, "%"),
-        }
-        for what, (correction, sd, unit) in corrections.items():
-            strain = float(np.abs(correction).max() / sd) if sd else 0.0
+        turn_deg = np.degrees(rigid.log_so3(motion[:3, :3]))
+        for what, correction, sd, unit in (
+            ("angles", turn_deg, before.rotation_sd_deg, "degrees"),
+            ("place", motion[:3, 3], before.translation_sd_mm, "mm"),
+            ("principal point", shift, before.principal_point_sd_px, "px"),
+            ("distance to the detector", 100 * scale, before.distance_sd_percent, "%"),
+        ):
+            off = np.abs(correction).max()
+            strain = float(off / sd) if sd else 0.0
             largest = max(largest, strain)
             if strain > CONTRADICTION:
-                sentence = (
-                    f"The X-rays contradict the {what} of {before.name}\n: "
-                    f"{np.abs(correction).max():.1f} {unit} off, though known to {sd:.2g} {unit}. "
-                    "Check its geometry."
+                contradicted.append(
+                    (
+                        before.name,
+                        Reason(
+                            "camera-contradicted",
+                            f"The X-rays contradict the {what} of {before.name}\n: {off:.1f} {unit} off, though "
+                            f"known to {sd:.2g} {unit}. Check its geometry.",
+                        ),
+                    )
                 )
-                contradicted.append((before.name, Reason("camera-contradicted", sentence)))
     return largest, contradicted
 
 
@@ -341,23 +364,28 @@ def camera_limits(views: list[View], bound_mm: float, prediction: Prediction) ->
         f"misplace the bone by up to {bound_mm:.1f} mm ({risk} risk of more than {WRONG_MM:g} mm), "
         "and no X-ray shows it."
     )
-    third = "add a third X-ray between the two, tilted to head or feet, "
-    third = third if len(views) == 2 else ""
+    third = "add a third X-ray between the two, tilted to head or feet, " * (len(views) == 2)
     if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
         px = max(view.presumed_principal_point_sd_px for view in views)
-        sentence = (
-            f"The case does not say how well the principal point of {' and '.join(unstated)} is "
-            f"known\n: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
-            f"bends, it may {misplaced} If the camera was measured where the X-ray "
-            f"was taken, say so (principal_point_sd_px 0.5); else say how far off it may be "
-            f"({px:.1f}), so that it is solved for, {third}or show beads in the X-rays (mvreg calibrate)."
-        )
-        return [*limits, Reason("principal-point-unstated", sentence)]
-    sentence = (
-        f"The cameras are known only to {_least_known(views)}\n: that alone may {misplaced} "
-        f"Show beads in them (mvreg calibrate), {third}or check the result by other means."
-    )
-    return [*limits, Reason("cameras-uncertain", sentence)]
+        return [
+            *limits,
+            Reason(
+                "principal-point-unstated",
+                f"The case does not say how well the principal point of {' and '.join(unstated)} is "
+                f"known\n: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
+                f"bends, it may {misplaced} If the camera was measured where the X-ray "
+                f"was taken, say so (principal_point_sd_px 0.5); else say how far off it may be "
+                f"({px:.1f}), so that it is solved for, {third}or show beads in the X-rays (mvreg calibrate).",
+            ),
+        ]
+    return [
+        *limits,
+        Reason(
+            "cameras-uncertain",
+            f"The cameras are known only to {_least_known(views)}\n: that alone may {misplaced} "
+            f"Show beads in them (mvreg calibrate), {third}or check the result by other means.",
+        ),
+    ]
 
 
 def weak_points(
@@ -370,10 +398,9 @@ def weak_points(
     weak
         As `prediction.Model.worse_than_usual` returns it.
     """
-    disagreement = _disagreement(features, views)
     sentences = {
         "noise_mm": ("noise", _noise(features)),
-        "single_view_shift_sds": ("view-disagrees", disagreement),
+        "single_view_shift_sds": ("view-disagrees", _disagreement(features, views)),
         "split_half_mm": (
             "halves-disagree",
             f"The halves of the images disagree by {features.split_half_mm:.1f} mm\n: something may have moved, or a distance "
@@ -423,13 +450,13 @@ def _least_similar(features: ReliabilityFeatures, views: list[View]) -> str:
 
 def suspects(weak: Sequence[str], features: ReliabilityFeatures, views: list[View]) -> list[str]:
     """Return the names of the views that a weak point is about; `weak` as of `weak_points`."""
-    names = [view.name for view in views]
     shifts = features.single_view_shift_mm
-    found = [name for name, shift in zip(names, shifts, strict=False) if not np.isfinite(shift)]
-    if "single_view_shift_sds" in weak and np.isfinite(shifts).any():
-        found.append(names[_most_shifted(shifts)])
+    known = np.isfinite(shifts)
+    found = [view.name for view, each in zip(views, known, strict=False) if not each]
+    if "single_view_shift_sds" in weak and known.any():
+        found.append(views[_most_shifted(shifts)].name)
     if "similarity" in weak:
-        found.append(names[_least_similar_view(features)])
+        found.append(views[_least_similar_view(features)].name)
     return found
 
 
@@ -452,25 +479,23 @@ def prediction_limits(
     by_itself
         A structure was compared without the rest of its CT: the X-rays show more than it.
     """
-    limits = [] if prediction.agree else [_contradiction_of_views(features, by_itself=by_itself)]
-    if not prediction.bounded:
-        sentence = "This result looks unlike every correct result we know."
-        limits.append(Reason("unlike-known", sentence))
-    return limits
-
-
-def _contradiction_of_views(features: ReliabilityFeatures, *, by_itself: bool) -> Reason:
-    """Return that the X-rays disagree, and by what; `by_itself` as of `prediction_limits`."""
-    sentence = "The X-rays disagree by more than noise and the cameras' stated uncertainty explain"
-    if features.disagreement <= DISAGREE and by_itself:
-        return Reason("surroundings-unknown", f"{sentence}\n: what lies about the bone may be why.")
-    if features.disagreement <= DISAGREE:
-        return Reason("views-disagree", f"{sentence}\n: a camera may be known less well.")
-    return Reason(
-        "views-disagree",
-        f"{sentence}\n: if an angle, a distance or the CT's scale is wrong, or the patient moved "
-        f"between them, the CT is off by about {features.disagreement_mm:.1f} mm.",
-    )
+    limits = []
+    if not prediction.agree:
+        code = "views-disagree"
+        told = "a camera may be known less well."
+        if features.disagreement > DISAGREE:
+            told = (
+                "if an angle, a distance or the CT's scale is wrong, or the patient moved between "
+                f"them, the CT is off by about {features.disagreement_mm:.1f} mm."
+            )
+        elif by_itself:
+            code = "surroundings-unknown"
+            told = "what lies about the bone may be why."
+        sentence = (
+            "The X-rays disagree by more than noise and the cameras' stated uncertainty explain"
+        )
+        limits.append(Reason(code, f"{sentence}\n: {told}"))
+    return limits + [UNLIKE_KNOWN] * (not prediction.bounded)
 
 
 def risk_reasons(prediction: Prediction, model: ErrorModel, verdict: str) -> list[Reason]:
@@ -478,21 +503,29 @@ def risk_reasons(prediction: Prediction, model: ErrorModel, verdict: str) -> lis
     risk = percent(prediction.failure_probability)
     limit = percent(model.accept)
     if verdict == "reject" and prediction.failure_probability >= model.reject:
-        sentence = f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."
-        return [Reason("most-likely-wrong", sentence)]
+        return [
+            Reason(
+                "most-likely-wrong",
+                f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm.",
+            )
+        ]
     if not prediction.familiar:
-        sentence = (
-            "The X-rays are of another kind than those on which the risk was measured, so that it "
-            "is not known; most of their parts fit best where this pose has them."
-        )
-        return [Reason("unfamiliar-images", sentence)]
-    if prediction.known_risk is None:
-        return []
-    if prediction.failure_probability <= model.accept:
+        return [
+            Reason(
+                "unfamiliar-images",
+                "The X-rays are of another kind than those on which the risk was measured, so that it "
+                "is not known; most of their parts fit best where this pose has them.",
+            )
+        ]
+    if prediction.known_risk is None or prediction.known_risk <= model.accept:
         return []
     risk = f"slightly more than {limit}" if risk == limit else risk
-    sentence = f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {limit} is accepted."
-    return [Reason("risk", sentence)]
+    return [
+        Reason(
+            "risk",
+            f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {limit} is accepted.",
+        )
+    ]
 
 
 def is_about_risk(reason: str) -> bool:
@@ -507,11 +540,13 @@ def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
     """
     if rival is None or rival.evidence_ratio >= AMBIGUOUS_RATIO:
         return []
-    sentence = (
-        f"Ambiguous\n: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
-        f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f})."
-    )
-    return [Reason("ambiguous", sentence)]
+    return [
+        Reason(
+            "ambiguous",
+            f"Ambiguous\n: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
+            f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f}).",
+        )
+    ]
 
 
 def scope_of(tested: Collection[str], in_place: np.ndarray | None = None) -> Reason:

@@ -225,7 +225,7 @@ def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict]]:
 
 
 def _scout_misfits(case: Case) -> list[str]:
-    from ..assessment.diagnosis import misfits  # few cases need them
+    from ..assessment.faults import misfits  # few cases need them
     from ..registration.prepared_ct import PreparedCT
 
     pose = case.truth_world_from_ct

@@ -21,7 +21,7 @@ import numpy as np
 from .. import __version__
 from ..api import register
 from ..assessment import metrics
-from ..assessment.diagnosis import misfits
+from ..assessment.faults import misfits
 from ..errors import InputError, Show, warn
 from ..finding import find_pose, refinement_method, seed_of
 from ..geometry import rigid

@@ -8,12 +8,13 @@ import scipy.stats
 
 from MultiViewRegistrationLib.assessment.bone_prediction import (
     COLUMNS,
+    FAULTS,
     BoneFeatures,
     BoneModel,
     fitted,
     mask_edges,
 )
-from MultiViewRegistrationLib.assessment.bone_verdict import LIMITS, OF_WHOLE, judge, predicted
+from MultiViewRegistrationLib.assessment.bone_verdict import OF_WHOLE, judge, predicted
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import WATER, Volume
 
@@ -159,8 +160,8 @@ def test_the_edge_of_a_mask_tells_whether_it_fits_its_bone():
         for name, mask in masks.items()
     }
     assert edges["right"].left_out < 0.05 and edges["right"].soft < 0.05
-    assert edges["eroded"].left_out > LIMITS.left_out and edges["eroded"].soft < 0.05
-    assert edges["dilated"].soft > LIMITS.soft and edges["dilated"].left_out == 0
+    assert edges["eroded"].left_out > FAULTS["left_out"].limit and edges["eroded"].soft < 0.05
+    assert edges["dilated"].soft > FAULTS["soft"].limit and edges["dilated"].left_out == 0
     assert edges["moved"].left_out > 0.2 and edges["moved"].soft > 0.2
 
 

@@ -8,7 +8,7 @@ The risk of an implant was not measured, and X-rays do not show each turned.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,77 +22,15 @@ from ..registration.bone import Bone
 from ..registration.register_bones import BonesRegistration
 from .bone_prediction import BoneFeatures, BoneModel, fitted
 from .joint_motion import principal_axes
-from .prediction import WRONG_MM, Prediction
-from .verdict import Assessment, decide
+from .prediction import Prediction, decide
+from .verdict import Assessment
 from .verdict_reasons import is_about_risk, risk_reasons
 
-
-@dataclass(frozen=True)
-class Limits:
-    """Beyond these a feature is a fault.
-
-    They and the risk to accept were chosen on seed 71 of benchmarks/bones.py; there the risk was
-    right beyond them, too: they guard against what was not simulated.
-
-    Attributes
-    ----------
-    shown
-        Two views at least must show so much of it.
-    """
-
-    shown: float = 0.6
-    left_out: float = 0.8
-    soft: float = 0.5
-    level_ratio: float = 1.15
-    similarity: float = 0.4
-    split_half_mm: float = WRONG_MM
-    again_mm: float = WRONG_MM
-    motion_sds: float = 2.5
-
-
-LIMITS = Limits()
-#: Code and sentence of the fault of each feature.
-FAULTS = {
-    "shown": ("partly-shown", "The X-rays show only {percent_shown:.0f} % of {name}."),
-    "left_out": ("mask-too-small", "Bone goes on outside the mask of {name}\n: correct the mask."),
-    "soft": ("mask-too-large", "Much of the mask of {name} is no bone\n: correct the mask."),
-    "level_ratio": ("other-level", "{name} fits about as well {elsewhere}."),
-    "similarity": (
-        "not-like-ct",
-        "{name} does not look like the X-rays (similarity {similarity:.2f}).",
-    ),
-    "split_half_mm": (
-        "halves-disagree",
-        "Halves of the images of {name} disagree by {split_half_mm:.1f} mm.",
-    ),
-    "again_mm": (
-        "not-found-again",
-        "Begun a little off, {name} ends up to {again_mm:.1f} mm from here\n: the X-rays leave its "
-        "place open.",
-    ),
-    "motion_sds": (
-        "unusual-motion",
-        "{name} has moved against a neighbour by more than is usual\n: it may be another one.",
-    ),
-}
-#: Features of which less is worse, and one that only tells why: the risk has it already.
-LESS_IS_WORSE = ("shown", "level_ratio", "similarity")
-TELLS_WHY = "similarity"
 #: What is in doubt of the whole CT is so of each of its bones.
 OF_WHOLE = Reason(
     "whole-in-doubt",
     "What the verdict on the whole CT says of cameras and X-rays holds for its bones, too.",
 )
-
-
-def faulty(features: BoneFeatures) -> list[str]:
-    """Return the names of the features that are beyond their limits; none that was not measured, NaN."""
-    found = []
-    for name in FAULTS:
-        sign = -1 if name in LESS_IS_WORSE else 1
-        if sign * getattr(features, name) > sign * getattr(LIMITS, name):
-            found.append(name)
-    return found
 
 
 def faults(name: str, features: BoneFeatures, showing: Sequence[str]) -> Iterator[Reason]:
@@ -101,10 +39,10 @@ def faults(name: str, features: BoneFeatures, showing: Sequence[str]) -> Iterato
     if vertebra(name):
         elsewhere = "one level up or down\n: check the level"
     said = {"percent_shown": 100 * features.shown, "elsewhere": elsewhere, **vars(features)}
-    for of in faulty(features):
-        code, sentence = FAULTS[of]
-        sentence = sentence.format(name=name, **said)
-        if of == "shown" and len(showing) == 1:
+    for fault in features.faults:
+        code = fault.code
+        sentence = fault.sentence.format(name=name, **said)
+        if code == "partly-shown" and len(showing) == 1:
             code = "one-view"
             sentence = f"Only {showing[0]} shows {name}\n: its depth along that beam is uncertain."
         yield Reason(code, sentence[0].upper() + sentence[1:])
@@ -124,8 +62,7 @@ def predicted(
         return None, "not shown"
     model = model or fitted()
     prediction = model.predict(features)
-    within = not set(faulty(features)) - {TELLS_WHY}
-    return prediction, decide(prediction, model, within)
+    return prediction, decide(prediction, model, all(row.tells_why for row in features.faults))
 
 
 def judge(
@@ -155,8 +92,11 @@ def judge(
     reasons = risk_reasons(prediction, fitted(), verdict)
     reasons += faults(name, features, showing)
     if not prediction.bounded:
-        sentence = f"The result for {name} looks unlike every correct result we know."
-        reasons.append(Reason("unlike-known", sentence))
+        reasons.append(
+            Reason(
+                "unlike-known", f"The result for {name} looks unlike every correct result we know."
+            )
+        )
     if in_doubt:
         reasons.append(OF_WHOLE)
     bound = f"The error of {name} may reach {prediction.upper95_mm:.1f} mm."
@@ -206,21 +146,23 @@ class HiddenTurns(NamedTuple):
     def reasons(self, name: str) -> Iterator[Reason]:
         """Say of a body of this name which turns the X-rays do not show."""
         if len(self.free) > 1:
-            sentence = f"No X-ray shows how {name} is turned\n: it is round. Use its place alone."
-            yield Reason("turn-not-shown", sentence)
+            yield Reason(
+                "turn-not-shown",
+                f"No X-ray shows how {name} is turned\n: it is round. Use its place alone.",
+            )
             return
         for axis in self.free:
-            sentence = (
+            yield Reason(
+                "turn-not-shown",
                 f"No X-ray shows how {name} is turned about its axis {_numbers(axis)}\n: it is round. "
-                "Use its place and that axis alone."
+                "Use its place and that axis alone.",
             )
-            yield Reason("turn-not-shown", sentence)
         if self.halves:
             axes = " and about ".join(map(_numbers, self.halves))
-            sentence = (
-                f"{name} looks the same turned by 180 degrees about {axes}\n: check its ends."
+            yield Reason(
+                "half-turn",
+                f"{name} looks the same turned by 180 degrees about {axes}\n: check its ends.",
             )
-            yield Reason("half-turn", sentence)
 
 
 def hidden_turns(found: BonesRegistration, n: int) -> HiddenTurns:
@@ -228,8 +170,11 @@ def hidden_turns(found: BonesRegistration, n: int) -> HiddenTurns:
     objective = found.objectives[-1]
     poses = np.array(found.poses)
     volume = found.bones[n].finest
-    places = np.argwhere(volume.values > 0)[:, ::-1].astype(float)
-    frame = principal_axes(rigid.transform_points(volume.ct_from_index, places))
+    frame = principal_axes(
+        rigid.transform_points(
+            volume.ct_from_index, np.argwhere(volume.values > 0)[:, ::-1].astype(float)
+        )
+    )
     middle = rigid.transform_points(poses[n], frame[:3, 3])
 
     def cost(twist: np.ndarray) -> float:
@@ -262,14 +207,19 @@ def of_implant(assessment: Assessment) -> Assessment:
     reasons = [UNMEASURED, *(each for each in of_any if not is_about_risk(each))]
     if "one-view" in map(code_of, assessment.reasons):
         (only,) = assessment.splits
-        sentence = (
-            f"Only {only.name} shows where it is\n: it may lie {only.depth_mm:.1f} mm nearer or farther "
-            f"along the beam, and {only.in_plane_mm:.1f} mm across it. Add an X-ray."
+        reasons.append(
+            Reason(
+                "one-view",
+                f"Only {only.name} shows where it is\n: it may lie {only.depth_mm:.1f} mm nearer or farther "
+                f"along the beam, and {only.in_plane_mm:.1f} mm across it. Add an X-ray.",
+            )
         )
-        reasons.append(Reason("one-view", sentence))
-    prediction = replace(assessment.prediction, familiar=False)
     return replace(
-        assessment, room="check", overlay="check", reasons=reasons, prediction=prediction
+        assessment,
+        room="check",
+        overlay="check",
+        reasons=reasons,
+        prediction=replace(assessment.prediction, familiar=False),
     )
 
 
@@ -277,19 +227,24 @@ def unlike(name: str, similarity: np.ndarray) -> list[Reason]:
     """Return why an implant is rejected that the X-rays do not show where it is, by its local NCC in each view."""
     if np.nanmin(similarity, initial=1.0) >= LEAST_ALIKE:
         return []
-    sentence = f"The X-rays do not show {name} here\n: start nearer, or choose the right model."
-    return [Reason("implant-elsewhere", sentence)]
+    return [
+        Reason(
+            "implant-elsewhere",
+            f"The X-rays do not show {name} here\n: start nearer, or choose the right model.",
+        )
+    ]
 
 
 def metal_in_ct(ct: CT, world_from_ct: np.ndarray, implant: Bone, pose: np.ndarray) -> list[Reason]:
     """Say that a CT at a pose (4, 4) shows metal where an implant lies at its own; nothing without."""
     index_from_implant = np.linalg.inv(world_from_ct @ ct.volume.ct_from_index) @ pose
-    index = rigid.transform_points(index_from_implant, implant.surface)
-    hu = nearest(ct.volume.values, index)
+    hu = nearest(ct.volume.values, rigid.transform_points(index_from_implant, implant.surface))
     if ct.unit != "hu" or np.mean(hu > METAL_HU) < METAL_SHARE:
         return []
-    sentence = (
-        f"The CT shows metal where {implant.name} lies\n: it casts its shadow twice. Take a CT of "
-        "before the operation."
-    )
-    return [Reason("metal-in-ct", sentence)]
+    return [
+        Reason(
+            "metal-in-ct",
+            f"The CT shows metal where {implant.name} lies\n: it casts its shadow twice. Take a CT of "
+            "before the operation.",
+        )
+    ]

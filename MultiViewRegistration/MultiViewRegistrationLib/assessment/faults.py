@@ -186,14 +186,15 @@ def _of_each(
 
 def own_fault(fault: Fault) -> KnownFault:
     """Return the row of an own fault."""
-    own = partial(
-        _of_each,
-        f"own {fault.name}",
-        fault.undone,
-        fault.sentence,
-        fault.sentence.format("all X-rays"),
+    return KnownFault(
+        supposed=partial(
+            _of_each,
+            f"own {fault.name}",
+            fault.undone,
+            fault.sentence,
+            fault.sentence.format("all X-rays"),
+        )
     )
-    return KnownFault(supposed=own)
 
 
 #: How an image may have been turned when it was stored: what is said of it, and how it is turned

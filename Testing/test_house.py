@@ -70,7 +70,6 @@ ROOT = Path(__file__).parents[1]
 #: 288, and 34 of benchmarks, ask given targets that lie next to each other as one; of rigid bodies, targets in a piece.
 #: 84 and 62 move the progress bar while a cause is searched for.
 #: 96 and 206 forget compiled kernels that are damaged on disk, or whose modules are gone.
-#: 25 and 43 keep the errors of outlines in their colours out of Slicer's log.
 #: 29 and 43 keep the errors of outlines in their colours out of Slicer's log.
 MOST_TOKENS = {"MultiViewRegistration": 555_261, "Testing": 487_898, "benchmarks": 49_970}
 #: Of the product: how often each is there.

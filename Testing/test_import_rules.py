@@ -205,6 +205,24 @@ def test_no_module_imports_itself_through_others():
     TopologicalSorter(graph()).prepare()
 
 
+def test_a_panel_opens_before_numba_is_installed():
+    """Nothing that is imported with it has kernels; what functions import comes later."""
+    paths = {module_of(path): path for path in LIB.rglob("*.py")}
+    opened = set()
+    waiting = {"panel.panel"}
+    while waiting:
+        module = waiting.pop()
+        opened.add(module)
+        tree = ast.parse(paths[module].read_text(encoding="utf-8"))
+        tree.body = [each for each in tree.body if isinstance(each, ast.ImportFrom)]
+        imported = imports_of(
+            ast.unparse(tree), module, is_package=paths[module].name == "__init__.py"
+        )
+        waiting |= {_imported_module(name[1:], paths) for name in imported if name[0] == "."}
+        waiting -= opened
+    assert "session.session" in opened and "rendering.cpu" not in opened
+
+
 @pytest.mark.slow
 def test_it_works_where_only_what_it_depends_on_is_installed():
     """The whole package is imported by a Python in which the optional packages cannot be found."""

@@ -25,8 +25,7 @@ from scipy import stats
 from MultiViewRegistrationLib.assessment.metrics import default_targets, mtre
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM, model_inputs
 from MultiViewRegistrationLib.assessment.verdict import Assessment, assess
-from MultiViewRegistrationLib.imaging.xray import View
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.imaging.xray import CALIBRATED, View
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, Refinement
 from MultiViewRegistrationLib.registration.pipeline import RegistrationPipeline
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT

@@ -44,13 +44,11 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body as OfCT
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
-from MultiViewRegistrationLib.imaging.xray import View
+from MultiViewRegistrationLib.imaging.xray import CALIBRATED, View
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
 from MultiViewRegistrationLib.io.files import plain
 from MultiViewRegistrationLib.registration.bone import ties_of
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED
-from MultiViewRegistrationLib.registration.optimizer import pose_difference
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import correct_cameras
@@ -313,7 +311,7 @@ def _pair(motion, known):
     found = rigid.inverse(one.world_from_ct) @ other.world_from_ct
     assert one.bone and other.bone
     (tie,) = ties_of([one.bone, other.bone])
-    mm, degrees = pose_difference(found, rigid.inverse(true) @ true_other, tie.joint)
+    mm, degrees = rigid.pose_difference(found, rigid.inverse(true) @ true_other, tie.joint)
     return {"off_mm": mm, "off_deg": degrees, **plain(motion.to_json())}
 
 

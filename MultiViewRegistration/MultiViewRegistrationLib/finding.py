@@ -300,7 +300,7 @@ def refinement_method(
         Of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so,
         and the processor does the work. The published ones refuse it.
     """
-    from .registration.cameras import CALIBRATED
+    from .imaging.xray import CALIBRATED
     from .registration.optimizer import RefinementMethod
     from .registration.pipeline import refine
     from .rendering.devices import ComputeDevice, torch_device

@@ -23,8 +23,8 @@ from MultiViewRegistrationLib.assessment.prediction import calibrated, depth_ris
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN
+from MultiViewRegistrationLib.imaging.xray import CALIBRATED, SharedUnknowns
+from MultiViewRegistrationLib.registration.cameras import OWN
 from MultiViewRegistrationLib.registration.optimizer import Descent
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT

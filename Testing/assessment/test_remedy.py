@@ -27,8 +27,7 @@ from MultiViewRegistrationLib.assessment.verdict_reasons import (
     view_limits,
 )
 from MultiViewRegistrationLib.errors import Reason, from_codes, with_codes
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.imaging.xray import CALIBRATED, SharedUnknowns
 
 #: What settles causes that are not of the geometry of the X-rays.
 OF_CAUSES = {

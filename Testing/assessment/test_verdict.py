@@ -44,8 +44,8 @@ from MultiViewRegistrationLib.assessment.verdict_reasons import (
 )
 from MultiViewRegistrationLib.errors import Reason, doubted
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN, CameraCorrections
+from MultiViewRegistrationLib.imaging.xray import CALIBRATED, SharedUnknowns
+from MultiViewRegistrationLib.registration.cameras import OWN, CameraCorrections
 from MultiViewRegistrationLib.registration.optimizer import AlternativeSolution
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 

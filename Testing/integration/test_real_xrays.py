@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_case
-from MultiViewRegistrationLib.registration.optimizer import Range, pose_difference
+from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence import PACES
@@ -111,7 +111,7 @@ def test_far_starts_lead_to_one_pose_near_the_scanners(head):
     centres = rigid.transform_points(poses, anatomy.centroid)
     assert np.linalg.norm(centres - np.median(centres, axis=0), axis=1).max() < 0.3
     assert all(rigid.rotation_distance(pose, poses[0]) < np.radians(0.2) for pose in poses)
-    mm, degrees = pose_difference(poses[0], case.truth_world_from_ct, anatomy.centroid)
+    mm, degrees = rigid.pose_difference(poses[0], case.truth_world_from_ct, anatomy.centroid)
     assert mm < 2.5 and degrees < 1.0
 
 

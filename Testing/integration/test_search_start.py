@@ -11,7 +11,7 @@ from program import changed, mtre_mm, mvreg, result_in
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.optimizer import Range, pose_difference
+from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies import statistics as protocol
@@ -49,7 +49,7 @@ def test_long_bones_are_not_lost_along_their_shaft(shared_data, name):
     arrived = 0
     for seed, centre in enumerate(protocol.perturbed(expected, anatomy.centroid, 16, 16, 3, 5)):
         pose = refine(anatomy, case.views, centre, reach=Range(16, 16), seed=seed).world_from_ct
-        arrived += pose_difference(pose, expected, anatomy.centroid)[0] < 0.5
+        arrived += rigid.pose_difference(pose, expected, anatomy.centroid)[0] < 0.5
     assert arrived >= 2
 
 

@@ -27,10 +27,10 @@ from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Structures
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
+from MultiViewRegistrationLib.imaging.xray import CALIBRATED, SharedUnknowns
 from MultiViewRegistrationLib.registration import register_bones as registering
 from MultiViewRegistrationLib.registration.bone import bones_of, ties_of
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
+from MultiViewRegistrationLib.registration.cameras import CameraCorrections
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.problem import (
     Problem,

@@ -25,9 +25,8 @@ from refusals import refuses
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, XRay
+from MultiViewRegistrationLib.imaging.xray import CALIBRATED, SharedUnknowns, XRay
 from MultiViewRegistrationLib.registration.cameras import (
-    CALIBRATED,
     OWN,
     CameraCorrections,
     uncalibrated_view_indices,

@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.xray import CALIBRATED
 from MultiViewRegistrationLib.registration import pipeline as module
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN
+from MultiViewRegistrationLib.registration.cameras import OWN
 from MultiViewRegistrationLib.registration.objective import PoseFit
 from MultiViewRegistrationLib.registration.optimizer import (
     FALLBACK_RANGE,
@@ -26,7 +27,6 @@ from MultiViewRegistrationLib.registration.optimizer import (
     SearchBudget,
     cluster_minima,
     is_plausible,
-    pose_difference,
     prune,
 )
 from MultiViewRegistrationLib.registration.pipeline import RegistrationPipeline, refine
@@ -175,7 +175,7 @@ def test_the_alternative_is_the_likeliest_of_all_that_are_elsewhere(anatomy, reg
     assert other.world_from_ct is second.world_from_ct
     assert other.rotation_deg == pytest.approx(5.0)
     assert other.evidence_ratio == pytest.approx(best.fit.evidence / second.fit.evidence)
-    away, _ = pose_difference(second.world_from_ct, TRUE_POSE, anatomy.centroid)
+    away, _ = rigid.pose_difference(second.world_from_ct, TRUE_POSE, anatomy.centroid)
     assert other.distance_mm == pytest.approx(away)
 
 

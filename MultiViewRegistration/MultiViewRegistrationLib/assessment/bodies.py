@@ -10,7 +10,6 @@ import numpy as np
 from ..errors import BoneVerdict, Reason, Use, with_codes
 from ..geometry import rigid
 from ..known import without_none
-from ..registration.optimizer import pose_difference
 from .metrics import Error, Judged, PredictedError
 from .prediction import WRONG_MM
 from .verdict import Assessment
@@ -40,7 +39,7 @@ class Moved(NamedTuple):
     @classmethod
     def of(cls, bone: Bone, pose: np.ndarray, world_from_ct: np.ndarray) -> Moved:
         """Return how a bone has moved against the rest of its CT, which lies at `world_from_ct` (4, 4)."""
-        mm, degrees = pose_difference(pose, world_from_ct, bone.centroid)
+        mm, degrees = rigid.pose_difference(pose, world_from_ct, bone.centroid)
         turn = rigid.log_so3((rigid.inverse(world_from_ct) @ pose)[:3, :3])
         return cls(mm, degrees, rigid.unit(turn) if turn.any() else np.eye(3)[2])
 

@@ -21,8 +21,8 @@ import numpy as np
 from ..errors import unseen
 from ..extensions import find, name_of, names
 from ..geometry import rigid
-from ..imaging.xray import SharedUnknowns, View
-from ..registration.cameras import CALIBRATED, OWN, CameraCorrections, uncalibrated_view_indices
+from ..imaging.xray import CALIBRATED, SharedUnknowns, View
+from ..registration.cameras import OWN, CameraCorrections, uncalibrated_view_indices
 from ..registration.optimizer import (
     KEEP_AFTER_FINER,
     LOCAL_RANGE,
@@ -33,7 +33,6 @@ from ..registration.optimizer import (
     Report,
     SearchBudget,
     cluster_minima,
-    pose_difference,
     prune,
 )
 from ..registration.pipeline import TRIED_STEPS, RegistrationPipeline
@@ -332,7 +331,7 @@ def _distance(search: CauseSearch, run: Descent, pose: np.ndarray) -> tuple[floa
     Mm, mm along the CT's long axis towards the head, degrees.
     """
     centroid = search.anatomy.centroid
-    mm, degrees = pose_difference(run.world_from_ct, pose, centroid)
+    mm, degrees = rigid.pose_difference(run.world_from_ct, pose, centroid)
     here, there = (rigid.transform_points(each, centroid) for each in (run.world_from_ct, pose))
     return mm, float((here - there) @ pose[:3, 2]), degrees
 

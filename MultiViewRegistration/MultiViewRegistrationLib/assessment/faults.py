@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry.machines import SlotScanCamera
-from ..imaging.xray import MIRROR, SharedUnknowns, View
-from ..registration.cameras import CALIBRATED, CameraCorrections
-from ..registration.prepared_ct import PreparedCT
-from ..registration.similarity import MIN_PIXELS
+from ..imaging.xray import CALIBRATED, MIRROR, SharedUnknowns, View
+
+if TYPE_CHECKING:  # a panel opens before numba is installed
+    from ..registration.prepared_ct import PreparedCT
 
 #: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where
 #: the registration started; a calibration, as the geometry is known too little; another X-ray; a
@@ -315,6 +315,8 @@ def camera_hypotheses(
     Of one view alone none can. Cameras that are corrected already (views that say so, or shared)
     may have no further unknown place or distance.
     """
+    from ..registration.cameras import CameraCorrections
+
     if len(views) < 2:
         return
     alike = len({view.camera.fan_axes for view in views}) == 1
@@ -466,6 +468,8 @@ def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarra
     InputError
         For a view that shows it once its image is mirrored or turned back.
     """
+    from ..registration.similarity import MIN_PIXELS
+
     sentences = []
     for view in views:
         fit = anatomy.fit([view], world_from_ct, world_from_ct)

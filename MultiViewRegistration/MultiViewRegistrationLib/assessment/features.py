@@ -19,8 +19,8 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.fields import usual_uncertainty
-from ..imaging.xray import SharedUnknowns, View
-from ..registration.cameras import CALIBRATED, CameraCorrections
+from ..imaging.xray import CALIBRATED, SharedUnknowns, View
+from ..registration.cameras import CameraCorrections
 from ..registration.objective import Objective, PoseFit, Projection
 from ..registration.optimizer import Descent, Refinement, minimise
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import permutations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError, Verdict
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
-from ..registration.register_bones import BonesRegistration
-from .bone_prediction import BoneErrors
 from .metrics import RELATIVE_DEG, RELATIVE_MM, Error
+
+if TYPE_CHECKING:  # a panel opens before numba is installed
+    from ..registration.register_bones import BonesRegistration
+    from .bone_prediction import BoneErrors
 
 #: A turn about an axis by less is not told, degrees.
 LEAST_TOLD_DEG = 0.5

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,9 @@ from ..imaging.field import nearest
 from ..imaging.xray import View
 from ..io.result_json import UseVerdict
 from ..known import without_none
-from ..registration.optimizer import pose_difference
-from ..registration.prepared_ct import PreparedCT
+
+if TYPE_CHECKING:  # a panel opens before numba is installed
+    from ..registration.prepared_ct import PreparedCT
 
 PixelSize = tuple[float, float]
 """Size of a pixel on the detector in mm, (column, row). A camera matrix does not tell it."""
@@ -245,7 +246,7 @@ def errors(
         (camera, size) for camera, size in zip(cameras, pixels_mm, strict=True) if size is not None
     ]
     complete = len(known) == len(cameras)
-    translation_mm, rotation_deg = pose_difference(estimated, true, targets.mean(axis=0))
+    translation_mm, rotation_deg = rigid.pose_difference(estimated, true, targets.mean(axis=0))
     split = split_by_view(cameras[0], *pose)
     return Errors(
         mtre_mm=float(tre.mean()),

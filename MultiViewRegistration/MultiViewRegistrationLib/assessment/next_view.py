@@ -25,8 +25,8 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.fields import UNCERTAINTY
 from ..geometry.machines import angle, rotation
-from ..imaging.xray import SharedUnknowns, View, XRay
-from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
+from ..imaging.xray import CALIBRATED, SharedUnknowns, View, XRay
+from ..registration.cameras import CameraCorrections, uncalibrated_view_indices
 from ..registration.objective import Comparison, EvaluationPoint
 from ..registration.prepared_ct import PreparedCT
 from ..registration.problem import Tie, add_prior

@@ -16,8 +16,8 @@ import numpy as np
 
 from ..errors import Reason, Use, Verdict, bones_apart
 from ..geometry import rigid
-from ..imaging.xray import SharedUnknowns, View
-from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
+from ..imaging.xray import CALIBRATED, SharedUnknowns, View
+from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS

@@ -18,8 +18,7 @@ from ..errors import Reason, code_of
 from ..geometry import rigid
 from ..geometry.fields import C_ARM_PRINCIPAL_POINT_SD_MM, UNCERTAINTY, describe_uncertainty
 from ..imaging.ct import BONE_PER_MM, WATER, Volume
-from ..imaging.xray import MIRROR, SharedUnknowns, View
-from ..registration.cameras import CALIBRATED
+from ..imaging.xray import CALIBRATED, MIRROR, SharedUnknowns, View
 from ..registration.objective import EvaluationPoint
 from ..registration.optimizer import AlternativeSolution, Refinement, distance, minimise
 from ..registration.pipeline import DISTINCT_MM

@@ -229,6 +229,14 @@ def rotation_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     return rotation_angle(np.swapaxes(a[..., :3, :3], -1, -2) @ b[..., :3, :3])
 
 
+def pose_difference(
+    pose: np.ndarray, other: np.ndarray, centroid: np.ndarray
+) -> tuple[float, float]:
+    """Return the distance between the centres of the anatomy (mm) and rotation about it (degrees) between two poses (4, 4)."""
+    here, there = (transform_points(each, centroid) for each in (pose, other))
+    return float(np.linalg.norm(here - there)), float(np.degrees(rotation_distance(pose, other)))
+
+
 def translation_distance(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Return distances (...) in mm between the translations of poses a and b (..., 4, 4)."""
     return np.linalg.norm(

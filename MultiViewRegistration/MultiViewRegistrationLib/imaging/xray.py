@@ -285,6 +285,9 @@ class SharedUnknowns:
         return without_none(asdict(self))
 
 
+CALIBRATED = SharedUnknowns()
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """An X-ray, the camera that took it, and the camera's uncertainty.

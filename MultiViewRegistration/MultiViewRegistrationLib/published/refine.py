@@ -37,14 +37,7 @@ from ..errors import InputError, go_on, unseen
 from ..geometry import rigid, rigid_torch
 from ..imaging.xray import View
 from ..registration.cameras import LEVER_MM
-from ..registration.optimizer import (
-    LevelTrace,
-    Progress,
-    Refinement,
-    Report,
-    Step,
-    pose_difference,
-)
+from ..registration.optimizer import LevelTrace, Progress, Refinement, Report, Step
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.autograd import DifferentiableRenderer
 from ..rendering.devices import load_triton
@@ -409,7 +402,7 @@ class _Motion:
 
     def moved_mm(self, before: np.ndarray, after: np.ndarray) -> float:
         """Return the largest motion of a point at LEVER_MM from the centroid, between two poses."""
-        mm, degrees = pose_difference(before, after, self._centroid)
+        mm, degrees = rigid.pose_difference(before, after, self._centroid)
         return mm + LEVER_MM * np.radians(degrees)
 
 

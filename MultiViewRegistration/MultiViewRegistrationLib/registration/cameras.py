@@ -38,11 +38,9 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.xray import SharedUnknowns, View
+from ..imaging.xray import CALIBRATED, SharedUnknowns, View
 from .objective import Comparison, Fit
 from .similarity import Settings
-
-CALIBRATED = SharedUnknowns()
 
 #: Corrections of a view's own: r (3), t (3), s, p (2), e.
 OWN = 10

@@ -69,7 +69,7 @@ class Range:
 
     def holds(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> bool:
         """Return whether a pose lies within the range about a pose, or beyond it by not more than half and 10 degrees or mm."""
-        mm, turned = pose_difference(pose, world_from_ct, centroid)
+        mm, turned = rigid.pose_difference(pose, world_from_ct, centroid)
         return mm <= 1.5 * self.translation_mm + 10 and turned <= 1.5 * self.rotation_deg + 10
 
     def rim(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> str:
@@ -77,7 +77,7 @@ class Range:
 
         "" where nothing does.
         """
-        mm, turned = pose_difference(pose, world_from_ct, centroid)
+        mm, turned = rigid.pose_difference(pose, world_from_ct, centroid)
         found = []
         if mm > RIM * self.translation_mm:
             found.append(f"{mm:.0f} mm from its middle, {self.translation_mm:g} mm were searched")
@@ -363,16 +363,6 @@ def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float
     """
     to_centroid = rigid.translation(centroid)
     return float(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM))
-
-
-def pose_difference(
-    pose: np.ndarray, other: np.ndarray, centroid: np.ndarray
-) -> tuple[float, float]:
-    """Return the distance between the centres of the anatomy (mm) and rotation about it (degrees) between two poses (4, 4)."""
-    here, there = (rigid.transform_points(each, centroid) for each in (pose, other))
-    return float(np.linalg.norm(here - there)), float(
-        np.degrees(rigid.rotation_distance(pose, other))
-    )
 
 
 def cluster_minima(

@@ -12,8 +12,9 @@ from time import perf_counter
 import numpy as np
 
 from ..errors import InputError, go_on, unseen
-from ..imaging.xray import SharedUnknowns, View, with_cameras
-from .cameras import CALIBRATED, CameraCorrections
+from ..geometry import rigid
+from ..imaging.xray import CALIBRATED, SharedUnknowns, View, with_cameras
+from .cameras import CameraCorrections
 from .objective import EvaluationPoint, outliers
 from .optimizer import (
     CONVERGED_DESCENTS,
@@ -43,7 +44,6 @@ from .optimizer import (
     distance,
     is_clear,
     is_plausible,
-    pose_difference,
     prune,
     search_budget,
 )
@@ -498,7 +498,9 @@ class RegistrationPipeline:
         centroid = self.anatomy.centroid
         for ratio, pose in sorted(self._pruned, key=lambda other: other[0]):
             if distance(pose, best, centroid) > DISTINCT_MM:
-                return AlternativeSolution(pose, ratio, *pose_difference(pose, best, centroid))
+                return AlternativeSolution(
+                    pose, ratio, *rigid.pose_difference(pose, best, centroid)
+                )
         return None
 
     def _level_name(self, number: int) -> str:

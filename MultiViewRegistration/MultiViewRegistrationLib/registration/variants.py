@@ -26,9 +26,9 @@ import numpy as np
 
 from ..errors import InputError, part_of, unseen
 from ..geometry import rigid
-from ..imaging.xray import SharedUnknowns, View
+from ..imaging.xray import CALIBRATED, SharedUnknowns, View
 from ..rendering.drr import Projector
-from .cameras import CALIBRATED, uncalibrated_view_indices
+from .cameras import uncalibrated_view_indices
 from .objective import EvaluationPoint
 from .optimizer import (
     CAPTURE_RADIUS_MM,

@@ -19,9 +19,9 @@ import numpy as np
 from ..errors import InputError, install_command, warn
 from ..geometry.epipolar import default_pose_at_isocentre
 from ..imaging.ct import CT
-from ..imaging.xray import SharedUnknowns, View
+from ..imaging.xray import CALIBRATED, SharedUnknowns, View
 from ..io.case import Case
-from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
+from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import (
     CAPTURE_RADIUS_MM,
     MAX_EXPECTED_MM,

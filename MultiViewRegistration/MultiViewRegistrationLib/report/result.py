@@ -26,6 +26,7 @@ from ..errors import (
     doubted,
     with_codes,
 )
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.xray import View, XRay
@@ -34,7 +35,7 @@ from ..io.case_file import new_uid
 from ..io.files import plain
 from ..io.result_json import REJECTED, VERSION, Answered, EdgeCheck, all_on_line, keys_of, off_line
 from ..registration.cameras import uncalibrated_view_indices
-from ..registration.optimizer import Range, Refinement, pose_difference
+from ..registration.optimizer import Range, Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import ComputeDevice, available_threads
@@ -505,7 +506,7 @@ class Result(Answered):
         world_from_background = self.refinement.world_from_background
         if world_from_background is None:
             return None
-        mm, degrees = pose_difference(
+        mm, degrees = rigid.pose_difference(
             self.world_from_ct, world_from_background, self.anatomy.centroid
         )
         return {"world_from_ct": world_from_background, "distance_mm": mm, "rotation_deg": degrees}

@@ -53,9 +53,10 @@ from ..finding import (
     refinement_method,
     seed_of,
 )
+from ..geometry import rigid
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..registration.optimizer import Range, Refinement, RefinementMethod, pose_difference
+from ..registration.optimizer import Range, Refinement, RefinementMethod
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.warm_up import warm_up
 from ..regressor.initialise import Regressor, model_for
@@ -506,7 +507,9 @@ def _without_truth(
         seconds.append(done.seconds)
         progress(len(found))
     if setup.start == "regressor":  # once, so that there are no others to agree with
-        mm, degrees = ([each] for each in pose_difference(found[0], reference, anatomy.centroid))
+        mm, degrees = (
+            [each] for each in rigid.pose_difference(found[0], reference, anatomy.centroid)
+        )
         pose = found[0]
     else:
         agreed = consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)

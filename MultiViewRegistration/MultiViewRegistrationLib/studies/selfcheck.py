@@ -29,7 +29,7 @@ from ..imaging.xray import SharedUnknowns
 from ..io.case import Case
 from ..io.files import printable, write_atomically
 from ..io.localizer import study_with_localizers
-from ..registration.optimizer import Progress, Range, Refinement, Report, pose_difference
+from ..registration.optimizer import Progress, Range, Refinement, Report
 from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
@@ -124,7 +124,7 @@ class SelfCheck:
     def from_scanner(self) -> tuple[float, float]:
         """Distance in mm at the centre of the bone, and angle in degrees, of the result from the scanner's pose."""
         assert self.case.truth_world_from_ct is not None
-        return pose_difference(
+        return rigid.pose_difference(
             self.result.world_from_ct, self.case.truth_world_from_ct, self.anatomy.centroid
         )
 
@@ -446,7 +446,7 @@ def check_offsets(case: Case, world_from_ct: np.ndarray | None, show: Show) -> O
                 )
                 end = found.refinement.world_from_ct
             returns.append(
-                Return(body.name, offset.name, *pose_difference(end, pose, anatomy.centroid))
+                Return(body.name, offset.name, *rigid.pose_difference(end, pose, anatomy.centroid))
             )
     return OffsetCheck(result, returns)
 

@@ -208,18 +208,14 @@ def test_no_module_imports_itself_through_others():
 def test_a_panel_opens_before_numba_is_installed():
     """Nothing that is imported with it has kernels; what functions import comes later."""
     paths = {module_of(path): path for path in LIB.rglob("*.py")}
-    opened = set()
-    waiting = {"panel.panel"}
-    while waiting:
-        module = waiting.pop()
-        opened.add(module)
-        tree = ast.parse(paths[module].read_text(encoding="utf-8"))
+    opened = ["panel.panel"]
+    for module in opened:  # it grows
+        path = paths[module]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         tree.body = [each for each in tree.body if isinstance(each, ast.ImportFrom)]
-        imported = imports_of(
-            ast.unparse(tree), module, is_package=paths[module].name == "__init__.py"
-        )
-        waiting |= {_imported_module(name[1:], paths) for name in imported if name[0] == "."}
-        waiting -= opened
+        imported = imports_of(ast.unparse(tree), module, is_package=path.stem == "__init__")
+        own = {_imported_module(name[1:], paths) for name in imported if name[0] == "."}
+        opened += own.difference(opened)
     assert "session.session" in opened and "rendering.cpu" not in opened
 
 

@@ -73,7 +73,9 @@ def test_what_is_written_is_read_to_the_last_digit(tmp_path, seed, dtype):
 def test_simpleitk_reads_the_values_where_they_were(tmp_path):
     values, affine = np.arange(24).reshape(2, 3, 4), grid(3, mirrored=True)
     write_image(tmp_path / "a.mha", itk_image(values, affine))
-    image = sitk.ReadImage(str(tmp_path / "a.mha"))
+    image = sitk.ReadImage(tmp_path / "a.mha")
+    with pytest.raises(IsADirectoryError):  # not that the disk is full
+        write_image(tmp_path, image)
     assert_array_equal(sitk.GetArrayFromImage(image), values)
     for index in ((0, 0, 0), (3, 1, 0), (0, 2, 1)):
         assert_allclose(

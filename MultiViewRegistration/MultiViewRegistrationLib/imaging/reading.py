@@ -413,20 +413,21 @@ def itk_image(values: np.ndarray, world_from_index: np.ndarray) -> sitk.Image:
     return image
 
 
-def write_image(path: str | os.PathLike, image: sitk.Image) -> None:
+def write_image(path: str | Path, image: sitk.Image) -> None:
     """Write an image in the format of the path's ending, compressed.
 
     Raises
     ------
     OSError
-        Where it does not come back from the disk: ITK's writers leave a short file on a full one
-        without a word.
+        Where it cannot be written; also where it does not come back from the disk: ITK's writers
+        leave a short file on a full one without a word.
     """
     import SimpleITK as sitk
 
+    open(path, "wb").close()  # ITK does not say why it cannot write
     try:
-        sitk.WriteImage(image, os.fspath(path), useCompression=True)
-        sitk.ReadImage(os.fspath(path))
+        sitk.WriteImage(image, path, useCompression=True)
+        sitk.ReadImage(path)
     except RuntimeError:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
 

@@ -253,3 +253,14 @@ def test_edges_run_along_a_bone_and_not_along_its_cut(bone, angles, structure):
     ends = np.stack([across.argmin(1), across.argmax(1)], 1)
     sides = np.take_along_axis(shaft, ends[..., None], axis=1)
     assert (near(lines(drr), sides) < 3).mean() > 0.9, "no line along the shaft"
+
+
+def test_dots_stand_where_bone_was_tested_at_the_last_pose_alone():
+    tested = np.array([[CENTRE[1] + 20.0, CENTRE[0] - 10.0]])
+    ahead, there = pictures.overlays(
+        xray_of(texture()), [at(1.0 * disc()), at(1.0 * disc())], SIZE, tested
+    )
+    dot = np.argwhere(blue(there["outlines"]) & (there["outlines"][..., 3] == 255))
+    middle = np.array(there["outlines"].shape[:2]) / 2  # of the disc
+    assert_allclose(dot.mean(axis=0) - middle, np.array([-10, 20]) * SIZE / 218, atol=1.5)
+    assert not blue(ahead["outlines"]).any()

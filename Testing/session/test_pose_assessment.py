@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import make_registration
+from phantom_scene import make_registration, settled_session
 from refusals import refuses
-from running_session import ELSEWHERE, new_session, register_given
+from running_session import ELSEWHERE, new_session, poll, register_given
 
 from MultiViewRegistrationLib.assessment.features import Tile
+from MultiViewRegistrationLib.assessment.metrics import UseVerdict
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.view_record import LEFT_OUT
+from MultiViewRegistrationLib.mrml.structures import TESTED_COLOUR
+from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.overlays import decisive_box
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason, use_suggested_masks
@@ -93,3 +97,20 @@ def test_an_entry_of_a_scene_of_before_has_its_list_of_structures_as_bodies():
     kept = {"time": "", "method": "search", "world_from_ct": [], "similarity": {"AP": 0.9}}
     kept["structures"] = listed
     assert HistoryEntry.from_json(kept).bodies["L1"].verdict == "check"
+
+
+def test_crosses_stand_where_bone_was_tested_for_the_use_that_counts_while_the_pose_stands(scene):
+    tested = {"overlay": [[10.0, 20.0, 30.0]], "room": []}
+    uses = {use: UseVerdict("accept", 0.3, 0.6) for use in ("overlay", "room")}
+    session = settled_session(scene, verdict="accept", use="overlay", uses=uses, tested=tested)
+    detector = detectors(session.registration)[0]
+    poll(session, 20.0, lambda: bool(session.bones.marks))
+    (cross,) = session.bones.outlines(detector)
+    place = rigid.transform_points(TRUE_POSE, np.array([tested["overlay"][0]]))
+    np.testing.assert_allclose(
+        cross.lines.mean(axis=(0, 1)), detector.camera.project(place)[0], atol=1e-6
+    )
+    assert cross.colour == TESTED_COLOUR
+    session.registration.world_from_ct = ELSEWHERE
+    poll(session, 20.0, lambda: not session.bones.outlines(detector))
+    assert not session.bones.outlines(detector)

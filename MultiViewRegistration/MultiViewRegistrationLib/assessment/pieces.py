@@ -231,6 +231,11 @@ class Asked:
         tested = self.sure(use).mean() >= least and self.least_alone >= LIMITS.tested_bone
         return not self.elsewhere.any() and bool(tested)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return `tested` of a result.json."""
+        sure = {use: self.points[self.sure(use)] for use in ("overlay", "room")}
+        return {"asked": len(self.points), **sure}
+
     @property
     def least_alone(self) -> float:
         """The smallest share of them that a view has in place by itself."""

@@ -206,6 +206,13 @@ class Assessment(Judged):
             return None
         return scope_of(self.tested, self.asked.sure(self.judged_use) if self.asked else None)
 
+    @property
+    def sure_places(self) -> np.ndarray:
+        """(N, 3) CT mm, where bone that lies elsewhere would have been seen, for the use that counts."""
+        if self.asked is None:
+            return np.empty((0, 3))
+        return self.asked.points[self.asked.sure(self.judged_use)]
+
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """Return "good", "check" or "bad" of each view, by name: for what speaks for the pose, is in doubt, is to blame."""
         if self.verdict == "accept":

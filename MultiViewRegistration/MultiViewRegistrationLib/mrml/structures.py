@@ -306,10 +306,12 @@ class Outline(NamedTuple):
 
 
 #: The role of the model of an X-ray with the outlines of structures, bones and what does not fit,
-#: that of their names, the colour of what does not fit, and the thickness of lines.
+#: that of their names, the colours of what does not fit and of where that would have been seen, and
+#: the thickness of lines.
 OUTLINES = "boneOutlines"
 NAMES = "boneNames"
 MISFIT_COLOUR = (1.0, 0.35, 0.3)
+TESTED_COLOUR = (0.34, 0.71, 0.91)
 OUTLINE_THICKNESS = 3
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ..assessment.features import Tile
 from ..geometry import rigid
@@ -48,6 +48,9 @@ DIMMED = 0.4
 MIN_LONGEST_SIDE = 512
 #: Half the width of a line in pixels of the picture.
 HALF_WIDTH = 1.0
+#: The radius of a dot in pixels of the picture; no place that has one.
+DOT = 3
+NOWHERE = np.empty((0, 2))
 #: No line is drawn so near, in pixels, to where the CT ends: that is no edge of the patient.
 FROM_CUT_END = 3
 #: Where the CT has ended, the X-ray is shown so much darker.
@@ -158,20 +161,26 @@ class DRRs:
 
 
 def overlays(
-    xray: XRay, poses: Sequence[DRRs], longest_side: int = 1024
+    xray: XRay,
+    poses: Sequence[DRRs],
+    longest_side: int = 1024,
+    tested: np.ndarray = NOWHERE,
 ) -> list[dict[str, np.ndarray]]:
     """Return the pictures of one view at several poses by kind, of LEGENDS, all of the same part of the image.
 
     As "xray" and "outlines" there is what "edges" is made of: the X-ray alone, and the layer (rows,
     columns, 4) over it. The part is where any of them has something, with room around it. Pictures
-    are at most `longest_side` pixels long, and have square pixels.
+    are at most `longest_side` pixels long, and have square pixels. Over the last pose there are blue
+    dots where bone that lies elsewhere would have been seen, `tested` (N, 2), pixels of the X-ray.
     """
     drrs = [np.nan_to_num(pose.whole, nan=0.0) for pose in poses]
     levels = [_silhouette_level(drr) for drr in drrs]
     silhouettes = np.any([drr > level for drr, level in zip(drrs, levels, strict=True)], axis=0)
     part = _part_to_show(silhouettes, xray.valid)
     rows, columns = silhouettes[part].shape
+    corner = part[1].start, part[0].start
     shape = _picture_shape((rows * _aspect(xray), columns), longest_side)
+    scale = shape[1] / columns, shape[0] / rows
     film = Film(
         line_integrals=_resized(xray.line_integrals[part], shape),
         valid=_resized(xray.valid[part], shape) > 0.99,
@@ -183,6 +192,8 @@ def overlays(
         both = film.valid & (drr > level)
         normalised = normalised_locally(drr, both, film.window)
         outlines = _outlines(film, _resized_drr(pose.bones[part], shape), structure=pose.structure)
+        if pose is poses[-1]:
+            outlines = _dotted(outlines, (tested - corner + 0.5) * scale - 0.5)
         grey = grey_picture(film.grey)
         drawn = (
             _flattened(grey, outlines),
@@ -312,6 +323,15 @@ def _outlines(film: Film, bones: np.ndarray, *, structure: bool) -> np.ndarray:
     colour = ORANGE * (lines / np.maximum(np.maximum(lines, beyond), 1e-6))[..., None]
     opacity = np.where(film.beyond, 0, 255 * np.maximum(lines, beyond))
     return _as_uint8(np.dstack([colour, opacity]))
+
+
+def _dotted(layer: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return a layer with blue dots at places (N, 2), pixels of it."""
+    picture = Image.fromarray(layer)
+    pen = ImageDraw.Draw(picture)
+    for place in places:
+        pen.ellipse([*(place - DOT), *(place + DOT)], tuple(BLUE.astype(int)))
+    return np.asarray(picture)
 
 
 def _flattened(picture: np.ndarray, layer: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import ComputeDevice, available_threads
 from .html import PICTURE, notebook_card, png
-from .overlays import DRRs, decisive_box, mask_excluding_outliers, overlays
+from .overlays import NOWHERE, DRRs, decisive_box, mask_excluding_outliers, overlays
 
 if TYPE_CHECKING:
     from ..geometry.landmarks import LandmarkFit
@@ -387,7 +387,8 @@ class Result(Answered):
         anatomy, pose = self.drawn(self.world_from_ct, self.together.usable)
         for view in self.views:
             drrs = DRRs.of(anatomy, view.camera, pose)
-            outlines[view.name] = png(overlays(view.xray, [drrs], PICTURE)[0]["edges"])
+            (drawn,) = overlays(view.xray, [drrs], PICTURE, self.tested_in(view))
+            outlines[view.name] = png(drawn["edges"])
         return notebook_card(self, outlines)
 
     def withheld(self, override: str | None = None) -> str | None:
@@ -439,6 +440,7 @@ class Result(Answered):
             "uses": self.uses,
             "uncertainty": self.assessment,
             "diagnosis": self.assessment and self.assessment.cause,
+            "tested": self.assessment and self.assessment.asked,
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.bodies[0].uid},
             "reference_from_world": case.reference_from_world,
             "views": views,
@@ -472,6 +474,7 @@ class Result(Answered):
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = (
             "scope",
+            "tested",
             "use",
             "override",
             "withheld",
@@ -510,6 +513,13 @@ class Result(Answered):
             self.world_from_ct, world_from_background, self.anatomy.centroid
         )
         return {"world_from_ct": world_from_background, "distance_mm": mm, "rotation_deg": degrees}
+
+    def tested_in(self, view: View) -> np.ndarray:
+        """Return where bone that lies elsewhere would have been seen, (N, 2) pixels of a view."""
+        if self.assessment is None:
+            return NOWHERE
+        there = rigid.transform_points(self.world_from_ct, self.assessment.sure_places)
+        return view.camera.project(there)
 
     @property
     def assessed_views(self) -> dict[str, tuple[XRay, list[Tile]]]:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..assessment.metrics import WRONG_MM
 from ..errors import code_of
 from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
@@ -100,7 +101,8 @@ class Entry:
         pictures: list[list[dict[str, np.ndarray]]] = [[] for _ in drrs]
 
         def draw(nth: int) -> None:
-            pictures[nth] = overlays(self.result.case.views[nth].xray, drrs[nth])
+            tested = self.result.tested_in(self.result.views[nth])
+            pictures[nth] = overlays(self.result.case.views[nth].xray, drrs[nth], tested=tested)
 
         run_tasks([partial(draw, nth) for nth in range(len(pictures))])
         return pictures
@@ -409,7 +411,10 @@ def _films(
         chosen = tag("input", **button, checked=pose == "result")
         choices.append(tag("label", chosen, word, class_="choice"))
     what = "the structure" if result.anatomy.structure else "the CT's bones"
-    hint = f"Orange: edges of {what}. Click an X-ray to zoom; then wheel, drag, + and \u2212."
+    dots = ""
+    if result.assessment and len(result.assessment.sure_places):
+        dots = f" Blue dots: bone that lies {WRONG_MM:g} mm elsewhere would have been seen there."
+    hint = f"Orange: edges of {what}.{dots} Click an X-ray to zoom; then wheel, drag, + and \u2212."
     count = len(result.views)
     rows = -(-count // IN_A_ROW)
     columns = -(-count // rows) if rows <= 2 else IN_A_ROW

@@ -43,7 +43,15 @@ from ..mrml.nodes import (
     segments_of,
     transform_to_ras,
 )
-from ..mrml.structures import LABELMAP, MISFIT_COLOUR, KnownOutlines, Outline, Shape, shape_of
+from ..mrml.structures import (
+    LABELMAP,
+    MISFIT_COLOUR,
+    TESTED_COLOUR,
+    KnownOutlines,
+    Outline,
+    Shape,
+    shape_of,
+)
 from ..mrml.xray import DetectorPlane
 from ..translation import _
 from .history import CELL_MM, HistoryEntry
@@ -122,7 +130,7 @@ class Bones:
         self._registration = session.registration
         self._history = session.history
         self._shapes = BackgroundValue()
-        self._elsewhere = BackgroundValue()
+        self._marks = BackgroundValue()
         self.parts = Parts(session)
         self._checked = -CHECK_S
         self._moved = False
@@ -143,7 +151,7 @@ class Bones:
             self._dress()
         self.parts.update(self._of)
         if self._stands:
-            self._elsewhere.update(self._stands, self._make_elsewhere)
+            self._marks.update(self._stands, self._make_marks)
 
     def _look(self) -> None:
         """See which bones there are, and whether the result stands."""
@@ -403,7 +411,7 @@ class Bones:
     # What is seen
 
     def outlines(self, detector: DetectorPlane) -> list[Outline]:
-        """Return the outlines in an X-ray: of each bone with a pose of its own, and of what lies elsewhere."""
+        """Return the outlines in an X-ray: of each bone with a pose of its own, and `marks`."""
         found = []
         chosen = self.chosen
         there = bones_of(self._registration)
@@ -414,15 +422,15 @@ class Bones:
                 colour = MISFIT_COLOUR if name in rejected else self._colours.get(name)
                 lines = self._outlines.of(name, shape, transform_to_ras(pose), detector)
                 found.append(Outline(name, colour or MISFIT_COLOUR, lines, name == chosen))
-        for part, (pose, shape) in enumerate(self.parts_elsewhere):
-            lines = self._outlines.of(part, shape, transform_to_ras(pose), detector)
-            found.append(Outline("", MISFIT_COLOUR, lines))
+        for colour, (pose, shape) in self.marks.items():
+            lines = self._outlines.of(colour, shape, transform_to_ras(pose), detector)
+            found.append(Outline("", colour, lines))
         return found
 
     @property
-    def parts_elsewhere(self) -> list[tuple[np.ndarray, Shape]]:
-        """Pose and shape of the part of the bone that lies elsewhere than this pose has it, once it is made."""
-        return self._elsewhere.value_of(self._stands) or []
+    def marks(self) -> dict[Colour, tuple[np.ndarray, Shape]]:
+        """Pose and shape, once made, of the bone that lies elsewhere than this pose has it, and of where that would have been seen."""
+        return self._marks.value_of(self._stands) or {}
 
     @property
     def outlined(self) -> tuple[str, ...]:
@@ -463,19 +471,20 @@ class Bones:
         scene_bones.follow_bones(self._registration, name_at)
 
     def _standing(self) -> str:
-        """Return the key of the entry whose part elsewhere holds for the pose as it is; "" for none."""
+        """Return what identifies the marks of an entry that hold for the pose as it is; "" for none."""
         session = self._session
         entry = self._history.current
-        if entry is None or not entry.elsewhere or self._registration.ct is None:
+        marked = entry and (entry.elsewhere or entry.tested)
+        if entry is None or not marked or self._registration.ct is None:
             return ""
         if self._history.moved or session.sequence.frame is not None:
             return ""
         stands = fingerprint(self._registration) in entry.inputs
-        return entry.key if stands else ""
+        return f"{entry.key} {entry.use}" if stands else ""
 
-    def _make_elsewhere(self) -> Callable[[], list[tuple[np.ndarray, Shape]]]:
+    def _make_marks(self) -> Callable[[], dict[Colour, tuple[np.ndarray, Shape]]]:
         entry = self._history.current
-        return lambda: [] if entry is None else [(entry.pose, _cells_shape(entry))]
+        return lambda: {} if entry is None else _marks_of(entry)
 
 
 def _goes_with(node: Any, bone: SceneBone) -> bool:
@@ -545,6 +554,17 @@ def _surface(structures: Structures, n: int, ct_from_index: np.ndarray) -> Any:
     box = structures.boxes[n]
     place = ct_from_index @ rigid.translation([side.start for side in box[::-1]])
     return ct_3d.mask_surface(structures.labels[box] == n + 1, ras_from_lps(place))
+
+
+def _marks_of(entry: HistoryEntry) -> dict[Colour, tuple[np.ndarray, Shape]]:
+    """Return `Bones.marks` of an entry."""
+    marks = {}
+    if entry.elsewhere:
+        marks[MISFIT_COLOUR] = entry.pose, _cells_shape(entry)
+    tested = entry.tested.get(entry.use)
+    if tested and not entry.bodies:
+        marks[TESTED_COLOUR] = entry.pose, Shape(points=ras_from_lps(np.array(tested)))
+    return marks
 
 
 def _cells_shape(entry: HistoryEntry) -> Shape:

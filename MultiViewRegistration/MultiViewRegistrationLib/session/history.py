@@ -104,6 +104,8 @@ class HistoryEntry(Answered):
     elsewhere
         CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the
         pose has it.
+    tested
+        By use, CT mm: where bone that lies elsewhere would have been seen.
     decisive
         As `Result.decisive`, of a result that was read.
     edge_checks
@@ -137,6 +139,7 @@ class HistoryEntry(Answered):
     bodies: dict[str, KnownBone] = field(default_factory=dict)
     motions: list[dict] = field(default_factory=list)
     elsewhere: list[list[int]] = field(default_factory=list)
+    tested: dict[str, list[list[float]]] = field(default_factory=dict)
     decisive: dict[str, list[list[int]]] = field(default_factory=dict)
     edge_checks: dict[str, EdgeCheck] = field(default_factory=dict)
     assessed: str = ""
@@ -187,6 +190,7 @@ class HistoryEntry(Answered):
         predicted = content.get("predicted_tre_mm") or {}
         views = {each.text("name", "its name"): each for each in fields.sections("views", "views")}
         states = {name: view.values.get("state") for name, view in views.items()}
+        tested = fields.part("tested")
         decisive = {
             name: view.array("decisive_px", (2, 2), "pixels").astype(int).tolist()
             for name, view in views.items()
@@ -198,6 +202,11 @@ class HistoryEntry(Answered):
             "typical_mm": told.uses[use].typical_mm if told.uses else predicted.get("typical"),
             "risk": (content.get("uncertainty") or {}).get("failure_probability"),
             "views": {name: state for name, state in states.items() if state in VIEW_STATES},
+            "tested": {
+                use: tested.array(use, (None, 3), "points in CT mm").tolist()
+                for use in ("overlay", "room")
+                if tested.has(use)
+            },
             "decisive": decisive,
             "edge_checks": read_edge_checks(fields),
             "summary": str(content.get("summary", "")),

@@ -10,12 +10,14 @@ from functools import partial
 from time import monotonic
 
 from ...assessment.joint_motion import in_words
+from ...assessment.metrics import WRONG_MM
 from ...errors import InputError
 from ...mrml import ct_3d as scene_bones
 from ...mrml.cursor import CURSOR, LinkedCursor
 from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.layout import css
 from ...mrml.nodes import is_placing, place, stop_placing
+from ...mrml.structures import MISFIT_COLOUR, TESTED_COLOUR
 from ...mrml.xray import XRayView, detectors
 from ...translation import _
 from ..bones import CT_AXES, BonePair, BoneState
@@ -150,7 +152,7 @@ class BonesPresenter(Presenter):
 
     def _stamp(self) -> tuple:
         bones = self.session.bones
-        seen = bones.outlined, bool(bones.parts_elsewhere)
+        seen = bones.outlined, *bones.marks
         return *bones.states(), bones.chosen, self._moves_bone, *seen
 
     def form(self) -> Form:
@@ -243,12 +245,18 @@ class BonesPresenter(Presenter):
                     "most likely wrong."
                 )
             )
-        if bones.parts_elsewhere:
+        if MISFIT_COLOUR in bones.marks:
             said.append(
                 _(
                     "Red outline without a name: the part of the bone that lies elsewhere than "
                     "this pose has it."
                 )
+            )
+        if TESTED_COLOUR in bones.marks:
+            said.append(
+                _(
+                    "Blue crosses: bone that lies {mm:g} mm elsewhere would have been seen there."
+                ).format(mm=WRONG_MM)
             )
         return " ".join(said)
 

@@ -369,10 +369,13 @@ def test_few_grey_levels_are_named_and_no_risk_is_told_of_them(
 
 def test_an_accept_says_of_what_it_is(fine):
     told = fine.asked
-    assert fine.scope == (
-        "Accepted as one piece; bone that lies 2 mm elsewhere would have been seen at "
-        f"{told.in_place.sum()} of {len(told.points)} places, and not at the rest."
-    )
+    all_but_third = np.arange(len(told.points)) != 2
+    seen = "Accepted as one piece; bone that lies 2 mm elsewhere would have been seen at "
+    assert fine.scope == f"{seen}8 of 8 targets."
+    some = replace(fine, asked=replace(told, in_place=all_but_third))
+    assert some.scope == f"{seen}7 of 8 targets, and not at target 3."
+    places = replace(fine, asked=replace(some.asked, given=False))
+    assert places.scope == f"{seen}7 of 8 places, and not at the rest."
     assert fine.scope.code == "one-piece" and fine.summary.endswith(fine.scope)
     assert replace(fine, room="check").scope is None
 

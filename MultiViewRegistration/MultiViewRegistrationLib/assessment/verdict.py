@@ -204,7 +204,10 @@ class Assessment(Judged):
         """What an accept of a body was tested for; None without one."""
         if self.verdict != "accept" or self.judged_use == "relative":
             return None
-        return scope_of(self.tested, self.asked.sure(self.judged_use) if self.asked else None)
+        if self.asked is None:
+            return scope_of(self.tested)
+        given = self.asked.given and len(self.asked.points) == len(self.targets)
+        return scope_of(self.tested, self.asked.sure(self.judged_use), given=given)
 
     @property
     def sure_places(self) -> np.ndarray:

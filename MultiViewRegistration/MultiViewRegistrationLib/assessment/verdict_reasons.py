@@ -548,25 +548,30 @@ def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
     ]
 
 
-def scope_of(tested: Collection[str], in_place: np.ndarray | None = None) -> Reason:
+def scope_of(
+    tested: Collection[str], sure: np.ndarray | None = None, *, given: bool = False
+) -> Reason:
     """Return what an accept was tested for.
 
     Parameters
     ----------
     tested
         Names of bones that were registered and judged, too.
-    in_place
+    sure
         (N,) bool, which places were in place for sure; None where none was asked.
+    given
+        They are all targets of the case.
     """
     bones = f"of its bones {', '.join(tested)} were tested, each by itself; " if tested else ""
     told = (
         "other bones and pieces were not." if tested else "single bones and pieces were not tested."
     )
-    if in_place is not None:
-        told = (
-            f"bone that lies {WRONG_MM:g} mm elsewhere would have been seen at {in_place.sum()} of "
-            f"{len(in_place)} places, and not at the rest."
-        )
+    if sure is not None:
+        where = f"{sure.sum()} of {len(sure)} places, and not at the rest"
+        if given:
+            where = f"{sure.sum()} of {len(sure)} targets"
+            where += "" if sure.all() else f", and not at {numbered(~sure)}"
+        told = f"bone that lies {WRONG_MM:g} mm elsewhere would have been seen at {where}."
     return Reason(
         "bones-tested" if tested else "one-piece", f"Accepted as one piece; {bones}{told}"
     )

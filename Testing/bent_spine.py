@@ -19,6 +19,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body, Structures
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume
 from MultiViewRegistrationLib.imaging.xray import View
+from MultiViewRegistrationLib.registration.bone import Background
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.drr import Projector
 
@@ -154,6 +155,10 @@ def errors_mm(bones, poses=()):
 def unbent_views():
     """X-rays of the spine as its CT shows it; not to be changed by a test."""
     return xrays(*spine(), [np.eye(4)] * 4, POSE)
+
+
+def background(pose=POSE, device="cpu"):
+    return Background.of(structures(), anatomy().on_device(device), pose)
 
 
 def together(bones, whole, judged=UNJUDGED, **more):

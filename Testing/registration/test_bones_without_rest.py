@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.xray import View
-from MultiViewRegistrationLib.registration.bone import Bone
+from MultiViewRegistrationLib.registration.bone import Background, Bone, air
 from MultiViewRegistrationLib.registration.optimizer import AlternativeSolution, Refinement
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -62,13 +62,17 @@ def judged(two, found):
         told = assess(anatomy, two.views, single, start)
         body = Body(two.cts[n], BONES[n], uid=f"1.2.{n}")
         singly.append(Alone(body, anatomy, single.world_from_ct, told, single.alternative))
-    return judge_together(found, two.views, [NO_EDGE] * 2, singly).bodies
+    return judge_together(found, [NO_EDGE] * 2, singly).bodies
+
+
+def together(bones, views, starts):
+    return register_bones(Background(air(), starts[0]), views, bones, poses=starts)
 
 
 @pytest.fixture(scope="module")
 def found(two, bones):
     """Both, registered together from where each ends alone."""
-    return register_bones(None, bones, two.views, [each.world_from_ct for each in two.alone])
+    return together(bones, two.views, [each.world_from_ct for each in two.alone])
 
 
 def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, found):
@@ -88,7 +92,8 @@ def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
     bones = [Bone.of_ct(*each) for each in zip(BONES, map(PreparedCT, (half, second)))]
     assert bones[0].cut.any() and not bones[1].cut.any()
     poses = [off(pose, ct, 1, 1, 7) for pose, ct in zip(two.true, two.cts)]
-    objective = objective_at(None, bones, two.views, poses, [], LEVELS_WITHOUT_REST[1])
+    nothing = Background(air(), poses[0])
+    objective = objective_at(nothing, two.views, LEVELS_WITHOUT_REST[1], bones, poses)
     fit = objective.linearise(poses, objective.shadows(poses))
     assert fit.shown[0].min() < 0.99
     steps = np.diag(np.tile(np.repeat([2e-3, 0.02], 3), 2))[[2, 3, 6, 11]]
@@ -125,7 +130,7 @@ def test_bones_in_one_place_are_rejected(two, bones):
     again = Bone.of_ct("again", two.anatomies[0])
     near = off(two.true[0], two.cts[0], 1, 1, 2)
     starts = [two.alone[0].world_from_ct, near]
-    found = register_bones(None, [bones[0], again], two.views, starts)
+    found = together([bones[0], again], two.views, starts)
     twice = Two(*(2 * each[:1] for each in two))._replace(views=two.views)
     for bone, other in zip(judged(twice, found), ("again", BONES[0])):
         assert bone.verdict == "reject"
@@ -134,7 +139,7 @@ def test_bones_in_one_place_are_rejected(two, bones):
 
 def test_a_bone_that_no_view_shows_stays_and_is_rejected(two, bones):
     away = rigid.translation([0, 0, 400]) @ two.true[1]
-    found = register_bones(None, bones, two.views, [two.alone[0].world_from_ct, away])
+    found = together(bones, two.views, [two.alone[0].world_from_ct, away])
     assert error_mm(two.cts[1], found.poses[1], away) < 1e-6
     assert error_mm(two.cts[0], found.poses[0], two.true[0]) < 0.1
     assert found.fit.shown[1].max() == 0

@@ -15,7 +15,7 @@ import mvreg
 from MultiViewRegistrationLib.assessment.bone_verdict import hidden_turns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Structures
-from MultiViewRegistrationLib.registration.bone import Bone, bones_of
+from MultiViewRegistrationLib.registration.bone import Background, Bone, air, bones_of
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import (
     LEVELS_WITHOUT_REST,
@@ -50,7 +50,8 @@ def views(true):
 
 
 def found(ct, views, start):
-    return register_bones(None, [Bone.of_ct("implant", PreparedCT(ct))], views, [start])
+    bone = Bone.of_ct("implant", PreparedCT(ct))
+    return register_bones(Background(air(), start), views, [bone])
 
 
 def registered(start, views, **known):
@@ -76,7 +77,8 @@ def test_gradient_of_what_saturates_is_that_of_the_cost(true):
     ct = implant("titanium")
     poses = [off(true, ct, 1, 1, 2)]
     bone = Bone.of_ct("implant", PreparedCT(ct))
-    objective = objective_at(None, [bone], xrays(ct, true), poses, [], LEVELS_WITHOUT_REST[1])
+    nothing = Background(air(), true)
+    objective = objective_at(nothing, xrays(ct, true), LEVELS_WITHOUT_REST[1], [bone], poses)
     gradient = objective.linearise(poses, objective.shadows(poses)).gradient
     steps = np.diag(np.repeat([1e-4, 1e-2], 3))
     expected = changes(half_cost(objective, poses), steps)
@@ -124,9 +126,9 @@ def test_x_rays_of_bones_that_moved_become_those_of_the_whole_ct():
     motions = bent_spine.bent(ct, labels)
     anatomy = PreparedCT(ct)
     bones = bones_of(Structures(bent_spine.NAMES, labels), anatomy)
-    metal = Bone.of_ct("implant", PreparedCT(implant()))
-    poses = [*(POSE @ motion for motion in motions), np.eye(4)]
-    found = SimpleNamespace(bones=[*bones, metal], poses=poses, world_from_ct=POSE)
+    poses = [*(POSE @ motion for motion in motions), np.eye(4)]  # the last of an implant
+    behind = Background(anatomy, POSE, bones)
+    found = SimpleNamespace(behind=behind, poses=poses, world_from_ct=POSE)
     views = bent_spine.xrays(ct, labels, motions, POSE, noise=0)
     for before, view in zip(views, unbent(found, views), strict=True):
         expected = anatomy.projector(0).render(view.camera, POSE).image

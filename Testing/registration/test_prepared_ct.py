@@ -17,7 +17,6 @@ from MultiViewRegistrationLib.registration.prepared_ct import (
     STRUCTURE,
     PreparedCT,
     resolution_schedule,
-    scoring_level,
 )
 
 
@@ -78,6 +77,10 @@ def test_a_structure_is_turned_about_its_own_centre_also_with_its_ct(ct, anatomy
     for each, compared in kinds.items():
         levels = each.levels(views, TRUE_POSE)
         assert [level.settings for level in levels] == [settings for settings, _, _ in compared]
+    first = levels[0]
+    coarser = {"pool": 2 * first.pool, "volume": first.volume + 1, "settings": SCORING}
+    assert anatomy.scoring_level(first) == replace(first, **coarser)
+    assert structure.scoring_level(first) is first
 
 
 @pytest.mark.parametrize("extent_mm, columns", [(96.0, 128), (300.0, 128), (96.0, 512)])
@@ -93,13 +96,6 @@ def test_the_coarsest_image_has_32_pixels_across_what_is_imaged_and_voxels_as_la
         assert before.pool == 2 * level.pool
     for level in levels:
         assert 1 / 1.5 < 0.5 * 2**level.volume / (level.pool * pixel_mm) < 1.6
-    coarse, first = scoring_level(levels[0], 8, structure=False), levels[0]
-    assert (coarse.pool, coarse.volume, coarse.settings) == (
-        2 * first.pool,
-        first.volume + 1,
-        SCORING,
-    )
-    assert scoring_level(levels[0], 8, structure=True) is levels[0]
 
 
 def test_a_structure_is_compared_on_the_part_of_an_image_around_it(views):

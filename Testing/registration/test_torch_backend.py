@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bent_spine import POSE, anatomy, bent_case, structures
+from bent_spine import POSE, background, bent_case
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, masked, misplaced, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.registration.bone import bones_of, ties_of
+from MultiViewRegistrationLib.registration.bone import Background, air
 from MultiViewRegistrationLib.registration.bones import BonesObjective
 from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective, Scorer
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend
@@ -253,13 +253,16 @@ def true_poses():
     return np.array([POSE @ motion for motion in bent_case().motions])
 
 
-def objectives(device, level, *, with_rest=True, moving_rest=False):
+def objectives(device, level, *, with_rest=True, moves=False):
     """By numba and by the device."""
     found = []
-    for whole in (anatomy(), anatomy().on_device(device)):
-        bones, rest = bones_of(structures(), whole), whole if with_rest else None
-        given = rest, bones, bent_case().views, POSE, ties_of(bones), level
-        found.append(objective_at(*given, moving_rest=moving_rest))
+    for where in ("cpu", device):
+        behind = background(device=where)._replace(moves=moves)
+        apart = ()
+        if not with_rest:
+            apart = behind.bones, [POSE] * 4
+            behind = Background(air(), POSE)
+        found.append(objective_at(behind, bent_case().views, level, *apart))
     return found
 
 
@@ -278,7 +281,7 @@ def test_bones_the_rest_and_cameras_are_compared_as_by_numba(bones_device):
     """By wrong cameras, and their intrinsics."""
     level = LEVEL._replace(coarseness=4, settings=replace(LEVEL.settings, gradient_radius=3))
     fits = []
-    for objective in objectives(bones_device, level, moving_rest=True):
+    for objective in objectives(bones_device, level, moves=True):
         off = misplaced(objective.views[1], [0.8, -0.6, 0.7], [2.0, 3.0, -1.5])
         cameras = [objective.views[0].camera, off.camera]
         point = EvaluationPoint(np.array([*true_poses(), POSE]), cameras, intrinsics=True)
@@ -289,12 +292,12 @@ def test_bones_the_rest_and_cameras_are_compared_as_by_numba(bones_device):
 
 def test_bones_end_where_numba_has_them_without_an_image_by_numba(monkeypatch):
     ends = []
-    for whole in (anatomy(), anatomy().on_device("torch-cpu")):
-        bones = bones_of(structures(), whole)
-        if bones[0].device:  # but where the rest is made, and the bones are judged
+    for device in ("cpu", "torch-cpu"):
+        behind = background(device=device)
+        if behind.bones[0].device:  # but where the rest is made, and the bones are judged
             monkeypatch.setattr(BonesObjective, "cost", None)
         levels = [COARSE._replace(iterations=6)]
-        ends.append(register_bones(whole, bones, bent_case().views, POSE, levels=levels))
+        ends.append(register_bones(behind, bent_case().views, levels=levels))
     for bone, mine, theirs in zip(ends[0].bones, ends[1].poses, ends[0].poses, strict=True):
         assert bone.apart(mine, theirs) < 0.02
     assert_allclose(ends[1].fit.similarity, ends[0].fit.similarity, atol=1e-3)

@@ -25,7 +25,7 @@ from ..imaging.ct import WATER, Volume
 from ..registration.bones import SHOWN, ViewComparison
 from ..registration.cameras import prior_share
 from ..registration.problem import PRECISION, add_prior, relative_motions
-from ..registration.register_bones import BonesRegistration, OtherLevel
+from ..registration.register_bones import BonesRegistration
 from ..registration.tiles import TILE_SIDE
 from .features import ReliabilityFeatures
 from .metrics import Error
@@ -270,7 +270,7 @@ def bone_features(
     found: BonesRegistration,
     edges: Sequence[MaskEdge],
     noises: Sequence[BoneNoise],
-    others: Sequence[OtherLevel],
+    others: Sequence[np.ndarray],
     again_mm: np.ndarray | None,
 ) -> list[BoneFeatures]:
     """Compute the features of every bone.
@@ -310,7 +310,7 @@ def bone_features(
                 ),
                 motion_sds=float(max(sds, default=0.0)),
                 shown=float(np.sort(fit.shown[b])[-2]) if fit.shown.shape[1] > 1 else 0.0,
-                level_ratio=min([MOST_RATIO, *(float(other.unlikeness[b]) for other in others)]),
+                level_ratio=min([MOST_RATIO, *(float(other[b]) for other in others)]),
                 left_out=min(edges[b].left_out, MOST_RATIO),
                 soft=edges[b].soft,
                 again_mm=float(again[b]),

@@ -277,7 +277,6 @@ def with_further_view(
 def with_further_views(
     bodies: Sequence[BodyResult],
     found: BonesRegistration,
-    anatomy: PreparedCT,
     views: Sequence[View],
     whole: Assessment,
 ) -> list[BodyResult]:
@@ -290,10 +289,10 @@ def with_further_views(
     ----------
     found
         How they were registered.
-    anatomy, whole
-        The CT, and its assessment.
     views
         With corrected cameras.
+    whole
+        The assessment of the CT.
     """
     planned = list(bodies)
     if _settled(whole, views) or whole.features is None:
@@ -306,7 +305,7 @@ def with_further_views(
         if unsure and getattr(body, use) == "check":
             uses[n] = use
     if uses:
-        plans = plan_bones(uses, found, anatomy, views, whole.features.unknowns.shared)
+        plans = plan_bones(uses, found, views, whole.features.unknowns.shared)
         for n, plan in zip(uses, plans, strict=True):
             body = planned[n]
             planned[n] = replace(body, plan=plan, reasons=[*body.reasons, *plan.reasons])
@@ -316,7 +315,6 @@ def with_further_views(
 def plan_bones(
     uses: Mapping[int, Use],
     found: BonesRegistration,
-    anatomy: PreparedCT,
     views: Sequence[View],
     shared: SharedUnknowns,
 ) -> list[Plan]:
@@ -335,14 +333,14 @@ def plan_bones(
             other = next(t.one + t.other - n for t in found.ties if n in t[:2])
             ways[other] = -target_jacobians(points, pivots[other])
         asked.append((points, np.concatenate(ways, axis=-1)))
-    at = found.world_from_ct
+    apart = found.bones[found.apart], found.poses[found.apart]
     finer = LEVELS[0]._replace(coarseness=1)
     return _plans(
         asked,
-        _Turner([view.presumed for view in views], at, pivots.mean(axis=0)),
+        _Turner([view.presumed for view in views], found.world_from_ct, pivots.mean(axis=0)),
         shared,
         objective,
-        lambda view: objective_at(anatomy, found.bones, [view], at, found.ties, finer),
+        lambda view: objective_at(found.behind, [view], finer, *apart),
         np.array(found.poses),
         noise_share(found, bone_noises(found)),
         found.ties,

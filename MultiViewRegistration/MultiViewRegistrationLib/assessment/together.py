@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import permutations
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,16 @@ from ..errors import (
     unseen,
 )
 from ..geometry import rigid
-from ..imaging.body import WHOLE
+from ..imaging.body import WHOLE, Body
 from ..imaging.bone_names import vertebra
 from ..imaging.xray import View
-from ..registration.bone import Bone, bones_of_bodies
-from ..registration.bones import SHOWN
+from ..registration.bone import Background, Bone, air
 from ..registration.optimizer import Progress, Report
 from ..registration.problem import beside_neighbours
 from ..registration.register_bones import (
     LEVELS,
     BoneLevel,
     BonesRegistration,
-    OtherLevel,
     ends_apart_mm,
     found_again_mm,
     levels_of,
@@ -73,7 +71,7 @@ def register_together(
     progress: Report = unseen,
     poses: Sequence[np.ndarray] | None = None,
     levels: Sequence[BoneLevel] | None = None,
-    bones: Sequence[Bone] | None = None,
+    beside: Sequence[Bone] = (),
     said: Sequence[np.ndarray] | None = None,
 ) -> Together:
     """Register all bones of bodies together, from where each body was registered alone, and judge them.
@@ -91,19 +89,22 @@ def register_together(
     poses, levels
         As of `register_bones`; poses of the bones of one CT, for which the finest level is the
         default. Those that are left where they are put are at best to be checked.
-    bones
-        Of these bodies; made where they are not given.
+    beside
+        What has a CT each; made where they are not given.
     said
         Poses (4, 4) of the bones of one CT, at which they begin once more where all are rejected.
     """
-    bones = bones or bones_of_bodies(
-        [each.body for each in alone], [each.anatomy for each in alone]
-    )
-    if not bones:
+    if not any(each.body.bone_names for each in alone):
         return Together()
-    first = alone[0]
-    found, together = _judged(alone, bones, views, progress, poses, levels)
-    count = len(first.body.bones.names)
+    if alone[0].body.apart:
+        nothing = Alone(Body(air().ct), air(), alone[0].world_from_ct)
+        alone = [nothing, *alone]
+    first, *apart = alone
+    behind = Background.of(first.body.bones, first.anatomy, first.world_from_ct)
+    beside = beside or [Bone.of_ct(each.body.name, each.anatomy) for each in apart]
+    count = len(behind.bones)
+    judge = partial(_judged, first, apart, behind, beside, views)
+    found, together = judge(progress, poses, levels)
     while levels != ():
         own = together.bodies[:count]
         lost = {n for n, body in enumerate(own) if body.verdict in UNUSABLE}
@@ -113,41 +114,41 @@ def register_together(
         if starts is None:
             break
         once_more = part_of(progress, 1.0, 1.0)
-        again, judged = _judged(alone, bones, views, once_more, starts, LEVELS)
+        again, judged = judge(once_more, starts, LEVELS)
         if len(judged.usable) <= len(together.usable):
             break
         found, together = again, judged
-    planned = with_further_views(together.bodies, found, first.anatomy, views, first.assessment)
+    planned = with_further_views(together.bodies, found, views, first.assessment)
     return replace(together, bodies=planned)
 
 
 def _judged(
-    alone: Sequence[Alone],
-    bones: Sequence[Bone],
+    first: Alone,
+    apart: Sequence[Alone],
+    behind: Background,
+    beside: Sequence[Bone],
     views: Sequence[View],
     progress: Report,
     poses: Sequence[np.ndarray] | None,
     levels: Sequence[BoneLevel] | None,
 ) -> tuple[BonesRegistration, Together]:
     """Register bones once, and judge them; parameters as of `register_together`."""
-    first = alone[0]
     structures = first.body.bones
     count = len(structures.names)
-    apart = [each for each in alone if each.body.apart]
-    rest = None if first.body.apart else first.anatomy
-    whole = first.assessment if rest else UNJUDGED
+    whole = first.assessment
     if levels is None:
-        levels = levels_of(rest)[0 if poses is None else -1 :]
-    at = first.world_from_ct
-    starts = [*(poses or [at] * count), *(each.world_from_ct for each in apart)]
+        levels = levels_of(behind)[0 if poses is None else -1 :]
+    starts = [*(poses or [first.world_from_ct] * count), *(each.world_from_ct for each in apart)]
     share = REGISTERED_SHARE
-    found = register_bones(rest, bones, views, at, part_of(progress, 0.0, share), starts, levels)
-    judging = Progress(share, f"judging {len(bones)} bones", found.poses[0], found.fit.cost)
+    registering = part_of(progress, 0.0, share)
+    found = register_bones(behind, views, beside, registering, starts, levels)
+    judging = Progress(share, f"judging {len(starts)} bones", found.poses[0], found.fit.cost)
     go_on(progress(judging))
     finer = found
     if apart and count:
-        still = unbent(found, views), at, part_of(progress, share, share)
-        finer = register_bones(rest, bones[count:], *still, found.poses[count:], levels)
+        whole_ct = Background(behind.ct, behind.world_from_ct)
+        still = unbent(found, views), beside, part_of(progress, share, share)
+        finer = register_bones(whole_ct, *still, found.poses[count:], levels)
         found = replace(found, poses=[*found.poses[:count], *finer.poses])
     edges = bone_prediction.mask_edges(structures, first.anatomy.attenuation(0))
     edges += [NO_EDGE] * len(apart)
@@ -156,18 +157,18 @@ def _judged(
         numbers[0] = 0
     others = other_levels(found, numbers) if count else ()
     go_on(progress(replace(judging, fraction=LEVELS_SHARE)))
-    again_mm = found_again_mm(found) if rest else None
-    judged = judge_together(found, views, edges, apart, others, again_mm, whole, finer)
+    again_mm = None if behind.is_air else found_again_mm(found)
+    judged = judge_together(found, edges, apart, others, again_mm, whole, finer)
     caused = [whole.cause.reason] if whole.cause and whole.cause.doubts_bones else []
     judged.bodies[:count] = [doubted(body, caused) for body in judged.bodies[:count]]
     checked = _with_ends(judged.bodies, found) if levels else _where_put(judged.bodies)
-    for n in range(count, len(checked)) if rest else ():
+    for n in range(count, len(checked)):
         metal = bone_verdict.metal_in_ct(
             first.body.ct, found.world_from_ct, found.bones[n], found.poses[n]
         )
         checked[n] = doubted(checked[n], metal)
     go_on(progress(replace(judging, fraction=1.0)))
-    relative = _relative_poses(found, count if rest else 1)
+    relative = _relative_poses(found, 1 if behind.is_air else count)
     return found, related(replace(judged, bodies=checked, relative_poses=relative), structures)
 
 
@@ -183,10 +184,9 @@ def _where_put(bodies: Sequence[BodyResult]) -> list[BodyResult]:
 
 def judge_together(
     found: BonesRegistration,
-    views: Sequence[View],
     edges: Sequence[bone_prediction.MaskEdge],
     alone: Sequence[Alone] = (),
-    others: Sequence[OtherLevel] = (),
+    others: Sequence[np.ndarray] = (),
     again_mm: np.ndarray | None = None,
     whole: Assessment = UNJUDGED,
     finer: BonesRegistration | None = None,
@@ -195,8 +195,6 @@ def judge_together(
 
     Parameters
     ----------
-    views
-        From which they were.
     edges
         Of their masks.
     alone
@@ -211,61 +209,71 @@ def judge_together(
     finer
         The implants alone, where they are compared in finer images than bones.
     """
-    overlapped = _overlapped(found)
     noises = bone_prediction.bone_noises(found)
     every = bone_prediction.bone_features(found, edges, noises, others, again_mm)
     errors = None
-    if whole.features and len(whole.features.seen) == len(views):
+    if whole.features and len(whole.features.seen) == len(found.views):
         errors = bone_prediction.BoneErrors(found, whole.features, noises, every)
-    bodies = []
-    for n, features in enumerate(every):
-        bone = found.bones[n]
-        pose = found.poses[n]
-        seen = found if bone.in_rest else finer or found
-        m = n - len(every)  # from the end: those with a CT of their own come last
-        shares = zip(views, seen.fit.shown[m], strict=True)
-        showing = [view.name for view, share in shares if share >= SHOWN]
-        known: dict[str, Any]
-        if bone.in_rest:
-            prediction, room, reasons = bone_verdict.judge(
-                bone.name, features, showing, whole.in_doubt
-            )
-            # What leaves its place along a beam open moves it in no X-ray by more than its bound.
-            _, overlay = bone_verdict.predicted(replace(features, shown=1.0))
-            known = {
-                "moved": Moved.of(bone, pose, found.world_from_ct),
-                "displaced_mm": bone.apart(pose, found.world_from_ct),
-                "use": whole.use,
-            }
-            if prediction and errors:
-                known |= {
-                    "appearance": errors.overlay(n),
-                    "lies": errors.room(n),
-                    "uncertainty": errors.pose(n),
-                }
-        else:
-            own = alone[m]
-            prediction, room, reasons, hidden = _judged_alone(
-                seen, m, features, showing, own, overlapped.get(n, ())
-            )
-            overlay = room
-            known = {"ct_uid": own.body.uid, "use": own.assessment.use, "hidden": hidden}
-        if room == "accept" and whole.cameras_in_doubt:
-            room = "check"
-        if prediction and whole.cameras_in_doubt and bone_verdict.OF_WHOLE not in reasons:
-            reasons.append(bone_verdict.OF_WHOLE)
-        shown = known.get("appearance")
-        certain = shown and shown.upper95_mm and shown.upper95_mm <= OVERLAY_MM
-        if overlay == "accept" and (whole.in_doubt or not certain):
-            overlay = "check"
-        error = None
-        if prediction:
-            error = PredictedError(prediction.mean_mm, prediction.known_upper95_mm)
-        alike = zip(views, seen.fit.similarity[m], strict=True)
-        similarity = {view.name: float(each) for view, each in alike if np.isfinite(each)}
-        known |= {"features": features, "bone": bone, "overlay": overlay}
-        bodies.append(BodyResult(bone.name, pose, room, reasons, error, similarity, **known))
+    judge = partial(_judged_in_ct, found, whole, errors)
+    bodies = list(map(judge, range(len(found.behind.bones)), every))
+    seen = finer or found
+    for n, own in enumerate(alone, start=-len(alone)):
+        bodies.append(_judged_alone(seen, whole, own, n, every[n]))
     return Together(bodies, motions_of(found, errors))
+
+
+def _judged_in_ct(
+    found: BonesRegistration,
+    whole: Assessment,
+    errors: bone_prediction.BoneErrors | None,
+    n: int,
+    features: bone_prediction.BoneFeatures,
+) -> BodyResult:
+    """Judge the n-th body, a bone of a CT."""
+    bone = found.bones[n]
+    pose = found.poses[n]
+    prediction, room, reasons = bone_verdict.judge(
+        bone.name, features, found.showing(n), whole.in_doubt
+    )
+    if room == "accept" and whole.cameras_in_doubt:
+        room = "check"
+    # What leaves its place along a beam open moves it in no X-ray by more than its bound.
+    _, overlay = bone_verdict.predicted(replace(features, shown=1.0))
+    known: dict[str, Any] = {
+        "moved": Moved.of(bone, pose, found.world_from_ct),
+        "displaced_mm": bone.apart(pose, found.world_from_ct),
+        "use": whole.use,
+    }
+    shown = None
+    if prediction and errors:
+        shown = errors.overlay(n)
+        known |= {"appearance": shown, "lies": errors.room(n), "uncertainty": errors.pose(n)}
+    certain = shown and shown.upper95_mm and shown.upper95_mm <= OVERLAY_MM
+    if overlay == "accept" and (whole.in_doubt or not certain):
+        overlay = "check"
+    known |= {"overlay": overlay, "features": features}
+    return _result_of(found, n, whole, (prediction, room, reasons), known)
+
+
+def _result_of(
+    found: BonesRegistration,
+    n: int,
+    whole: Assessment,
+    judged: tuple[Prediction | None, BoneVerdict, list[Reason]],
+    known: dict[str, Any],
+) -> BodyResult:
+    """Return the result of the n-th body, by its verdict as of `bone_verdict.judge`, and with what else is known of it."""
+    prediction, room, reasons = judged
+    error = None
+    if prediction:
+        error = PredictedError(prediction.mean_mm, prediction.known_upper95_mm)
+        if whole.cameras_in_doubt and bone_verdict.OF_WHOLE not in reasons:
+            reasons.append(bone_verdict.OF_WHOLE)
+    bone = found.bones[n]
+    alike = zip(found.views, found.fit.similarity[n], strict=True)
+    similarity = {view.name: float(each) for view, each in alike if np.isfinite(each)}
+    known = {"bone": bone, "overlay": room, **known}
+    return BodyResult(bone.name, found.poses[n], room, reasons, error, similarity, **known)
 
 
 def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[BodyResult]:
@@ -283,24 +291,26 @@ def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[B
 
 
 def _judged_alone(
-    seen: BonesRegistration,
+    found: BonesRegistration,
+    whole: Assessment,
+    alone: Alone,
     n: int,
     features: bone_prediction.BoneFeatures,
-    showing: Sequence[str],
-    alone: Alone,
-    overlapped: Sequence[str],
-) -> tuple[Prediction | None, BoneVerdict, list[Reason], bone_verdict.HiddenTurns | None]:
-    """Return what `judge` does of the n-th bone, which has a CT of its own and overlaps others, and its hidden turns."""
-    bone = seen.bones[n]
+) -> BodyResult:
+    """Judge the n-th body, which has a CT of its own."""
+    bone = found.bones[n]
     own = alone.assessment
-    alike = seen.fit.similarity[n]
-    apart_mm = bone.apart(seen.poses[n], alone.world_from_ct)
+    showing = found.showing(n)
+    alike = found.fit.similarity[n]
+    apart_mm = bone.apart(found.poses[n], alone.world_from_ct)
     depths = [split.depth_mm for split in own.splits]
     if bone.is_implant and len(alike) == 1 and apart_mm <= max(depths, default=0.0):
         apart_mm = 0.0  # it may lie anywhere there along the beam
+    known = {"ct_uid": alone.body.uid, "use": own.use, "features": features}
     if not showing:
         sentence = f"No X-ray shows enough of {bone.name} to say where it is."
-        return None, "not shown", [Reason("not-shown", sentence)], None
+        reasons = [Reason("not-shown", sentence)]
+        return _result_of(found, n, whole, (None, "not shown", reasons), known)
     wrong = []
     if apart_mm > WRONG_MM:
         sentence = (
@@ -308,13 +318,13 @@ def _judged_alone(
             "of the two is wrong."
         )
         wrong.append(Reason("together-elsewhere", sentence))
-    for other in overlapped:
+    for other in _overlapped(found, n):
         sentence = f"{bone.name} overlaps {other}\n: one of the two is wrong."
         wrong.append(Reason("bones-overlap", sentence))
     hidden = None
     if bone.is_implant:
         wrong += bone_verdict.unlike(bone.name, alike)
-        hidden = bone_verdict.hidden_turns(seen, n)
+        hidden = bone_verdict.hidden_turns(found, n)
     reasons = [*wrong, *own.reasons, *ambiguity(alone.alternative)]
     codes = {reason.code for reason in reasons}
     faults = bone_verdict.faults(bone.name, features, showing)
@@ -322,27 +332,26 @@ def _judged_alone(
     if hidden:
         reasons += hidden.reasons(bone.name)
     verdict: BoneVerdict = "reject" if wrong or own.verdict == "reject" else "check"
-    return own.prediction, verdict, reasons, hidden
+    known["hidden"] = hidden
+    return _result_of(found, n, whole, (own.prediction, verdict, reasons), known)
 
 
-def _overlapped(found: BonesRegistration) -> dict[int, list[str]]:
-    """Return the names of the bones that each bone with a CT of its own overlaps, by its number.
+def _overlapped(found: BonesRegistration, n: int) -> list[str]:
+    """Return the names of those with a CT of their own that the n-th body, which has one, too, overlaps.
 
     Implants may lie within bones.
     """
-    shared: dict[int, list[str]] = {}
-    apart = [n for n, bone in enumerate(found.bones) if not bone.in_rest]
-    for a, b in permutations(apart, 2):
-        if found.bones[a].is_implant != found.bones[b].is_implant:
+    bone = found.bones[n]
+    names = []
+    for other, there in list(zip(found.bones, found.poses, strict=True))[found.apart]:
+        if other is bone or other.is_implant != bone.is_implant:
             continue
-        points = rigid.transform_points(
-            rigid.inverse(found.poses[b]) @ found.poses[a], found.bones[a].surface
-        )
-        if found.bones[b].contains(points).mean() > MAX_SHARED:
-            for one, other in ((a, b), (b, a)):
-                names = shared.setdefault(one, [])
-                names += [found.bones[other].name] * (found.bones[other].name not in names)
-    return shared
+        here = rigid.inverse(there) @ found.poses[n]
+        within = other.contains(rigid.transform_points(here, bone.surface))
+        about = bone.contains(rigid.transform_points(rigid.inverse(here), other.surface))
+        if max(within.mean(), about.mean()) > MAX_SHARED:
+            names.append(other.name)
+    return names
 
 
 def _relative_poses(found: BonesRegistration, of_ct: int) -> list[BonePose]:

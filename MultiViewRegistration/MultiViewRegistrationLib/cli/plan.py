@@ -11,7 +11,7 @@ from ..assessment.next_view import Plan, plan_bones, plan_view
 from ..finding import check_structures, start_pose
 from ..imaging.body import WHOLE
 from ..io.case import Case
-from ..registration.bone import bones_of
+from ..registration.bone import Background
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.register_bones import register_bones
 from .options import Parser, add_one_case, add_progress, progress_of, tell
@@ -57,11 +57,9 @@ def _plan(options: argparse.Namespace) -> dict:
                 for body, own in zip(bodies, anatomies, strict=True)
             ]
             if names:
-                there = register_bones(
-                    anatomy, bones_of(bones, anatomy), views, poses[0], levels=()
-                )
+                there = register_bones(Background.of(bones, anatomy, poses[0]), views, levels=())
                 uses = dict.fromkeys(range(len(names)), case.use or "room")
-                of_each = plan_bones(uses, there, anatomy, views, case.shared_unknowns)
+                of_each = plan_bones(uses, there, views, case.shared_unknowns)
                 of_bones = dict(zip(names, of_each, strict=True))
         else:
             result = register(case, anatomy=anatomy, progress=line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ import scipy
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body, Structures
-from ..imaging.ct import WATER, Volume, pyramid
+from ..imaging.ct import CT, WATER, Volume, pyramid
 from ..imaging.field import nearest
 from ..imaging.xray import View
 from ..rendering.devices import Lock
@@ -70,8 +70,6 @@ class Bone:
 
     Attributes
     ----------
-    in_rest
-        Whether it is a part of a CT, whose rest X-rays show, too; else it has a CT of its own.
     centroid
         (3,) CT mm.
     box
@@ -83,8 +81,6 @@ class Bone:
     finest
         What it attenuates more, on its part of the CT's grid.
     """
-
-    in_rest = True
 
     def __init__(
         self,
@@ -118,23 +114,17 @@ class Bone:
 
     @classmethod
     def of_ct(cls, name: str, anatomy: PreparedCT) -> Bone:
-        """Return the bone of a CT that shows nothing else.
-
-        Relative values do not say what soft tissue attenuates.
-        """
+        """Return the bone of a CT that shows nothing else."""
         attenuation = anatomy.attenuation(0)
-        replaced = 0.0 if anatomy.relative else WATER
-        bone = cls(
+        return cls(
             name,
             attenuation,
-            attenuation.values > replaced,
-            replaced=replaced,
+            attenuation.values > anatomy.replaced,
+            replaced=anatomy.replaced,
             cut=cut_ends(attenuation),
             saturates_at=anatomy.saturates_at,
             device=anatomy.device,
         )
-        bone.in_rest = False
-        return bone
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Return bool (N,), which of the points (N, 3), CT mm, lie in a voxel of the bone."""
@@ -211,10 +201,13 @@ def bones_of(structures: Structures, whole: PreparedCT) -> list[Bone]:
     return found
 
 
-def bones_of_bodies(bodies: Sequence[Body], anatomies: Sequence[PreparedCT]) -> list[Bone]:
-    """Return what has a pose of its own beside others: of each body its bones, or itself where it is one."""
+def bones_of_bodies(bodies: Sequence[Body], first: PreparedCT) -> list[Bone]:
+    """Return what has a pose of its own beside others: of each body its bones, or itself where it is one.
+
+    The CT of the first is ready.
+    """
     found = []
-    for body, own in zip(bodies, anatomies, strict=True):
+    for body, own in zip(bodies, anatomies_of(bodies, first), strict=True):
         found += [Bone.of_ct(body.name, own)] if body.apart else bones_of(body.bones, own)
     return found
 
@@ -223,9 +216,7 @@ def parts_of(bodies: Sequence[Body], first: PreparedCT, names: Collection[str]) 
     """Return what is drawn of bodies, by name: the first, which is ready, without its bones of these names; these; other CTs."""
     own = bodies[0]
     wanted = {*names} - {own.name}
-    if not wanted:
-        return {own.name: first}
-    bones = bones_of_bodies(bodies, anatomies_of(bodies, first))
+    bones = bones_of_bodies(bodies, first)
     bones = [bone for bone in bones if bone.name in wanted]
     held = [bone for bone in bones if bone.name in own.bone_names]
     return {own.name: first.without(held) if held else first, **{each.name: each for each in bones}}
@@ -263,6 +254,48 @@ def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     others = others - middle
     squares = np.sum(points**2, axis=1)[:, None] + np.sum(others**2, axis=1) - 2 * points @ others.T
     return np.sqrt(np.maximum(squares, 0))
+
+
+@cache
+def air() -> PreparedCT:
+    """Return the CT of nothing: all that is known of what lies behind bones with a CT each."""
+    hu = np.full((2, 2, 2), -1000, np.float32)
+    return PreparedCT(CT(Volume(hu, np.eye(4)), mask=hu < 0))
+
+
+class Background(NamedTuple):
+    """What lies behind bones: a CT without those that it holds itself.
+
+    Attributes
+    ----------
+    ct
+        The whole CT, or `air`.
+    world_from_ct
+        (4, 4).
+    bones
+        That it holds, and which may lie elsewhere; others have a CT each.
+    ties
+        Between these, see `ties_of`.
+    moves
+        Whether it has a pose to be found, after those of the bones.
+    """
+
+    ct: PreparedCT
+    world_from_ct: np.ndarray
+    bones: Sequence[Bone] = ()
+    ties: Sequence[Tie] = ()
+    moves: bool = False
+
+    @classmethod
+    def of(cls, structures: Structures, ct: PreparedCT, world_from_ct: np.ndarray) -> Background:
+        """Return a CT at a pose (4, 4) that holds these structures."""
+        bones = bones_of(structures, ct)
+        return cls(ct, world_from_ct, bones, ties_of(bones))
+
+    @property
+    def is_air(self) -> bool:
+        """Whether nothing is known of it."""
+        return self.ct is air()
 
 
 #: The rest of the CT is rendered so many pixels farther than it is compared, as bones move on.

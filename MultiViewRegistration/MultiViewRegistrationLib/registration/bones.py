@@ -28,13 +28,15 @@ from ..geometry import rigid
 from ..imaging.body import overlap
 from ..imaging.xray import View, with_cameras
 from ..rendering.devices import run_each, run_tasks
-from ..rendering.drr import Projector, Rendering, part_tasks
+from ..rendering.drr import Rendering, part_tasks
 from . import similarity
 from .bone import (
+    Background,
     Bone,
     Rest,
     Shadow,
     Shadows,
+    air,
     box_of,
     camera_of_part,
     part_between,
@@ -42,7 +44,6 @@ from .bone import (
     with_intrinsics,
 )
 from .objective import EvaluationPoint, Fit, TrialEvaluation
-from .prepared_ct import PreparedCT
 from .problem import Tie
 from .similarity import Residual, Settings, local_ncc
 
@@ -133,52 +134,45 @@ class BonesObjective:
 
     Parameters
     ----------
-    whole
-        The whole CT; None for bones with a CT each.
+    behind
+        What lies behind the bones.
+    bones
+        Those that it holds, and those with a CT each after them.
     views
         Pooled to that resolution.
     voxel_mm
         How large voxels may be.
-    world_from_ct
-        (4, 4), where the rest of the CT lies.
-    moving_rest
-        The rest has a pose, too, after those of the bones.
     """
 
     def __init__(
         self,
-        whole: PreparedCT | None,
+        behind: Background,
         bones: Sequence[Bone],
         views: Sequence[View],
         voxel_mm: float,
         settings: Settings,
-        world_from_ct: np.ndarray,
-        ties: Sequence[Tie],
-        *,
-        moving_rest: bool = False,
     ) -> None:
         self.views = views
         self.settings = settings
         self.voxel_mm = voxel_mm
-        self._moving_rest = moving_rest
-        self._take(bones, ties)
+        self._moving_rest = behind.moves
+        self._take(bones, behind.ties)
         self._selected: Sequence[_Selected] = ()
-        self._rest: list[Rest] | None = None
-        self._whole: Projector | None = None
-        if whole is not None:
-            self._whole = whole.projector(whole.level(voxel_mm))
-            if not moving_rest:
-                of_views = self.shadows([world_from_ct] * len(bones), jacobian=False)
-                self._rest = []
-                for view, shadows in zip(views, of_views, strict=True):
-                    held = self._held(shadows)
-                    self._rest.append(Rest(self._whole, view.camera, world_from_ct, held))
-        self._look(world_from_ct)
+        self._whole = behind.ct.projector(behind.ct.level(voxel_mm))
+        self._rest = self._still(Background(air(), np.eye(4)) if behind.moves else behind)
+        self._look(behind.world_from_ct)
 
-    def _held(self, shadows: Sequence[Shadow | None]) -> list[Shadow]:
-        """Return the shadows of what the whole CT holds, too, which implants are not."""
-        both = zip(self.bones, shadows)
-        return [shadow for bone, shadow in both if shadow and bone.in_rest]
+    def _still(self, behind: Background) -> list[Rest]:
+        """Return what lies behind the bodies that move, in each view."""
+        count = len(behind.bones)
+        pose = behind.world_from_ct
+        pivots = rigid.transform_points(pose, self._centroids[:count])
+        of_views = self._shadows(np.repeat(pose[None], count, axis=0), pivots, jacobian=False)
+        projector = behind.ct.projector(behind.ct.level(self.voxel_mm))
+        still = []
+        for view, shadows in zip(self.views, of_views, strict=True):
+            still.append(Rest(projector, view.camera, pose, list(filter(None, shadows))))
+        return still
 
     def _take(self, bones: Sequence[Bone], ties: Sequence[Tie]) -> None:
         self.bones = bones
@@ -192,9 +186,8 @@ class BonesObjective:
     def _look(self, world_from_ct: np.ndarray) -> None:
         """Find which pixels are valid with the rest at a pose (4, 4)."""
         self._valid = [view.xray.valid.astype(np.uint8) for view in self.views]
-        if self._whole is not None:
-            for valid, view in zip(self._valid, self.views, strict=True):
-                valid &= self._whole.seen(view.camera, world_from_ct)
+        for valid, view in zip(self._valid, self.views, strict=True):
+            valid &= self._whole.seen(view.camera, world_from_ct)
 
     def of_parts(self, parts: Sequence[Bone]) -> BonesObjective:
         """Return the same of parts, of which the bones are the sum, tied to each other."""
@@ -245,7 +238,7 @@ class BonesObjective:
 
     def _shadows(self, placed: np.ndarray, pivots: np.ndarray, jacobian: bool) -> Shadows:
         """Return the shadows of the bones at poses (n, 4, 4), with derivatives about pivots (n, 3)."""
-        corners = rigid.transform_points(placed[:, None], self._corners)
+        corners = rigid.transform_points(placed[:, None], self._corners[: len(placed)])
         found = []
         tasks = []
         for view in self.views:
@@ -271,7 +264,6 @@ class BonesObjective:
         held: Sequence[Shadow | None],
     ) -> Shadow:
         """Return what the whole CT shows at a pose without the bones that it holds there."""
-        assert self._whole is not None
         drawn = self._whole.render(view.camera, world_from_ct, jacobian=True, pivot=pivot)
         jacobian = np.asarray(drawn.jacobian)
         for shadow in filter(None, held):
@@ -443,7 +435,7 @@ class BonesObjective:
 
         selected, shown = zip(*run_each(select, range(len(self.views))), strict=True)
         self._selected = selected
-        for rest, each in zip(self._rest or (), selected, strict=self._rest is not None):
+        for rest, each in zip(self._rest, selected, strict=True):
             rest.fill(each.mask)  # one after another, each by all threads
         return np.stack(shown, axis=1)
 
@@ -477,11 +469,7 @@ class BonesObjective:
         return float(dark / max(inside, 1e-3))
 
     def _image(self, v: int, shadows: Sequence[Shadow | None]) -> np.ndarray:
-        image = (
-            np.zeros(self._valid[v].shape, np.float32)
-            if self._rest is None
-            else self._rest[v].image.copy()
-        )
+        image = self._rest[v].image.copy()
         for shadow in filter(None, shadows):
             image[shadow.part] += shadow.image
         return image

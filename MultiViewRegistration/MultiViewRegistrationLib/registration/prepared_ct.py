@@ -25,6 +25,7 @@ from ..imaging.ct import (
     BONE_PER_MM,
     CT,
     METAL_SATURATES_AT,
+    WATER,
     Volume,
     attenuation,
     per_mm_of,
@@ -183,11 +184,6 @@ class PreparedCT:
         other._making = {}
         return other
 
-    @property
-    def n_levels(self) -> int:
-        """The number of levels of the volume pyramid."""
-        return len(self._volumes)
-
     def attenuation(self, level: int) -> Volume:
         """Return the attenuation, 1/mm, at one level of the volume pyramid."""
         return self._volumes[level]
@@ -213,9 +209,9 @@ class PreparedCT:
             return self._projectors[key]
 
     @property
-    def relative(self) -> bool:
-        """Whether the CT's values do not say what soft tissue attenuates."""
-        return self.ct.unit != "hu"
+    def replaced(self) -> float:
+        """Attenuation of what is in place of a bone without it, 1/mm: relative values do not say what soft tissue attenuates."""
+        return WATER if self.ct.unit == "hu" else 0.0
 
     @property
     def saturates_at(self) -> float:
@@ -374,10 +370,20 @@ class PreparedCT:
         compared = STRUCTURE if self.structure else BODY
         return resolution_schedule(views, centre, extent_mm, voxel_mm, len(self._volumes), compared)
 
+    def scoring_level(self, coarsest: ResolutionLevel) -> ResolutionLevel:
+        """Return the resolution at which poses are scored.
+
+        Of a structure the coarsest, as it is small in the images.
+        """
+        if self.structure:
+            return coarsest
+        volume = min(coarsest.volume + 1, len(self._volumes) - 1)
+        return replace(coarsest, pool=2 * coarsest.pool, volume=volume, settings=SCORING)
+
     def prepare(self, views: list[View], world_from_ct: np.ndarray) -> None:
         """Make the projectors that a registration to these views will ask for."""
         levels = self.levels(views, world_from_ct)
-        for level in [*levels, scoring_level(levels[0], self.n_levels, structure=self.structure)]:
+        for level in [*levels, self.scoring_level(levels[0])]:
             self.projector(level.volume)
 
     def objective(
@@ -405,7 +411,7 @@ class PreparedCT:
         self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float
     ) -> Scorer | TorchScorer:
         """Return the scorer of poses for a search at a coarsest level, on the same parts of the images."""
-        level = scoring_level(level, self.n_levels, structure=self.structure)
+        level = self.scoring_level(level)
         arguments = self._compared(views, level, world_from_ct, margin_mm, self.centroid)
         if not self.device:
             return Scorer(*arguments)
@@ -453,21 +459,6 @@ def _part_about(
     ends.append(np.ceil((pixels.max(axis=0) + room) / multiple))
     low, high = np.clip(np.multiply(ends, multiple), 0, camera.size).astype(int)
     return low, high
-
-
-def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -> ResolutionLevel:
-    """Return the resolution at which poses are scored.
-
-    Of a structure the coarsest, as it is small in the images.
-    """
-    if structure:
-        return coarsest
-    return replace(
-        coarsest,
-        pool=2 * coarsest.pool,
-        volume=min(coarsest.volume + 1, volumes - 1),
-        settings=SCORING,
-    )
 
 
 def voxel_side_mm(volume: Volume) -> float:

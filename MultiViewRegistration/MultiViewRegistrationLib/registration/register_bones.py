@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..geometry import rigid
 from ..imaging.body import Body, Structures
 from ..imaging.xray import SharedUnknowns, View, with_cameras
 from ..rendering.devices import run_each
-from .bone import Bone, bones_of, ties_of
+from .bone import Background, Bone
 from .bones import SHOWN, BonesFit, BonesObjective
 from .cameras import CameraCorrections, uncalibrated_view_indices
 from .optimizer import Progress, Refinement, Report
@@ -108,87 +108,101 @@ class BonesRegistration:
 
     Attributes
     ----------
+    behind
+        What lies behind the bones.
     bones
-        Those that were asked for.
+        Those that it holds, and then those with a CT each.
     poses
         (4, 4) world_from_ct of each.
     fit
         At the finest resolution.
     objectives
         Of all resolutions, the finest last.
-    ties
-        Which are neighbours.
-    world_from_ct
-        (4, 4), of the whole CT; of bones with a CT each where the first began.
     """
 
+    behind: Background
     bones: list[Bone]
     poses: list[np.ndarray]
     fit: BonesFit
     objectives: list[BonesObjective]
-    ties: list[Tie]
-    world_from_ct: np.ndarray
+
+    @property
+    def ties(self) -> Sequence[Tie]:
+        """Which are neighbours."""
+        return self.behind.ties
+
+    @property
+    def apart(self) -> slice:
+        """Those with a CT each, among all."""
+        return slice(len(self.behind.bones), None)
+
+    @property
+    def views(self) -> Sequence[View]:
+        """Pooled to the finest resolution."""
+        return self.objectives[-1].views
+
+    def showing(self, n: int) -> list[str]:
+        """Return the names of the views that show the n-th body."""
+        shares = zip(self.views, self.fit.shown[n], strict=True)
+        return [view.name for view, share in shares if share >= SHOWN]
+
+    @property
+    def world_from_ct(self) -> np.ndarray:
+        """(4, 4), of the whole CT; of bones with a CT each where the first began."""
+        return self.behind.world_from_ct
 
 
-def levels_of(whole: PreparedCT | None) -> Sequence[BoneLevel]:
-    """Return the resolutions at which bones of a whole CT, or with a CT each, are registered."""
-    return LEVELS if whole else LEVELS_WITHOUT_REST
+def levels_of(behind: Background) -> Sequence[BoneLevel]:
+    """Return the resolutions at which bones are registered before a CT, or before nothing."""
+    return LEVELS_WITHOUT_REST if behind.is_air else LEVELS
 
 
 def register_bones(
-    whole: PreparedCT | None,
-    bones: Sequence[Bone],
+    behind: Background,
     views: Sequence[View],
-    world_from_ct: np.ndarray | Sequence[np.ndarray],
+    apart: Sequence[Bone] = (),
     progress: Report = unseen,
     poses: Sequence[np.ndarray] | None = None,
     levels: Sequence[BoneLevel] | None = None,
-    ties: Sequence[Tie] | None = None,
 ) -> BonesRegistration:
-    """Register bones of a CT whose whole is registered, or with a CT each.
+    """Register the bones of a CT whose whole is registered, and those with a CT each.
 
     Parameters
     ----------
-    whole
-        The whole CT; None for bones with a CT each.
-    bones
-        Of it, and implants after these.
+    behind
+        What lies behind the bones, and holds the first of them.
     views
         With their cameras as the registrations before have corrected them; they count as exact.
-    world_from_ct
-        (4, 4), the pose of the whole CT.
+    apart
+        Bones, or implants, with a CT each.
     progress
         Called after each step, with the first of these; `Cancelled` is raised where it returns
         False.
     poses
-        (4, 4) of the bones, where they begin; by default at `world_from_ct`, for which a pose each
-        (B, 4, 4) does, too.
+        (4, 4) of all of them, where they begin; by default where the whole CT lies.
     levels
         The resolutions, of `levels_of`, the finest last, by default all; none leaves the bones where
         they begin.
-    ties
-        Of the bones of one CT; found where they are not given.
     """
-    every = levels_of(whole)
+    every = levels_of(behind)
     levels = every if levels is None else levels
-    starts = np.broadcast_to(world_from_ct if poses is None else poses, (len(bones), 4, 4))
-    places = np.broadcast_to(starts if whole is None else world_from_ct, starts.shape)
-    if ties is None:
-        ties = ties_of([bone for bone in bones if bone.in_rest])
-    objectives = [objective_at(whole, bones, views, places, ties, level) for level in every]
+    bones = [*behind.bones, *apart]
+    at = behind.world_from_ct
+    found = list(np.broadcast_to(at if poses is None else poses, (len(bones), 4, 4)))
+    lie = found[len(behind.bones) :]
+    objectives = [objective_at(behind, views, level, apart, lie) for level in every]
     steps = 0
     most = sum(level.iterations for level in levels)
 
     def report(cost: float) -> None:
         stage = f"registering {len(bones)} bones"
-        go_on(progress(Progress(steps / most, stage, places[0], cost)))
+        go_on(progress(Progress(steps / most, stage, at, cost)))
 
     def on_step(cost: float) -> None:
         nonlocal steps
         steps += 1
         report(cost)
 
-    found = list(starts)
     for level, objective in zip(levels, objectives[len(every) - len(levels) :], strict=True):
         before = steps
         found, fit = minimise(
@@ -198,37 +212,33 @@ def register_bones(
         report(fit.cost)
     if not levels or bones[0].device:  # numba selects the pixels that are judged
         fit = objectives[-1].linearise(found, objectives[-1].shadows(found))
-    return BonesRegistration(list(bones), found, fit, objectives, list(ties), places[0])
+    return BonesRegistration(behind, bones, found, fit, objectives)
 
 
 def objective_at(
-    whole: PreparedCT | None,
-    bones: Sequence[Bone],
+    behind: Background,
     views: Sequence[View],
-    world_from_ct: np.ndarray,
-    ties: Sequence[Tie],
     level: BoneLevel,
-    *,
-    moving_rest: bool = False,
+    apart: Sequence[Bone] = (),
+    poses: Sequence[np.ndarray] = (),
 ) -> BonesObjective:
-    """Make the objective at one resolution, of bones at about a pose (4, 4), or at one each (B, 4, 4)."""
-    places = np.broadcast_to(world_from_ct, (len(bones), 4, 4))
-    sized = [bone for bone in bones if bone.in_rest] or bones
+    """Make the objective at one resolution; those with a CT each lie at about these poses (4, 4)."""
+    sized = behind.bones or apart
     centroids = np.array([bone.centroid for bone in sized])
-    if whole is not None and not sized[0].in_rest:
-        centroids = whole.centroid[None]
-    centre = rigid.transform_points(places[: len(centroids)], centroids).mean(axis=0)
+    places = np.array([*[behind.world_from_ct] * len(behind.bones), *poses])[: len(sized)]
+    centre = rigid.transform_points(places, centroids).mean(axis=0)
     pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in views]))
     finest_mm = float(np.median([bone.pixel_mm for bone in sized]))
     pool = 2 ** max(0, round(np.log2(finest_mm / pixel_mm))) * level.coarseness
     pooled = [view.pooled(pool) for view in views]
     voxel_mm = level.voxel_pixels * pool * pixel_mm
-    given = whole, bones, pooled, voxel_mm, level.settings, places[0], ties
+    bones = [*behind.bones, *apart]
+    given = behind, bones, pooled, voxel_mm, level.settings
     if not all(bone.device for bone in bones):
-        return BonesObjective(*given, moving_rest=moving_rest)
+        return BonesObjective(*given)
     from .torch_bones import TorchBonesObjective  # PyTorch is an extra
 
-    return TorchBonesObjective(*given, moving_rest=moving_rest)
+    return TorchBonesObjective(*given)
 
 
 def unbent(found: BonesRegistration, views: Sequence[View]) -> list[View]:
@@ -236,11 +246,10 @@ def unbent(found: BonesRegistration, views: Sequence[View]) -> list[View]:
     seen = []
     for view in views:
         image = view.xray.line_integrals.copy()
-        for bone, pose in zip(found.bones, found.poses, strict=True):
-            if bone.in_rest:
-                render = bone.projector(0).render
-                image += render(view.camera, found.world_from_ct).image
-                image -= render(view.camera, pose).image
+        for bone, pose in zip(found.behind.bones, found.poses):
+            render = bone.projector(0).render
+            image += render(view.camera, found.world_from_ct).image
+            image -= render(view.camera, pose).image
         seen.append(replace(view, xray=replace(view.xray, line_integrals=image)))
     return seen
 
@@ -260,8 +269,9 @@ def similarity_at(
     """
     if rest is None or anatomy.full_ct is None:
         return anatomy.fit(views, pose, pose).similarity
-    bones = bones_of(Body(anatomy.ct).with_mask_as_bone().bones, anatomy.full_ct)
-    objective = objective_at(anatomy.full_ct, bones, views, rest, [], LEVELS[-1])
+    structure = Body(anatomy.ct).with_mask_as_bone().bones
+    behind = Background.of(structure, anatomy.full_ct, rest)
+    objective = objective_at(behind, views, LEVELS[-1])
     found = objective.linearise([pose], objective.shadows([pose])).similarity[0]
     return tuple(found.tolist())
 
@@ -323,10 +333,8 @@ def correct_cameras(
     if not cameras.free.size or uncalibrated_view_indices(views, shared):
         return registered, None
     pose = registered.world_from_ct
-    bones = bones_of(structures, whole)
-    found = register_bones(
-        whole, bones, registered.views, pose, part_of(progress, 0.0, BONES_SHARE)
-    )
+    behind = Background.of(structures, whole, pose)
+    found = register_bones(behind, registered.views, progress=part_of(progress, 0.0, BONES_SHARE))
     steps = 0
 
     def on_step(state: State, fit: BonesFit, size_mm: float) -> None:
@@ -335,8 +343,8 @@ def correct_cameras(
         fraction = BONES_SHARE + (1 - BONES_SHARE) * steps / LEVEL.iterations
         go_on(progress(Progress(fraction, "correcting the cameras", state.poses[-1], fit.cost)))
 
-    objective = objective_at(whole, bones, views, pose, found.ties, LEVEL, moving_rest=True)
-    problem = Problem(objective, cameras, found.ties)
+    objective = objective_at(behind._replace(moves=True), views, LEVEL)
+    problem = Problem(objective, cameras, behind.ties)
     start = State(np.array([*found.poses, pose]), registered.corrections)
     state, _ = minimised(problem, start, LEVEL.iterations, LEVEL.tolerance_mm, on_step)
     *poses, rest = state.poses
@@ -389,26 +397,12 @@ ITERATIONS = (8, 4)
 SAME_MM = 5.0
 
 
-@dataclass(frozen=True, eq=False)
-class OtherLevel:
-    """All bones one level further, where they fit best.
+def other_levels(found: BonesRegistration, numbers: Sequence[int | None]) -> list[np.ndarray]:
+    """Return how unlike the X-rays all bones are one level further up, where they fit best, and one level down.
 
-    Attributes
-    ----------
-    up
-        Towards the head.
-    unlikeness
-        (B,) how many times less a bone is like the X-rays there: what its similarity lacks to 1,
-        over what it lacks as registered, on average of the views that show it at both places; inf
-        for one that came back, or that no view shows at both.
-    """
-
-    up: bool
-    unlikeness: np.ndarray = field(repr=False)
-
-
-def other_levels(found: BonesRegistration, numbers: Sequence[int | None]) -> list[OtherLevel]:
-    """Return the bones one level up and one level down.
+    (B,) how many times less a bone is like the X-rays there: what its similarity lacks to 1, over
+    what it lacks as registered, on average of the views that show it at both places; inf for one
+    that came back, or that no view shows at both.
 
     Parameters
     ----------
@@ -418,15 +412,17 @@ def other_levels(found: BonesRegistration, numbers: Sequence[int | None]) -> lis
     compared = copy(found.objectives[1])
     here = compared.linearise(found.poses, compared.shadows(found.poses))
 
-    def search(up: bool) -> OtherLevel:
+    def search(up: bool) -> np.ndarray:
         objectives = [
             copy(objective) for objective in found.objectives
         ]  # each remembers which pixels are compared
         poses = _nearest_start(objectives[0], found.poses, _steps(found, numbers, up=up))
         for level, objective, iterations in zip(LEVELS, objectives, ITERATIONS, strict=False):
             poses, fit = minimise(objective, poses, iterations, level.tolerance_mm)
-        elsewhere = _apart_mm(found, poses) > SAME_MM
-        return OtherLevel(up, np.where(elsewhere, _unlikeness(here, fit), np.inf))
+        centres = compared.pivots
+        shifts = centres(poses) - centres(found.poses)
+        elsewhere = np.linalg.norm(shifts, axis=1) > SAME_MM
+        return np.where(elsewhere, _unlikeness(here, fit), np.inf)
 
     return run_each(search, (True, False))
 
@@ -437,12 +433,6 @@ def _unlikeness(here: BonesFit, there: BonesFit) -> np.ndarray:
     )
     lacks = [np.sum(1 - fit.similarity, axis=1, where=seen) for fit in (here, there)]
     return np.where(seen.any(axis=1), lacks[1] / np.maximum(lacks[0], 1e-9), np.inf)
-
-
-def _apart_mm(found: BonesRegistration, poses: Sequence[np.ndarray]) -> np.ndarray:
-    """Return (B,) how far the centres lie from where they were registered."""
-    centres = found.objectives[0].pivots
-    return np.linalg.norm(centres(poses) - centres(found.poses), axis=1)
 
 
 def _steps(
@@ -478,13 +468,11 @@ def _nearest_start(
     objective: BonesObjective, poses: Sequence[np.ndarray], ways: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
     """Return the poses moved by that one of the ways where they cost least."""
-    starts = []
-    for way in ways:
-        there = [rigid.translation(step) @ pose for step, pose in zip(way, poses, strict=True)]
-        cost = (
-            objective.linearise(there, objective.shadows(there, jacobian=False)).cost
-            if len(ways) > 1
-            else 0.0
-        )
-        starts.append((cost, there))
-    return min(starts, key=lambda start: start[0])[1]
+
+    def there(way: np.ndarray) -> list[np.ndarray]:
+        return [rigid.translation(step) @ pose for step, pose in zip(way, poses, strict=True)]
+
+    def cost(there: list[np.ndarray]) -> float:
+        return objective.linearise(there, objective.shadows(there, jacobian=False)).cost
+
+    return min(map(there, ways), key=cost)

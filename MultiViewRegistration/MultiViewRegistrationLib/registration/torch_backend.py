@@ -166,7 +166,7 @@ class _Inputs(NamedTuple):
 
     beams (B, BEAM) see `TorchProjector`.
     margins (B,) pixels about the silhouette, or None.   kept (B, rows, columns) the pixels selected before, 1 or 0, or None.
-    fixed, valid, rest : (views, rows, columns), see `Images`.
+    fixed, valid : (views, rows, columns), see `Images`.
     """
 
     beams: Tensor
@@ -174,7 +174,6 @@ class _Inputs(NamedTuple):
     kept: Tensor | None
     fixed: Tensor
     valid: Tensor
-    rest: Tensor | None
 
 
 class Images:
@@ -189,7 +188,6 @@ class Images:
         projector: TorchProjector,
         views: list[View],
         settings: Settings,
-        rest: Sequence[np.ndarray] | None = None,
     ) -> None:
         self.settings = settings
         self.views = len(views)
@@ -201,7 +199,6 @@ class Images:
         self.usable = np.array([np.count_nonzero(view.xray.valid) for view in views])
         self.fixed = self.sent([view.xray.line_integrals for view in views], torch.float32)
         self.valid = self.sent([view.xray.valid for view in views], torch.bool)
-        self.rest = None if rest is None else self.sent(rest, torch.float32)
 
     def compared(
         self,
@@ -235,7 +232,6 @@ class Images:
             None if kept is None else kept.flatten(0, 1),
             self.fixed,
             self.valid,
-            self.rest,
         )
         found, mask = _replayed(projector, self.settings, derivatives, inputs)
         shape = count, self.views
@@ -301,8 +297,6 @@ def _compare(
     mask = eroded(comparable)
     if inputs.margins is not None:
         mask = mask * grown(image > 0, inputs.margins)
-    if inputs.rest is not None:
-        image = image + inputs.rest.repeat(poses, 1, 1)
     before = image.new_zeros(len(image), 1)
     if inputs.kept is not None:
         kinds = kinds_of(settings, image, jacobian[:0], fixed, inputs.kept)

@@ -75,8 +75,8 @@ class TorchBonesObjective(BonesObjective):
     A MemoryError where the device cannot hold the work.
     """
 
-    def __init__(self, *given: Any, moving_rest: bool) -> None:
-        super().__init__(*given, moving_rest=moving_rest)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self._device = self.bones[0].device
         self._kept: Tensor | None = None
 
@@ -86,12 +86,14 @@ class TorchBonesObjective(BonesObjective):
 
     @cached_property
     def _images(self) -> Images:
-        behind = self._rest
-        for rest in behind or ():  # by numba, as the judgement needs it there
+        there = on_device(self._whole, self._device)
+        return Images(there, list(self.views), self.settings)
+
+    @cached_property
+    def _behind(self) -> Tensor:
+        for rest in self._rest:  # by numba, as the judgement needs it there
             rest.fill(np.ones_like(rest.image))
-        images = None if behind is None else [rest.image for rest in behind]
-        there = on_device(self._whole or self._projectors[0], self._device)
-        return Images(there, list(self.views), self.settings, images)
+        return self._images.sent([rest.image for rest in self._rest], torch.float32)
 
     @cached_property
     def _usable_there(self) -> Tensor:
@@ -178,9 +180,7 @@ class TorchBonesObjective(BonesObjective):
         if margins is not None:
             about = grown(dark.flatten(0, 1), margins).view(near.shape)
             mask = windows.placed(near * about).amax(0)
-        image = windows.placed(images).sum(0)
-        if self._images.rest is not None:
-            image = image + self._images.rest
+        image = windows.placed(images).sum(0) + self._behind
         slopes = torch.stack([slopes for _, slopes, _ in drawn], 1)
         shown = torch.cat([dark, near * dark]).sum((2, 3)).T
         sums = [shown, *self._compared(windows, image, slopes, mask)]

@@ -55,7 +55,7 @@ from .optimizer import (
 )
 from .pipeline import APART_MM, CONVERGED_DESCENTS, DISTINCT_MM, TRIED_STEPS, RegistrationPipeline
 from .pose_table import TILT_STEP_DEG, PoseTable, by_both, combined
-from .prepared_ct import PreparedCT, scoring_level
+from .prepared_ct import PreparedCT
 
 #: No more starts are refined than this, the first ones; and so many of them at the last levels by
 #: themselves, too.
@@ -361,7 +361,7 @@ def search_whole_ct(
 class _WholeCTPipeline(RegistrationPipeline):
     def found(self, table: PoseTable) -> Refinement | None:
         began = perf_counter()
-        scoring = scoring_level(self._levels[0], self.anatomy.n_levels, structure=False)
+        scoring = self.anatomy.scoring_level(self._levels[0])
         projector = self.anatomy.projector(scoring.volume)
         pool = scoring.pool
         ranked = self._ranked(table, projector, pool)

@@ -38,12 +38,11 @@ from ..imaging.body import Structures
 from ..imaging.xray import View, with_cameras
 from ..io.case import Case
 from ..io.sequence import Frame, Frames
-from ..registration.bone import Bone, bones_of, ties_of
+from ..registration.bone import Background, Bone
 from ..registration.bones import SHOWN
 from ..registration.cameras import CameraCorrections
 from ..registration.optimizer import Range, Report
 from ..registration.prepared_ct import PreparedCT, anatomies_of
-from ..registration.problem import Tie
 from ..registration.register_bones import LEVELS, BoneLevel, register_bones
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
@@ -87,16 +86,16 @@ class BoneTracker:
             bone.device = anatomy.device
 
     @cached_property
-    def _bones(self) -> list[Bone]:
-        return bones_of(self._structures, self._anatomy)
+    def _behind(self) -> Background:
+        return Background.of(self._structures, self._anatomy, np.eye(4))
+
+    @property
+    def _bones(self) -> Sequence[Bone]:
+        return self._behind.bones
 
     @cached_property
     def _edges(self) -> list[MaskEdge]:
         return mask_edges(self._structures, self._anatomy.attenuation(0))
-
-    @cached_property
-    def _ties(self) -> list[Tie]:
-        return ties_of(self._bones)
 
     def keep(self, found: Tracked) -> None:
         """Let the bones of the next frame begin from those of this one."""
@@ -183,10 +182,9 @@ class BoneTracker:
         finest = self._pace.tolerance_mm
         paced = [each._replace(tolerance_mm=max(each.tolerance_mm, finest)) for each in levels]
         poses = [starts[bone.name] for bone in self._bones]
-        found = register_bones(
-            self._anatomy, self._bones, views, rest, progress, poses, paced, self._ties
-        )
-        judged = judge_together(found, views, self._edges, whole=whole)
+        behind = self._behind._replace(ct=self._anatomy, world_from_ct=rest)
+        found = register_bones(behind, views, (), progress, poses, paced)
+        judged = judge_together(found, self._edges, whole=whole)
         missed = set[str]()
         for n, bone in enumerate(judged.bodies):
             shown = found.fit.shown[n] >= SHOWN
@@ -362,7 +360,7 @@ class BodiesTracker:
                 ct = self._anatomies[n]
                 judged.append(Alone(self._case.bodies[n], ct, each.pose, each.assessment))
                 shapes.append(bone)
-        found = register_together(judged, views, progress, bones=shapes)
+        found = register_together(judged, views, progress, beside=shapes)
         whole = with_structures(whole, found, views, {name: own[name].how for name in own})
         name = self._case.first_bone
         first = whole.bones.get(name, whole)

@@ -44,7 +44,7 @@ from ..io.result_json import StoredVerdict, bones_in
 from ..io.sequence import FrameFiles, Frames
 from ..io.view_record import ViewRecord
 from ..registration.bone import Bone, bones_of_bodies, parts_of
-from ..registration.prepared_ct import PreparedCT, anatomies_of
+from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
 from ..report.details import with_outlines
 from ..report.html import png
@@ -87,7 +87,7 @@ class Track:
     def __post_init__(self) -> None:
         if not (self.bones or self.bone):
             bodies = self.sequence.first.bodies
-            self.bones = bones_of_bodies(bodies, anatomies_of(bodies, self.anatomy))
+            self.bones = bones_of_bodies(bodies, self.anatomy)
 
     @property
     def stopped(self) -> bool:

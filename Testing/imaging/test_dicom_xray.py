@@ -67,6 +67,17 @@ def test_plain_pixels_are_those_of_simpleitk(tmp_path, sop_class, dtype):
     assert_array_equal(theirs, pixels)
 
 
+@WRITES_SYNTAX
+def test_bytes_in_words_of_the_other_order_are_in_theirs(tmp_path):
+    pixels = (body() // 16).astype(np.uint8)
+    write_dicom(tmp_path / "a.dcm", pixels, XA_IMAGE)
+    data = pydicom.dcmread(tmp_path / "a.dcm")
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+    data.add_new("PixelData", "OW", pixels.view(np.uint16).byteswap().tobytes())
+    pydicom.dcmwrite(tmp_path / "a.dcm", data, little_endian=False, implicit_vr=False)
+    assert_array_equal(load_image(tmp_path / "a.dcm").values, pixels)
+
+
 def test_what_stands_in_unused_bits_is_no_grey_value(tmp_path):
     """An overlay in the high bits, as older files have it.
 
@@ -80,8 +91,9 @@ def test_what_stands_in_unused_bits_is_no_grey_value(tmp_path):
     assert_array_equal(load_image(tmp_path / "b.dcm").values, signed)
 
 
+RLE = "1.2.840.10008.1.2.5"
 COMPRESSIONS = {
-    "1.2.840.10008.1.2.5": np.uint16,  # RLE
+    RLE: np.uint16,
     "1.2.840.10008.1.2.4.57": np.uint16,  # JPEG lossless
     "1.2.840.10008.1.2.4.70": np.uint16,  # JPEG lossless, first order
     "1.2.840.10008.1.2.4.80": np.uint16,  # JPEG-LS
@@ -101,12 +113,22 @@ def test_compressed_frames_are_those_that_were_compressed(tmp_path, syntax):
 
 
 def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
-    path = compressed(tmp_path / "run.dcm", body(5), "1.2.840.10008.1.2.5")
+    path = compressed(tmp_path / "run.dcm", body(5), RLE)
     decoded, whole = [], dicom_image._decoded
     noted = lambda file, frame, *size: decoded.append(frame) or whole(file, frame, *size)  # noqa: E731
     monkeypatch.setattr(dicom_image, "_decoded", noted)
     load_image(path, 3)
     assert decoded == [3] and len(load_frames(path)) == 5 and decoded[1:] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "tags", [{"Columns": 32}, {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}]
+)
+def test_run_lengths_of_another_size_than_the_header_has_are_refused(tmp_path, tags):
+    data = pydicom.dcmread(compressed(tmp_path / "a.dcm", body(), RLE))
+    data.update(tags)
+    data.save_as(tmp_path / "a.dcm")
+    assert "(RLE Lossless) are damaged or of another size" in refused(tmp_path / "a.dcm")
 
 
 def table_of(entries):
@@ -184,6 +206,7 @@ def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
     [
         ({"NumberOfFrames": "100000"}, "claims 614400000 bytes of pixels, but 6144 are there"),
         ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),
+        ({"Columns": 63}, "6048 bytes, but 6144 bytes of pixels, expected one size"),
         ({"BitsAllocated": 12}, "12 bits in 12"),
         ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "RescaleSlope of 0"),
         ({**CIRCLE, "CenterOfCircularShutter": ["900", "900"]}, "shutters hide every pixel"),

@@ -41,6 +41,31 @@ def jpeg_size(encoded: bytes) -> tuple[int, int, int] | None:
     return None
 
 
+RLE = "1.2.840.10008.1.2.5"
+RLE_HEADER_BYTES = 64
+
+
+def is_rle_of(encoded: bytes, pixels: int, segments: int) -> bool:
+    """Return whether RLE (PS3.5, Annex G) has so many segments, each with a byte for each pixel."""
+    count, *begins = struct.unpack_from("<16I", encoded.ljust(RLE_HEADER_BYTES, b"\0"))
+    ends = [*begins[1:segments], len(encoded)]
+    return count == segments and all(
+        _holds(encoded[begin:end], pixels) for begin, end in zip(begins, ends)
+    )
+
+
+def _holds(segment: bytes, count: int) -> bool:
+    """Return whether a segment of RLE unpacks to so many bytes; zeros behind them fill it up."""
+    at = 0
+    while at < len(segment) and count > 0:
+        code = segment[at]
+        literal = code < 128
+        if code != 128:  # which means nothing
+            count -= min(code + 1, len(segment) - at - 1) if literal else 257 - code
+        at += code + 2 if literal else 1 + (code > 128)
+    return count == 0 and not any(segment[at:])
+
+
 #: Pixels for each byte: an X-ray has noise, and compresses far less.
 MAX_COMPRESSION = 5000
 
@@ -140,7 +165,16 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
                 f"ends early: its header claims {claimed} bytes of pixels, but {there} are there, "
                 "expected a whole file; copy or export it again."
             )
-        stored = data[first + begin // 8 : first - (-(begin + size) // 8)]
+        if any(data[first + claimed + 1 : first + (file.pixels_length or 0)]):
+            file.refuse(
+                f"has {columns} x {rows} pixels by its header, {claimed} bytes, but {there} bytes of "
+                "pixels, expected one size; copy or export it again."
+            )
+        if allocated == 8 and file.syntax == BIG_ENDIAN and data[first - 8 : first - 6] == b"OW":
+            words = np.frombuffer(data[first : first + claimed + claimed % 2], ">u2")
+            stored = words.byteswap().tobytes()[begin // 8 : (begin + size) // 8]
+        else:
+            stored = data[first + begin // 8 : first - (-(begin + size) // 8)]
     if allocated == 1:
         packed = np.frombuffer(stored, np.uint8)
         unpacked = np.unpackbits(packed, bitorder="little")[begin % 8 :][:size]
@@ -155,8 +189,8 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     """By the decoders in SimpleITK, from a DICOM file of that frame alone, with nothing but what describes its pixels.
 
     pydicom has no decoder of its own for JPEG lossless, which most C-arms write, and JPEG-LS, and
-    Slicer 5.10 brings none of its plug-ins for them. In JPEG-LS of another size than the header's
-    SimpleITK reads wrong pixels, so the size is compared before.
+    Slicer 5.10 brings none of its plug-ins for them. In JPEG-LS and RLE of another size than the
+    header's SimpleITK reads wrong pixels, so the size is compared before.
     """
     import pydicom
 
@@ -181,7 +215,10 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
             f"has {columns} x {rows} pixels by its header, but {len(encoded)} bytes for them, "
             "expected a whole file; copy or export it again."
         )
-    if encoded[:2] == JPEG_BEGINS and jpeg_size(encoded) != (columns, rows, 1):
+    if (encoded[:2] == JPEG_BEGINS and jpeg_size(encoded) != (columns, rows, 1)) or (
+        file.syntax == RLE
+        and not is_rle_of(encoded, rows * columns, file.whole("BitsAllocated") // 8)
+    ):
         file.refuse(
             f"has {columns} x {rows} pixels by its header, but its compressed pixels ({name}) "
             "are damaged or of another size, expected one size; copy or export it again."

@@ -39,6 +39,11 @@ def registration(scene):
     return made
 
 
+def test_a_ct_without_bone_has_an_empty_surface_and_no_warning_in_slicers_log(registration, capfd):
+    assert ct_3d.take_surface(registration)().GetNumberOfPoints() == 0
+    assert "No data to smooth" not in capfd.readouterr().err
+
+
 def rendered(scene):
     """The names of the volumes that are shown in 3D."""
     nodes = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode", scene)

@@ -167,7 +167,9 @@ def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) ->
     ):
         configure(following, InputConnection=last.GetOutputPort(), **values)
         last = following
-    last.Update()
+        last.Update()
+        if not last.GetOutputDataObject(0).GetNumberOfPoints():
+            break  # VTK warns of a surface with nothing to smooth
     return last.GetOutputDataObject(0)
 
 

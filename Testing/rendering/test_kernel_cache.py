@@ -130,3 +130,15 @@ def test_a_kernel_whose_part_is_in_another_module_now_is_compiled_anew(tmp_path)
         (tmp_path / "parts.py").write_text(f"from {name} import plus\n")
         assert subprocess.check_output([sys.executable, program], cwd=tmp_path, text=True) == "3\n"
         (tmp_path / f"{name}.py").unlink()
+
+
+def test_what_another_process_wrote_under_the_same_name_is_not_taken(tmp_path):
+    kept = cpu._Kept(str(tmp_path), "kernel", "source")
+    kept.save("mine", 1)
+    kept.save("another's", 2)
+    (tmp_path / "kernel.2.nbc").replace(tmp_path / "kernel.1.nbc")
+    assert kept.load("mine") is None
+    kept.save("mine", 1)
+    assert kept.load("mine") == 1
+    cpu.IndexDataCacheFile.save(kept, "of a version before", (1, 2, 3, 4))
+    assert kept.load("of a version before") is None

@@ -80,7 +80,18 @@ def _private_folder() -> Path | None:
 
 
 class _Kept(IndexDataCacheFile):
-    """Compiled kernels of a module; anew where those of a program before name a class or a module that is gone."""
+    """Compiled kernels of a module; anew where those of a program before name a class or a module that is gone.
+
+    Each file also says what was compiled: its name is a number, which two processes that compile at
+    once give to different kernels, and which a changed source gives again.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (self._source_stamp, key, data))
+
+    def load(self, key: Any) -> Any:
+        found = super().load(key) or ()
+        return found[2] if found[:2] == (self._source_stamp, key) else None
 
     def _load_index(self) -> dict[Any, str]:
         try:

@@ -1,5 +1,9 @@
 """Training images: what is random in them, what is not, and whether another simulator's X-rays are of their family."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -45,6 +49,34 @@ def poses(count):
     return np.stack(
         [off(TRUE_POSE, rng.uniform(-20, 20, 3), rng.uniform(-15, 15, 3)) for _ in range(count)]
     )
+
+
+#: Prints the digest of images; the kernel of rays alone is loaded before or not.
+DIGEST = """
+import hashlib, sys
+import numpy as np
+from phantom import TRUE_POSE, make_ct, make_views
+from MultiViewRegistrationLib.regressor.bases import project
+from MultiViewRegistrationLib.regressor.images import TrainingImages, Window
+windows = [Window.of(view.camera) for view in make_views(make_ct())]
+maker = TrainingImages(make_ct(), 1.75, variants=1)
+poses = np.stack([TRUE_POSE] * 4)
+if "before" in sys.argv:
+    (stacks,) = maker._anatomy
+    rays = stacks.rays(windows[0].camera, poses)
+    project(stacks, *rays, 0, np.empty((3, 64, 64), np.float32))
+print(hashlib.sha256(maker.batch(poses, windows, np.random.default_rng(1))).hexdigest())
+"""
+
+
+def test_one_seed_gives_one_batch_whichever_kernels_were_loaded_before():
+    """LLVM compiles a kernel by itself and within another one with other roundings."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = {
+        subprocess.check_output([sys.executable, "-c", DIGEST, when], env=environment)
+        for when in ("before", "not")
+    }
+    assert len(found) == 1
 
 
 def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -246,9 +247,13 @@ def _between(values: np.ndarray, at: int, to_b: int, to_c: int, wb: float, wc: f
     return low + wc * (high - low)
 
 
-@fast_kernel
+@partial(fast_kernel, forceinline=True)
 def project(stacks, stack, rays, n, out):
-    """Compute the line integrals (3, rows, columns) float32 of image n, see `Stacks.rays`."""
+    """Compute the line integrals (3, rows, columns) float32 of image n, see `Stacks.rays`.
+
+    Put in its place, as a call from another kernel leads to whichever of two copies was loaded
+    first, and their roundings differ.
+    """
     values = stacks.values[stack[n]]
     shape = stacks.shapes[stack[n]]
     stride = (1, shape[0], shape[0] * shape[1])

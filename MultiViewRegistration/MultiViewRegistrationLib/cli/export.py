@@ -17,7 +17,7 @@ from ..io.case_file import ALL, CaseFile
 from ..io.files import describe
 from ..io.navigation import CASE_KINDS, POSE_FORMATS, VOLUME_FORMATS
 from ..io.result_json import NOT_ASSESSED, RegistrationExport
-from ..io.transforms import AXES, DIRECTIONS
+from ..io.transforms import AXES, DIRECTIONS, ITK_WRITERS, MATRIX_WRITERS
 from .options import (
     RESULT_HELP,
     Parser,
@@ -27,7 +27,6 @@ from .options import (
     say,
 )
 
-MATRICES = ("txt", "npy", "json")
 #: What a verdict other than "accept" means.
 MEANINGS = {
     "check": "the program cannot tell whether it is right, so compare the outlines with every X-ray before you use it",
@@ -74,7 +73,7 @@ def add_export(command: Parser) -> None:
     add(
         "--frame",
         choices=AXES,
-        help="axes of the matrices in txt, npy and json (default: both, each by its name)",
+        help=f"axes of the matrices in {', '.join(MATRIX_WRITERS)} (default: both, each by its name)",
     )
     add(
         "--case",
@@ -156,8 +155,8 @@ def run(options: argparse.Namespace) -> dict:
 
 #: Options with the kinds of files that they apply to, and what is said of the others.
 APPLY_TO = {
-    "frame": (MATRICES, " (ITK and DICOM are LPS, OpenIGTLink is RAS)"),
-    "direction": (("tfm", "h5", *MATRICES), ""),
+    "frame": (MATRIX_WRITERS, " (ITK and DICOM are LPS, OpenIGTLink is RAS)"),
+    "direction": ((*ITK_WRITERS, *MATRIX_WRITERS), ""),
     "volume": (("resampled-ct", "resampled-mask"), ""),
     "identity": (("dicom", "drr"), ""),
 }

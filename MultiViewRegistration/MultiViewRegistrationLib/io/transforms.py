@@ -300,6 +300,12 @@ def write_json(path: str | os.PathLike, named: NamedMatrix) -> None:
     write_atomically(path, json_text(content))
 
 
+#: What writes a pose to a path, by the kind of file: a matrix (4, 4) in LPS with lines for people, as
+#: ITK has it, and a `NamedMatrix` in axes to choose. A further format is a row here.
+ITK_WRITERS = {"tfm": write_transform, "h5": write_h5_transform}
+MATRIX_WRITERS = {"txt": write_text, "npy": write_npy, "json": write_json}
+
+
 def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:
     """Read the matrix in a .npy or .json file, or in any text of 16 numbers, as it stands there.
 

@@ -5,7 +5,7 @@ The CT in the X-rays' world, simulated X-rays, and the views' cameras.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from ..registration.prepared_ct import PreparedCT
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Writers = dict[str, Callable[[Path], object]]
+    from ..io.navigation.exports import Writers
 
 
 def files_of(

@@ -3,8 +3,10 @@
 As files, as DICOM Spatial Registration, and through OpenIGTLink.
 """
 
+from ..transforms import ITK_WRITERS, MATRIX_WRITERS
+
 #: Kinds of files with the pose, for which a result.json is enough.
-POSE_FORMATS = ("tfm", "h5", "txt", "npy", "json", "dicom")
+POSE_FORMATS = (*ITK_WRITERS, *MATRIX_WRITERS, "dicom")
 #: Kinds of files that are made of the result and its case.
 CASE_KINDS = ("resampled-ct", "resampled-mask", "drr", "cameras")
 #: Endings of a resampled volume.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,14 +22,11 @@ from ..files import printable, write_atomically, written_atomically
 from ..folders import list_files, staged
 from ..result_json import RegistrationExport
 from ..transforms import (
+    ITK_WRITERS,
     LPS_FROM_RAS,
+    MATRIX_WRITERS,
     NamedMatrix,
     itk_transform,
-    write_h5_transform,
-    write_json,
-    write_npy,
-    write_text,
-    write_transform,
 )
 
 if TYPE_CHECKING:
@@ -110,9 +107,6 @@ def _text(numbers: npt.ArrayLike) -> str:
     return " ".join(repr(number) for number in np.ravel(numbers).tolist())
 
 
-_MATRIX_WRITERS = {"txt": write_text, "npy": write_npy, "json": write_json}
-
-
 def write_together(files: Writers, folder: str | os.PathLike, result: Path) -> list[Path]:
     """Write files that appear together or not at all, and return them.
 
@@ -141,7 +135,7 @@ def export_files(
     kinds: Sequence[str],
     directions: Sequence[str],
     axes: Sequence[str],
-    further: Mapping[str, Callable[[Path], object]] | None = None,
+    further: Writers | None = None,
     identity: Dataset | None = None,
 ) -> Writers:
     """Return a result's poses as files by their name, each with what writes it to a path.
@@ -162,7 +156,7 @@ def export_files(
         Of the matrices, "lps", "ras" or both.
     further
         Files by their name that belong with these, each with what writes it to a path, see
-        `case_exports.case_files`.
+        `report.exports.case_files`.
     identity
         Patient and study for DICOM, see `dicom_objects.identity_of`.
     """
@@ -172,7 +166,7 @@ def export_files(
         exported = exported.with_uids()
     warning = {"override": " ".join(exported.warning.split())} if exported.warning else {}
     of = "" if exported.structure is None else f"{printable(exported.structure)} alone, "
-    jobs: dict[str, Callable[[Path], object]] = {}
+    jobs: Writers = {}
     for name, pose in exported.poses.items():
         target, _ = name.split("_from_")
         by_direction = {
@@ -187,7 +181,7 @@ def export_files(
                 continue
             for direction in directions:
                 to, source, matrix = by_direction[direction]
-                if kind in _MATRIX_WRITERS:
+                if kind in MATRIX_WRITERS:
                     named = NamedMatrix(
                         matrix,
                         f"{to}_from_{source}",
@@ -197,13 +191,15 @@ def export_files(
                     )
                     for each in axes:
                         jobs[f"{named.name}.{each}.{kind}"] = partial(
-                            _MATRIX_WRITERS[kind], named=named.in_axes(each)
+                            MATRIX_WRITERS[kind], named=named.in_axes(each)
                         )
                 else:
                     meaning = f"{of}{name}, {direction}: TransformPoint takes {source} LPS mm to {to} LPS mm."
-                    write_itk = write_transform if kind == "tfm" else write_h5_transform
                     jobs[f"{name}.{direction}.{kind}"] = partial(
-                        _itk, write=write_itk, matrix=matrix, comments=exported.comments(meaning)
+                        _itk,
+                        write=ITK_WRITERS[kind],
+                        matrix=matrix,
+                        comments=exported.comments(meaning),
                     )
     return {
         f"{exported.prefix}{file}": write for file, write in {**jobs, **(further or {})}.items()

@@ -27,12 +27,10 @@ from .similarity import (
     Settings,
     box_sum,
     erode,
-    gradient_residual,
-    intensity_residual,
     keep_near,
     local_ncc,
+    ncc_of,
     silhouette_margin,
-    window_weight,
 )
 
 #: Poses that a thread takes at a time.
@@ -124,11 +122,9 @@ def score_poses(placed, xray, windows, margins, out):
         (N,) pixels about the silhouette within which to compare; 0 for the whole image.
     """
     fixed, valid = xray
-    intensities, gradients = windows
     rows, columns = fixed.shape
     image = np.empty((rows, columns), np.float32)
     mask = np.empty((rows, columns), np.float32)
-    nothing = np.empty((6, 0, 0), np.float32)
     usable = 0
     for r in range(rows):
         for c in range(columns):
@@ -146,16 +142,7 @@ def score_poses(placed, xray, windows, margins, out):
         out[n] = 0.0
         if share < MIN_SHARE or compared < MIN_PIXELS:
             continue
-        products = np.zeros(3)
-        if intensities.radius:
-            weight = window_weight(mask, intensities.radius)
-            products = intensity_residual(image, nothing, fixed, mask, weight, intensities)[2]
-        if gradients.radius:
-            weight = window_weight(mask, gradients.radius)
-            sums = gradient_residual(image, nothing, fixed, mask, weight, gradients)[2]
-            for i in range(3):
-                products[i] += sums[i]
-        out[n] = local_ncc(products) * math.sqrt(share)
+        out[n] = ncc_of(image, fixed, mask, windows) * math.sqrt(share)
 
 
 #: Similarities count as no less and no more than this in `PoseFit.evidence`: what is less is

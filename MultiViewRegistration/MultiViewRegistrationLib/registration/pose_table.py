@@ -23,7 +23,7 @@ from ..rendering import cpu
 from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector
 from .prepared_ct import PreparedCT
-from .similarity import MIN_SHARE, Settings, erode, local_moments, local_ncc, window_weight
+from .similarity import MIN_SHARE, Settings, erode, local_ncc, locally_normalised
 
 #: The patient lies head first or feet first, tilted by up to this, of which the table has steps.
 MAX_TILT_DEG = 30.0
@@ -234,11 +234,8 @@ class ShiftTable:
         self._mask = np.empty((rows, columns), np.float32)
         erode(view.xray.valid.view(np.uint8), self._mask)
         self._usable = max(float(np.count_nonzero(view.xray.valid)), 1.0)
-        fixed = view.xray.line_integrals
         window = COMPARISON.windows[0]
-        weight = window_weight(self._mask, window.radius)
-        mean, inverse_sd = local_moments(fixed, self._mask, weight, window)
-        self._fixed = (fixed - mean) * inverse_sd * self._mask
+        self._fixed = locally_normalised(view.xray.line_integrals, self._mask, window)
 
     def tasks(self, projector: Projector, poses: np.ndarray) -> list[partial]:
         """Return the work of scoring poses (N, 4, 4), as functions without arguments."""
@@ -283,18 +280,14 @@ def score_shifts(placed, xray, window, scores, shares):
         seen = np.ones(image.shape, np.uint8)
         cpu.draw_pose(placed, n, seen, image)
         erode(seen, mask)
-        weight = window_weight(mask, window.radius)
-        mean, inverse_sd = local_moments(image, mask, weight, window)
-        for r in range(image.shape[0]):
-            for c in range(image.shape[1]):
-                image[r, c] = (image[r, c] - mean[r, c]) * inverse_sd[r, c] * mask[r, c]
+        drr = locally_normalised(image, mask, window)
         for top in range(down):
             for left in range(across):
                 cross = own = its = compared = np.float32(0)
                 for r in range(rows):
                     for c in range(columns):
                         both = fixed_mask[r, c] * mask[top + r, left + c]
-                        m = image[top + r, left + c]
+                        m = drr[top + r, left + c]
                         f = fixed[r, c]
                         cross += m * f
                         own += both * m * m

@@ -250,6 +250,18 @@ def window_weight(mask: np.ndarray, radius: int):
 
 
 @cpu.fast_kernel
+def locally_normalised(image: np.ndarray, mask: np.ndarray, window: Window):
+    """Return an image as it is compared, 0 where it is not valid: less its local mean, by its local deviation."""
+    weight = window_weight(mask, window.radius)
+    mean, inverse_sd = local_moments(image, mask, weight, window)
+    rows, columns = image.shape
+    for r in range(rows):
+        for c in range(columns):
+            mean[r, c] = (image[r, c] - mean[r, c]) * inverse_sd[r, c] * mask[r, c]
+    return mean
+
+
+@cpu.fast_kernel
 def intensity_residual(image, jacobian, fixed, mask, weight, window):
     """Return the residual, its derivative, the sums m f, m m, f f of the normalised images, and m.
 
@@ -336,6 +348,23 @@ def gradient_residual(image, jacobian, fixed, mask, weight, window):
                     derivative[p, 0, r, c] = (jx[r, c] - gradient[0, r, c] * shrink) * s
                     derivative[p, 1, r, c] = (jy[r, c] - gradient[1, r, c] * shrink) * s
     return residual, derivative, products, normalised
+
+
+@cpu.kernel
+def ncc_of(image, fixed, mask, windows):
+    """Return the local NCC of a DRR and an X-ray over the pixels that are set, by all of `Settings.windows`."""
+    intensities, gradients = windows
+    nothing = np.empty((0, 0, 0), np.float32)
+    products = np.zeros(3)
+    if intensities.radius:
+        weight = window_weight(mask, intensities.radius)
+        products = intensity_residual(image, nothing, fixed, mask, weight, intensities)[2]
+    if gradients.radius:
+        weight = window_weight(mask, gradients.radius)
+        sums = gradient_residual(image, nothing, fixed, mask, weight, gradients)[2]
+        for i in range(3):
+            products[i] += sums[i]
+    return local_ncc(products)
 
 
 @cpu.fast_kernel

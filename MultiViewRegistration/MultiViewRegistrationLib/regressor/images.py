@@ -17,7 +17,7 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.xray import XRay
 from ..registration.similarity import Window as Compared
-from ..registration.similarity import local_moments, window_weight
+from ..registration.similarity import locally_normalised
 from ..rendering.cpu import fast_kernel, kernel
 from ..rendering.devices import begin_tasks
 from ..rendering.drr import cut_ends
@@ -214,12 +214,10 @@ def standardise(line, valid, out):
         for c in range(columns):
             value = np.float32((min(max(line[r, c], low), high) - mean) * inverse_sd)
             values[r, c] = value * mask[r, c]
-    window = Compared(radius, FLOOR)
-    local, scale = local_moments(values, mask, window_weight(mask, radius), window)
+    local = locally_normalised(values, mask, Compared(radius, FLOOR))
     for r in range(rows):
         for c in range(columns):
-            value = (values[r, c] - local[r, c]) * scale[r, c]
-            out[r, c] = min(max(value, -MAX_LOCAL), MAX_LOCAL) * valid[r, c]
+            out[r, c] = min(max(local[r, c], -MAX_LOCAL), MAX_LOCAL)
 
 
 class TrainingImages:

@@ -88,7 +88,7 @@ def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_sta
     )
     tracker = Tracker(anatomy, PACES["thorough"], Range(**case.search))
     similarity = anatomy.fit(case.views, pose, pose).similarity
-    tracker.memory.keep(Tracked(0, "registered", pose, "check", [], similarity))
+    tracker.memory.keep(Tracked(0, "registered", pose, similarity, verdict="check"))
     for number, (frame, _, expected) in enumerate(later, start=1):
         found = tracker.follow(number, frame.views)
         tracker.memory.keep(found)

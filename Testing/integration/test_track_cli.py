@@ -1,6 +1,7 @@
 """`mvreg track` and `mvreg motion` from the outside: what they write, print and return."""
 
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,12 +61,12 @@ def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked)
 
 def test_a_frame_counts_as_its_bones_do_where_they_lie_apart_and_tells_them(capsys):
     apart = [Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")]
-    bone = Tracked(0, "registered", np.eye(4), "accept")
-    lost = Tracked(0, "lost", None, "reject", [Reason("not-shown", "It is hidden.")])
-    frames = [
-        Tracked(0, "registered", np.eye(4), "check", apart, bones={"L1": bone, "L2": bone}),
-        Tracked(1, "registered", np.eye(4), "check", apart, bones={"L1": lost, "L2": bone}),
-    ]
+    bone = Tracked(0, "registered", np.eye(4), verdict="accept")
+    lost = Tracked(
+        0, "lost", None, verdict="reject", reasons=[Reason("not-shown", "It is hidden.")]
+    )
+    whole = replace(bone, verdict="check", reasons=apart, bones={"L1": bone, "L2": bone})
+    frames = [whole, replace(whole, number=1, bones={"L1": lost, "L2": bone})]
     sequence = MagicMock(names=["000", "001"], __len__=lambda _: 2)
     track_command._summarise(SimpleNamespace(frames=frames, sequence=sequence), Path("out"))
     said = capsys.readouterr().err

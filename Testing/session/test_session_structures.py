@@ -305,7 +305,7 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
 def test_a_video_that_is_made_at_a_lost_frame_outlines_bones_in_the_others(scene, tmp_path):
     write_spine_case(tmp_path, [[np.eye(4)] * 4] * 2, POSE, POSE)
     sequence = FrameSequence.of_images(tmp_path / "case.json")
-    frames = [Tracked(0, "followed", POSE, "check"), lost(1, "it shows nothing.")]
+    frames = [Tracked(0, "followed", POSE, verdict="check"), lost(1, "it shows nothing.")]
     frames = [replace(each, bones=dict.fromkeys(NAMES, each)) for each in frames]
     Track(sequence, PreparedCT(sequence.first.ct), frames=frames).save(tmp_path / "track")
     read = read_track(tmp_path / "track")

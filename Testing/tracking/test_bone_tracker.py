@@ -139,8 +139,8 @@ def test_a_lost_bone_is_drawn_as_the_whole_ct_has_it():
     bodies = [Body(spine()[0], bones=structures())]
     parts = parts_of(bodies, anatomy(), NAMES)
     own = rigid.translation([5.0, 0.0, 0.0]) @ POSE
-    bones = {name: Tracked(1, "followed", own, "check") for name in NAMES[:3]}
-    bones["L3"] = Tracked(1, "lost", own, "reject")
+    bones = {name: Tracked(1, "followed", own, verdict="check") for name in NAMES[:3]}
+    bones["L3"] = Tracked(1, "lost", own, verdict="reject")
     drawn, pose = replace(whole_in(1), bones=bones).drawn(bodies, parts)
     assert pose is POSE and [at for _bone, at in drawn.beside] == [own, own, own, POSE]
 
@@ -186,7 +186,7 @@ def test_frames_of_other_structures_are_refused(tracked, tmp_path):
 def begun():
     """A tracker whose first frame is unbent."""
     found = BoneTracker(anatomy(), structures(), PACES["quick"])
-    whole = Tracked(0, "registered", POSE, "check", [], (0.99, 0.99))
+    whole = Tracked(0, "registered", POSE, (0.99, 0.99), verdict="check")
     bones = {name: replace(whole, similarity=(0.98, 0.98)) for name in NAMES}
     found.keep(replace(whole, bones=bones))
     return found
@@ -247,7 +247,7 @@ def test_a_bone_that_jumped_is_found_again_from_the_whole_ct():
     """At the resolutions at which bones are followed it would not be."""
     tracker = begun()
     away = rigid.translation([0.0, 0.0, 8.0]) @ POSE
-    bones = {name: Tracked(1, "followed", away, "check", [], (0.98, 0.98)) for name in NAMES}
+    bones = {name: Tracked(1, "followed", away, (0.98, 0.98), verdict="check") for name in NAMES}
     tracker.keep(replace(whole_in(1, "reject"), bones=bones))
     found = tracker.follow(whole_in(2), unbent_views(), POSE)
     assert {bone.how for bone in found.bones.values()} == {"found again"}
@@ -284,7 +284,7 @@ def test_bones_are_followed_on_the_device_while_it_has_memory(tmp_path, monkeypa
         device = ComputeDevice(name)
         tracker = module.BodiesTracker(case, anatomy(), PACES["quick"], device)
         whole = Tracked(
-            0, "registered", POSE, "check", [], (0.9, 0.9), cameras=case.cameras.values()
+            0, "registered", POSE, (0.9, 0.9), verdict="check", cameras=case.cameras.values()
         )
         tracker.keep(replace(whole, bones=dict.fromkeys(NAMES, whole)), case.views)
         with collect_warnings():

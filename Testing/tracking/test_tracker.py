@@ -36,7 +36,7 @@ def begun(anatomy, views, pose, pace="quick", search=SEARCH):
     tracker = Tracker(anatomy, PACES[pace], search)
     first = refine(anatomy, views, phantom.off(pose, [1.0, -1.0, 1.0], [2.0, 1.0, -1.0]))
     tracker.memory.keep(
-        Tracked(0, "registered", first.world_from_ct, "check", [], first.fit.similarity)
+        Tracked(0, "registered", first.world_from_ct, first.fit.similarity, verdict="check")
     )
     return tracker
 
@@ -128,14 +128,14 @@ def test_the_last_pose_is_tried_where_the_prediction_is_wrong(anatomy, frames, m
 
 def test_a_frame_that_is_rejected_is_kept_by_nobody(anatomy, frames):
     tracker = begun(anatomy, frames[0], swing(1)[0])
-    tracker.memory.keep(Tracked(1, "lost", np.eye(4), "reject", ["Lost: ..."]))
+    tracker.memory.keep(Tracked(1, "lost", np.eye(4), verdict="reject"))
     found = tracker.follow(2, frames[1])
     assert found.how == "followed" and phantom.error_mm(found.world_from_ct, swing(2)[1]) < 0.2
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_an_accepted_frame_says_what_it_was_tested_for():
-    frame = Tracked(0, "registered", np.eye(4), "accept", [])
+    frame = Tracked(0, "registered", np.eye(4), verdict="accept")
     assert frame.scope.code == "one-piece" and replace(frame, verdict="check").scope is None
     of_bones = replace(frame, bones={"L3": frame, "L4": frame}).scope
     assert of_bones.code == "bones-tested" and "of its bones L3, L4 were tested" in of_bones

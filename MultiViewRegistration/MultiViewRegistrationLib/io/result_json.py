@@ -181,18 +181,23 @@ class UseVerdict:
         return without_none(vars(self))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class StoredVerdict:
-    """What a result.json, or a frame of a track.json, says of a pose or of a bone's.
+    """The verdict of a pose, or of a bone's, as a result.json, a frame of a track.json and a scene have it.
 
     Attributes
     ----------
+    verdict
+        "accept", "check" or "reject", of a bone also "not shown"; None where it was not assessed.
     reasons
-        But what a person saw, which the edge_checks tell.
+        What a person must know before trusting the pose, but what a person saw, which the
+        edge_checks tell.
+    use, uses
+        What the pose is for, of which the verdict is; the verdict of each.
     """
 
     verdict: Any = None
-    reasons: list[Reason] = field(default_factory=list)
+    reasons: list[Any] = field(default_factory=list)
     use: Use = "room"
     uses: Mapping[Use, UseVerdict] = field(default_factory=dict)
 
@@ -224,7 +229,7 @@ class StoredVerdict:
             )
             own: Any = each.choice("verdict", verdicts)
             uses[of] = UseVerdict(own, *mm)
-        return StoredVerdict(verdict, reasons, use, uses)
+        return StoredVerdict(verdict=verdict, reasons=reasons, use=use, uses=uses)
 
 
 VERSION = 3

@@ -440,24 +440,19 @@ def _stored(
     how = fields.optional("how", fields.text, "how the pose was found", default="followed")
     told = StoredVerdict.read(fields, verdicts)
     upper95 = fields.values.get("predicted_upper95_mm")
+    bones = bones_in(fields).items()
     return Tracked(
         number,
         how,
         fields.rigid("world_from_ct") if placed else None,
-        verdict,
-        told.reasons,
         _similarity(fields),
         None
         if upper95 is None
         else fields.number("predicted_upper95_mm", "a number of mm", least=0),
         _cameras(fields),
         fields.optional("seconds", fields.number, "a number", least=0, default=0.0),
-        use=told.use,
-        uses=told.uses,
-        bones={
-            name: _stored(number, bone, get_args(BoneVerdict))
-            for name, bone in bones_in(fields).items()
-        },
+        bones={name: _stored(number, bone, get_args(BoneVerdict)) for name, bone in bones},
+        **vars(told),
     )
 
 

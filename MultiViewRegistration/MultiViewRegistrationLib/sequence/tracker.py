@@ -19,14 +19,14 @@ import numpy as np
 from ..assessment import verdict
 from ..assessment.bodies import UNJUDGED, BodyResult
 from ..assessment.joint_motion import NeighbourMotion
-from ..assessment.metrics import Judged, UseVerdict, in_words
+from ..assessment.metrics import Judged, in_words
 from ..assessment.verdict import Assessment
-from ..errors import UNUSABLE, InputError, Reason, Use
+from ..errors import UNUSABLE, InputError, Reason
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.xray import View
-from ..io.result_json import Answered
+from ..io.result_json import Answered, StoredVerdict
 from ..registration.bone import placed
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
@@ -59,7 +59,7 @@ UNASSESSED = replace(UNJUDGED, overlay="check", reasons=[FOLLOWED])
 
 
 @dataclass(frozen=True, eq=False)
-class Tracked(Answered):
+class Tracked(StoredVerdict, Answered):
     """The result of a frame.
 
     Parameters
@@ -70,8 +70,6 @@ class Tracked(Answered):
         "registered", "followed", "found again", "lost" or "not shown".
     world_from_ct
         (4, 4); None where nothing was found; the best pose of a rejected frame.
-    verdict, reasons
-        See `assessment.verdict`.
     similarity
         Local NCC of each view.
     upper95_mm
@@ -86,17 +84,13 @@ class Tracked(Answered):
         The results of the case's structures, each at its own pose, by name.
     motions
         Of those that are neighbours and were both found, against each other since the CT.
-    use, uses
-        What the pose is for, of which `verdict` is, and the verdict of each use.
     assessment
-        What says all of these; None where nothing follows from it any more, as it is large.
+        What says verdict, reasons and uses; None where nothing follows from it any more, as it is large.
     """
 
     number: int
     how: str
     world_from_ct: np.ndarray | None
-    verdict: str = "reject"
-    reasons: list[Reason] = field(default_factory=list)
     similarity: tuple[float, ...] = ()
     upper95_mm: float | None = None
     cameras: tuple[Camera, ...] = ()
@@ -104,8 +98,6 @@ class Tracked(Answered):
     background: Tracked | None = None
     bones: Mapping[str, Tracked] = field(default_factory=dict)
     motions: Sequence[NeighbourMotion] = ()
-    use: Use = "room"
-    uses: Mapping[Use, UseVerdict] = field(default_factory=dict)
     assessment: Any = None
 
     def assessed(self, by: Assessment | BodyResult) -> Tracked:

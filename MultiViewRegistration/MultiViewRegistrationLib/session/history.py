@@ -6,7 +6,7 @@ Nothing is ever lost from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
@@ -21,7 +21,6 @@ from ..io.result_json import (
     Answered,
     EdgeCheck,
     StoredVerdict,
-    UseVerdict,
     all_on_line,
     bones_in,
     keys_of,
@@ -63,7 +62,7 @@ REMOVED = "removed"
 
 
 @dataclass(frozen=True)
-class HistoryEntry(Answered):
+class HistoryEntry(StoredVerdict, Answered):
     """A pose and how it came about.
 
     Attributes
@@ -78,8 +77,6 @@ class HistoryEntry(Answered):
         Those that were corrected, by the view's name, as `XRayView` keeps them.
     fingerprint
         Of the inputs that a registration had; "" where the pose is no result of one.
-    reasons
-        What a person must know before trusting the pose.
     refinement
         The published one, if one was used.
     device
@@ -87,16 +84,13 @@ class HistoryEntry(Answered):
     regressor
         Of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what
         the pose came from.
-    verdict, typical_mm
-        Whether it can be trusted, "accept", "check" or "reject", and its likely error; None where
-        that was not assessed.
+    typical_mm
+        Its likely error; None where that was not assessed.
     risk
         Probability of an error above `assessment.prediction.WRONG_MM`; None where it was not
         assessed.
     views
         "good", "check" or "bad" for the room, by the view's name, where the pose was assessed.
-    use, uses
-        What the pose is for, of which the verdict is; the verdict of each.
     summary
         The likely error and the risk of a larger one, a sentence.
     bodies, motions
@@ -123,18 +117,14 @@ class HistoryEntry(Answered):
     world_from_ct: list[list[float]]
     cameras: dict[str, dict] = field(default_factory=dict)
     fingerprint: str = ""
-    reasons: Sequence[str] = ()
     seconds: float | None = None
     first_time_s: float = 0.0
     refinement: str = ""
     device: str = ""
     regressor: dict = field(default_factory=dict)
-    verdict: str | None = None
     typical_mm: float | None = None
     risk: float | None = None
     views: dict[str, str] = field(default_factory=dict)
-    use: Use = "room"
-    uses: Mapping[Use, UseVerdict] = field(default_factory=dict)
     summary: str = ""
     bodies: dict[str, KnownBone] = field(default_factory=dict)
     motions: list[dict] = field(default_factory=list)

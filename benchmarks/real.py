@@ -5,7 +5,7 @@
 Sets: portal images of a head phantom (all sets of two to four views, and of all), those of the
 directions between them, where --images has theirs, and a head's two CT scouts. Starts are the plan, and drawn ones. Their true
 poses are known to `TRUTH_MM`; they judge the verdict and never train the model. On the six portal
-images what carries over was chosen (`assessment/parts.py`, `CARRIED_TENSION`);
+images what carries over was chosen (`assessment/parts.py`, `prediction.Limits`);
 those between judge it. A row has the error against the true pose of the answer to which the plan
 leads by itself, or with --search the program's, the features, the verdict and, with --causes, the
 cause that is named. A run that was broken off goes on where it was.

@@ -18,9 +18,8 @@ from scipy import optimize, special, stats
 from MultiViewRegistrationLib.assessment import prediction
 from MultiViewRegistrationLib.assessment.prediction import (
     COLUMNS,
-    DISAGREE,
     EXTRA_FEATURES,
-    PAD_MM,
+    LIMITS,
     QUANTILES,
     WRONG_MM,
     ErrorModel,
@@ -77,7 +76,7 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
     the minimum may still be the right one, the error is held against the disagreement of the views
     instead, see `_disagreement`; as in `others` where the rows do not tell it.
     """
-    off = [row for row in rows if is_off(row) and row["features"]["disagreement"] > DISAGREE]
+    off = [row for row in rows if is_off(row) and row["features"]["disagreement"] > LIMITS.disagree]
     if off or others is None:
         by_size = [row for row in off if row["features"]["disagreement_by_size"]]
         others_off = [row for row in off if not row["features"]["disagreement_by_size"]]
@@ -102,7 +101,7 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
 
 def _disagreement(rows) -> tuple[float, float]:
     """Median and median deviation of the log of mTRE over `features.disagreement_mm`, as some rows have lost the right minimum."""
-    told = [row["features"]["disagreement_mm"] + PAD_MM for row in rows]
+    told = [row["features"]["disagreement_mm"] + LIMITS.pad_mm for row in rows]
     ratios = np.log(mtre(rows)) - np.log(told)
     return float(np.median(ratios)), float(stats.median_abs_deviation(ratios, scale="normal"))
 

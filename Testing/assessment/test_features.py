@@ -27,7 +27,7 @@ from MultiViewRegistrationLib.assessment.parts import (
     shares_at,
     shifted_sums,
 )
-from MultiViewRegistrationLib.assessment.prediction import DISAGREE
+from MultiViewRegistrationLib.assessment.prediction import LIMITS
 from MultiViewRegistrationLib.assessment.uncertainty import CameraResponse
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
@@ -188,13 +188,13 @@ def test_the_disagreement_is_how_far_off_a_turned_camera_makes_the_pose(
     registered, views, times, least_mm
 ):
     """Of a camera that is turned by little, and by so much that a Newton step ends too early."""
-    assert features_of(registered).disagreement < DISAGREE / 2
+    assert features_of(registered).disagreement < LIMITS.disagree / 2
     turn, shift = times * np.array([0.5, 0.3, -0.5]), times * np.array([0.6, -0.5, 0.8])
     wrong = registered.of([views[0], misplaced(views[1], turn, shift)])
     told, pose = features_of(wrong), wrong.found.world_from_ct
     targets = default_targets(wrong.anatomy, wrong.views, pose)
     off_mm = np.sqrt(np.mean(target_errors(pose, TRUE_POSE, targets) ** 2))
-    assert told.disagreement > DISAGREE and off_mm > least_mm
+    assert told.disagreement > LIMITS.disagree and off_mm > least_mm
     assert told.disagreement_mm == pytest.approx(off_mm, abs=0.4, rel=0.1)
 
 
@@ -204,7 +204,7 @@ def test_a_ct_of_another_size_is_not_taken_for_a_motion(ct, registered, views, s
     scans = [make_slot_scan(ct, degrees) for degrees in (0, 80)]
     larger = larger.of(scans if slot_scans else views)
     told, pose = features_of(larger), larger.found.world_from_ct
-    assert told.disagreement > DISAGREE and error_mm(pose) < 2
+    assert told.disagreement > LIMITS.disagree and error_mm(pose) < 2
     if slot_scans:  # which would take a motion of 15 mm for it
         assert told.disagreement_mm < 4
     else:

@@ -9,7 +9,7 @@ from bent_spine import POSE, anatomy, spine, targets, unbent_views, xrays
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.parts import Part, divided, elsewhere
-from MultiViewRegistrationLib.assessment.prediction import RISK_ELSEWHERE
+from MultiViewRegistrationLib.assessment.prediction import LIMITS
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.pipeline import refine
 
@@ -58,7 +58,7 @@ def test_the_half_that_has_moved_is_named_and_the_body_never_accepted():
     found = elsewhere(assessment.features.parts, assessment.targets)
     assert found is not None and assessment.verdict != "accept"
     assert found.reason in assessment.reasons
-    assert assessment.prediction.failure_probability >= RISK_ELSEWHERE[found.proven]
+    assert assessment.prediction.failure_probability >= LIMITS.risks_elsewhere[found.proven]
 
 
 @pytest.mark.parametrize("mm", [3.0, 8.0])

@@ -103,7 +103,7 @@ def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by
     numbers, random = {**GOOD, **disagree, "disagreement": 0.05}, np.random.default_rng(2)
     told = model.predict(numbers, ScaledChiSquare(0.4, 2.0))
     shift, sd = (model.sized, model.sized_sd) if by_size else (model.apart, model.apart_sd)
-    off = (1.5 + prediction.PAD_MM) * np.exp(shift + sd * random.normal(size=COUNT))
+    off = (1.5 + prediction.LIMITS.pad_mm) * np.exp(shift + sd * random.normal(size=COUNT))
     _, astray = right_and_astray(model, GOOD, random)
     another = random.random(COUNT) < model.predict(GOOD).image_failure_probability
     with_cameras = np.hypot(off, np.sqrt(0.4 * random.chisquare(2.0, size=COUNT)))
@@ -115,7 +115,7 @@ def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by
 
 
 def test_views_that_hardly_disagree_are_as_those_that_agree(model):
-    little = {"disagreement": 0.9 * prediction.DISAGREE, "disagreement_mm": 1.5}
+    little = {"disagreement": 0.9 * prediction.LIMITS.disagree, "disagreement_mm": 1.5}
     assert model.predict({**GOOD, **little}) == model.predict(GOOD)
 
 
@@ -210,7 +210,7 @@ def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):
 @pytest.mark.parametrize("precise", [True, False])
 @pytest.mark.parametrize("mm", [0.3, 1.9, 40.0])
 def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm, precise):
-    sd_mm, sd_share, misnamed_share = prediction.MOVE_ERRORS[precise]
+    sd_mm, sd_share, misnamed_share = prediction.LIMITS.move_errors[precise]
     bound = 0.95 if precise else 0.99 * 0.8
     told, random = model.predict(BAD), np.random.default_rng(0)
     moved = told.moved(mm, precise=precise)

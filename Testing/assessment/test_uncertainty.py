@@ -14,13 +14,9 @@ from scipy.stats import multivariate_normal
 
 from MultiViewRegistrationLib.assessment.metrics import split_by_view, target_errors
 from MultiViewRegistrationLib.assessment.uncertainty import (
+    Minimum,
     PoseUncertainty,
-    camera_response,
-    camera_uncertainty,
-    cluster_correction,
-    pose_uncertainty,
     sandwich,
-    view_uncertainties,
 )
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
@@ -95,13 +91,8 @@ def registered(ct, views, unknowns=None):
     found = minimise(objective, TRUE_POSE, iterations=15, tolerance_mm=1e-3, unknowns=unknowns)
     cameras = unknowns.cameras(found.corrections, [view.camera for view in views])
     corrected = with_cameras(views, cameras)
-    arguments = at_pose(ct, corrected, found.world_from_ct, unknowns)
-    objective = arguments[0]
-    full = objective.linearise(objective.project(found.world_from_ct, intrinsics=True))
-    cameras = camera_uncertainty(
-        *arguments, camera_response(objective, full, unknowns), unknowns.sd
-    )
-    return found.world_from_ct, pose_uncertainty(*arguments) + cameras
+    here = at_pose(ct, corrected, found.world_from_ct, unknowns)
+    return found.world_from_ct, here.noise + here.cameras(unknowns.sd)
 
 
 @pytest.mark.parametrize(
@@ -154,23 +145,25 @@ def test_a_view_among_others_is_as_uncertain_as_by_itself(ct):
     def told(some):
         return at_pose(ct, some, pose, CameraCorrections.exact(some))
 
-    for view, own in zip(views, view_uncertainties(*told(views)[:3]), strict=True):
-        alone = pose_uncertainty(*told([view])).covariance
+    for view, own in zip(views, told(views).by_view, strict=True):
+        alone = told([view]).noise.covariance
         assert_allclose(own.covariance, alone, rtol=0.01, atol=0.01 * np.abs(alone).max())
 
 
 def at_pose(ct, views, pose, unknowns):
     objective = Objective(Projector(attenuation(ct)), views, FINEST, np.zeros(3))
-    projections = objective.project(pose, intrinsics=unknowns.intrinsics)
-    return objective, objective.linearise(projections), tiles(objective, projections), unknowns
+    projections = objective.project(pose, intrinsics=True)
+    fit = objective.linearise(projections)
+    return Minimum(objective, fit, tiles(objective, projections), unknowns)
 
 
 def test_a_view_whose_camera_is_unknown_tells_nothing_of_the_pose(ct):
     views = make_views(ct, size=64, noise=0.03)
     some = views[:1], [views[0], free(views[1])]
     one, both = (at_pose(ct, each, TRUE_POSE, CameraCorrections(each)) for each in some)
-    fewer = cluster_correction(len(one[2].views), 6) / cluster_correction(len(both[2].views), 12)
-    alone, joint = pose_uncertainty(*one).covariance, fewer * pose_uncertainty(*both).covariance
+    few, many = (len(each.split.views) for each in (one, both))
+    fewer = few / (few - 6) * (many - 12) / many
+    alone, joint = one.noise.covariance, fewer * both.noise.covariance
     assert_allclose(joint, alone, rtol=0.02, atol=0.01 * np.abs(alone).max())
 
 

@@ -9,7 +9,7 @@ from benchmarks.kept import rows_of
 from benchmarks.protocol import acceptance
 from benchmarks.protocol.acceptance import MIN_ACCEPTS, judge
 from benchmarks.protocol.runs import judged as rejudged
-from MultiViewRegistrationLib.assessment.prediction import CAMERA_RISK, CARRIED_TENSION, calibrated
+from MultiViewRegistrationLib.assessment.prediction import LIMITS, calibrated
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 
 #: Of seed 6, registered by one version after all was chosen. Of seed 7, beside it: one view, and a
@@ -117,10 +117,14 @@ def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_
 def agrees(row):
     """Whether what carries over, without any similarity, would accept a row; its bound is a low one."""
     cameras = ScaledChiSquare(*row["cameras"])
-    known = cameras.probability_beyond(acceptance.WRONG_MM) <= CAMERA_RISK
+    known = cameras.probability_beyond(acceptance.WRONG_MM) <= LIMITS.camera_risk
     explained = 1.5 * np.hypot(row["noise_mm"], np.sqrt(cameras.spread * cameras.freedom))
     bound = np.hypot(explained, row["features"]["disagreement_mm"])
-    return known and bound <= acceptance.WRONG_MM and row["features"]["tension"] <= CARRIED_TENSION
+    return (
+        known
+        and bound <= acceptance.WRONG_MM
+        and row["features"]["tension"] <= LIMITS.carried_tension
+    )
 
 
 @pytest.mark.slow

@@ -20,8 +20,9 @@ import scipy
 from scipy.linalg import block_diag
 
 from ..geometry import rigid
-from ..imaging.body import Structures, widened
+from ..imaging.body import Structures
 from ..imaging.ct import WATER, Volume
+from ..imaging.field import widened
 from ..registration.bones import SHOWN, ViewComparison
 from ..registration.cameras import prior_share
 from ..registration.problem import PRECISION, add_prior, relative_motions
@@ -34,9 +35,9 @@ from .uncertainty import (
     PoseUncertainty,
     TargetUncertainty,
     at_least,
-    cluster_correction,
+    gradient_covariance,
     inverted,
-    root_mean_square,
+    rms_length,
     sandwich,
     target_jacobians,
 )
@@ -201,7 +202,7 @@ class BoneNoise(NamedTuple):
     def meat(self) -> np.ndarray:
         """(6, 6), the covariance of the gradient by its pose; none of a bone that no view shows."""
         gradients = np.concatenate([np.zeros((0, 6)), *(part.gradients for part in self.parts)])
-        return gradients.T @ gradients * cluster_correction(len(gradients), 6)
+        return gradient_covariance(gradients, 6)
 
     @property
     def covariance(self) -> np.ndarray:
@@ -361,7 +362,7 @@ def _apart(parts: Sequence[_Part], axis: int, inverse: np.ndarray, at: np.ndarra
             else part.places[:, axis] < np.median(part.places[:, axis], keepdims=True)
         )
         total += part.gradients[half].sum(axis=0) - part.gradients[~half].sum(axis=0)
-    return root_mean_square(np.linalg.norm(at @ (-2 * inverse @ total), axis=-1))
+    return rms_length(at @ (-2 * inverse @ total))
 
 
 #: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible
@@ -389,14 +390,19 @@ class BoneModel(ErrorModel):
         """
         scaled = np.nan_to_num((columns(vars(features), COLUMNS) - self.centre) / self.scale)
         wrong = float(scipy.special.expit(self.intercept + scaled @ self.weights))
-        near = float(self.near[0] + scaled @ self.near[1:])
         logs = np.linspace(-6, 6, 1201)  # of mm
-        below = (1 - wrong) * scipy.special.ndtr((logs - near) / self.near_sd)
-        below += wrong * scipy.special.ndtr((logs - self.far) / self.far_sd)
+        right = self.right_error(scaled).below(logs)
+        below = (1 - wrong) * right + wrong * self.wrong_error.below(logs)
         median, mean, bound = summary(logs, below)
         risk = max(wrong, 1 - float(np.interp(np.log(WRONG_MM), logs, below)))
-        bounded = bool((scaled <= self.limits).all())
-        return Prediction(mean, bound, risk, risk, bounded, median)
+        return Prediction(
+            mean_mm=mean,
+            upper95_mm=bound,
+            failure_probability=risk,
+            image_failure_probability=risk,
+            bounded=bool((scaled <= self.limits).all()),
+            typical_mm=median,
+        )
 
 
 @lru_cache

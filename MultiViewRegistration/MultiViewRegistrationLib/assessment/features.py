@@ -38,24 +38,20 @@ from .parts import (
     tiles_in_place,
     view_sums,
 )
-from .prediction import DISAGREE
+from .prediction import LIMITS as PREDICTION
 from .uncertainty import (
     PLACE_SD_DEG,
     PLACE_SD_MM,
     SIZE_SD,
     CameraResponse,
     Disagreement,
+    Minimum,
     PoseUncertainty,
-    as_if_solved,
-    camera_response,
-    camera_uncertainty,
-    cluster_correction,
-    curvature,
     disagreement,
-    pose_uncertainty,
+    gradient_covariance,
+    rms_length,
     root_mean_square,
     target_jacobians,
-    view_uncertainties,
 )
 
 #: Steps after which a pose that moves away has moved.
@@ -144,7 +140,7 @@ class ReliabilityFeatures:
         a structure.
     appearing
         As `uncertainty` and `camera_uncertainty`, of where targets appear: with what is presumed of
-        cameras as if it were solved for, see `uncertainty.as_if_solved`.
+        cameras as if it were solved for, see `uncertainty.Minimum.as_if_solved`.
     seen
         Of each view its compared part's camera, and what it sees by pose and cameras, see
         `uncertainty.PoseUncertainty.in_view`.
@@ -193,7 +189,7 @@ class ReliabilityFeatures:
     @property
     def one_view_disagrees(self) -> bool:
         """Whether the views would agree with the CT elsewhere in one of them, and `disagreement_mm` tells how far off the pose is then."""
-        return self.disagreement > DISAGREE and not self.disagreement_by_size
+        return self.disagreement > PREDICTION.disagree and not self.disagreement_by_size
 
     @property
     def carried_risk(self) -> float:
@@ -268,7 +264,7 @@ def compute_features(
     projections = objective.project(pose, intrinsics=True)
     fit = objective.linearise(projections)
     split = tiles(objective, projections)
-    uncertainty = pose_uncertainty(objective, fit, split, unknowns)
+    here = Minimum(objective, fit, split, unknowns)
     wider = anatomy.objective(views, levels[-2], pose)
     covered = [] if anatomy.structure else covered_pixels(objective, projections)
     divisions = [] if anatomy.structure else divided(anatomy, views, pose)
@@ -276,30 +272,33 @@ def compute_features(
     moved = _steps(wider, levels[-2], pose, unknowns)
     several = len(views) > 1
     alone = np.array(_alone_mm(wider, levels[-2], moved.world_from_ct, targets) if several else [])
-    of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array(
-        [each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)]
+        [
+            each.at(points).split(view.camera)[1]
+            for each, view in zip(here.by_view, views, strict=True)
+        ]
     )
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
     presumed = CameraCorrections([view.presumed for view in views], shared)
-    response = camera_response(objective, fit, unknowns)
-    cameras = camera_uncertainty(objective, fit, split, unknowns, response, presumed.sd)
-    appearing = uncertainty, cameras
+    noise = here.noise
+    cameras = here.cameras(presumed.sd)
+    appearing = noise, cameras
     if presumed.free.size > unknowns.free.size:
-        appearing = as_if_solved(objective, fit, split, presumed)
+        appearing = replace(here, unknowns=presumed).as_if_solved()
         if len(views) > MOST_HIDING_VIEWS:
             cameras = appearing[1]
-    calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
-    at = uncertainty.at(points)
+    loosely = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
+    calibrated = replace(here, unknowns=loosely)
+    at = noise.at(points)
     off = Disagreement(0.0, 0.0, None)
     if several:
-        off = disagreement(objective, fit, split, calibrated, points)
-    if off.share > DISAGREE:
+        off = disagreement(calibrated, points)
+    if off.share > PREDICTION.disagree:
         off = off._replace(
             mm=_refined_disagreement_mm(objective, pose, views, off, shared, targets)
         )
     return ReliabilityFeatures(
-        uncertainty,
+        noise,
         cameras,
         split,
         levels[-1].pool,
@@ -307,9 +306,7 @@ def compute_features(
         fit,
         single_view_shift_mm=alone,
         single_view_shift_sds=alone / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
-        tension=tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels))
-        if several
-        else 0.0,
+        tension=tension(split, calibrated.response, here.pixels) if several else 0.0,
         disagreement=off.share,
         disagreement_mm=off.mm,
         disagreement_by_size=off.view is None,
@@ -317,8 +314,8 @@ def compute_features(
             split,
             points,
             objective.pivot,
-            unknowns.jacobians(objective.views, [objective.pivot], len(fit.gradient)),
-            sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6],
+            here.ways(),
+            here.pixels * here.curvature[:6, :6],
             None if several else views[0].camera.sources(views[0].camera.project(points)),
         ),
         noise_mm=at.rms_mm if several else at.split(views[0].camera)[1],
@@ -422,7 +419,7 @@ def split_half_mm(
         if source is not None:
             rays = rigid.unit(points - source)
             shifts = shifts - np.sum(shifts * rays, axis=-1, keepdims=True) * rays
-        apart.append(root_mean_square(np.linalg.norm(shifts, axis=-1)))
+        apart.append(rms_length(shifts))
     return max(apart)
 
 
@@ -451,7 +448,7 @@ def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
         if len(gradients) > 2 * 6:
             total = gradients.sum(axis=0)
             spread = gradients - gradients.mean(axis=0)
-            covariance = spread.T @ spread * cluster_correction(len(gradients), 6)
+            covariance = gradient_covariance(spread, 6)
             covariance += pixels**2 * response.view_gradient_covariance(view)
             largest = max(
                 largest,
@@ -518,9 +515,7 @@ def _refined_disagreement_mm(
     if off.view is not None:
         return moved
     growth = abs(run.corrections[-6]) / views[0].camera.focal_px
-    return max(
-        moved, growth * root_mean_square(np.linalg.norm(targets - targets.mean(axis=0), axis=-1))
-    )
+    return max(moved, growth * rms_length(targets - targets.mean(axis=0)))
 
 
 def _alone_mm(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import compress
 
 import numpy as np
@@ -21,14 +20,14 @@ import scipy
 
 from ..errors import Reason
 from ..geometry import rigid
-from ..imaging.xray import View, local_moments
+from ..imaging.xray import View, local_moments, window_mean
 from ..registration.objective import Objective, PoseFit, Projection
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import local_ncc
 from ..registration.tiles import TILE_SIDE, Tiles, tiles
 from ..rendering.devices import run_each
 from .metrics import shown_bone
-from .uncertainty import root_mean_square, target_jacobians
+from .uncertainty import rms_length, target_jacobians
 
 #: Each tile is tried so many pixels to all sides; it is in place up to so many from the pose's, and
 #: out of place beyond the third number.
@@ -167,8 +166,8 @@ def covered_pixels(objective: Objective, projections: Sequence[Projection]) -> l
 
 def _local_sd(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the standard deviation (rows, columns) of the known pixels within DETAIL_PIXELS."""
-    near = partial(scipy.ndimage.uniform_filter, size=2 * DETAIL_PIXELS + 1)
-    return np.maximum(local_moments(image.astype(float), mask, near)[1], 1e-9)
+    _, sd = local_moments(image.astype(float), mask, window_mean(DETAIL_PIXELS))
+    return np.maximum(sd, 1e-9)
 
 
 def best_fits(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -372,8 +371,7 @@ def shifts_mm(
         values, axes = np.linalg.eigh(about.T @ hessian @ about)
         positive = (axes * np.maximum(values, 0)) @ axes.T
         step = -np.linalg.solve(positive + prior, about.T @ gradient)
-        moved = target_jacobians(points, centre) @ step
-        found.append(root_mean_square(np.linalg.norm(moved, axis=-1)))
+        found.append(rms_length(target_jacobians(points, centre) @ step))
     return found
 
 

@@ -22,7 +22,7 @@ from ..errors import Reason, Use
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import WATER, Volume
-from ..imaging.xray import View, detail_of, local_moments
+from ..imaging.xray import View, detail_of, local_moments, window_mean
 from ..registration.prepared_ct import PreparedCT, pixel_size_mm
 from ..registration.tiles import moved_detail
 from ..rendering.devices import run_each
@@ -370,8 +370,7 @@ def _compare(anatomy: PreparedCT, view: View, world_from_ct: np.ndarray) -> _Com
     known = view.xray.valid & (projector.seen(view.camera, world_from_ct) > 0)
     xray, _ = _normalised(view.xray.line_integrals, known)
     drr, detail = _normalised(drr, known)
-    side = 2 * round(LIMITS.gain_mm / pixel_mm) + 1
-    near = partial(scipy.ndimage.uniform_filter, size=side)
+    near = window_mean(round(LIMITS.gain_mm / pixel_mm))
     gain = np.clip(near(xray * drr) / np.maximum(near(drr**2), 1e-6), LIMITS.least_gain, 1)
     residual = xray - gain * drr
     usual = MEDIAN_SDS * np.median(np.abs(residual[known])) if known.any() else 1.0
@@ -381,9 +380,7 @@ def _compare(anatomy: PreparedCT, view: View, world_from_ct: np.ndarray) -> _Com
     trusted = known / (1 + residual**2 / (LIMITS.cauchy**2 * variance))
     weight = trusted / (variance * _alike(residual * np.sqrt(trusted)))
     slope = gain / detail
-    within = partial(
-        scipy.ndimage.uniform_filter, size=2 * round(LIMITS.agreement_mm / pixel_mm) + 1
-    )
+    within = window_mean(round(LIMITS.agreement_mm / pixel_mm))
     agreement = within(xray * drr) / np.sqrt(np.maximum(within(xray**2) * within(drr**2), 1e-6))
     numbers = (weight * slope**2, weight * residual * slope, agreement)
     return _Compared(view.camera, pixel_mm, *(each.astype(np.float32) for each in numbers))
@@ -401,8 +398,7 @@ def _agreement_at(points: np.ndarray, views: Sequence[_Compared]) -> np.ndarray:
 
 def _normalised(image: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return an image (rows, columns) less its local mean, by its local standard deviation, and that; 0 where not known."""
-    near = partial(scipy.ndimage.uniform_filter, size=2 * LIMITS.window + 1)
-    mean, detail = local_moments(image.astype(float), known, near)
+    mean, detail = local_moments(image.astype(float), known, window_mean(LIMITS.window))
     detail = detail_of(detail, known, LEAST_DETAIL)
     return np.where(known, (image - mean) / detail, 0), detail
 
@@ -486,7 +482,7 @@ class _Bone(NamedTuple):
         if not shells or (last - first <= 2 * LIMITS.window).any():
             return np.zeros((2, side, side))
         camera = view.camera.cropped(*first, *(last - first))
-        near = partial(scipy.ndimage.uniform_filter, size=2 * LIMITS.window + 1)
+        near = window_mean(LIMITS.window)
         images = [shell.render(camera, self.world_from_ct).image for shell in shells]
         details = np.array([image - near(image) for image in images])
         steps = rigid.grid_points(ALONG, ALONG) / view.pixel_mm

@@ -30,37 +30,62 @@ from ..errors import Use, Verdict
 from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CameraCorrections
 from .metrics import OVERLAY_MM, WRONG_MM, Error
-from .uncertainty import ScaledChiSquare, TargetUncertainty
+from .uncertainty import LogNormal, ScaledChiSquare, TargetUncertainty
 
 if TYPE_CHECKING:
     from .features import ReliabilityFeatures
 
 T = TypeVar("T")
 
-#: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share
-#: of the move; at most this share of the named causes is wrong. By whether the cause is precise.
-MOVE_ERRORS = {True: (0.3, 0.1, 0.04), False: (0.5, 0.35, 0.2)}
-#: Views agree where the product of `features.tension` and `features.disagreement` is no larger. A
-#: principal point that is not as stated moves the bone and shows only here, if at all: of 55 wrong
-#: ones of seeds 1 to 4, on which this was chosen, none passes, by either alone at the same cost 13
-#: and 2; of 57 later ones 7 pass.
-AGREE = 0.004
-#: X-rays of a kind that the model does not know agree where `features.tension` is no larger, as in 95
-#: % of right answers of seeds 1 to 4: in units of what is left over it is the same for all kinds.
-CARRIED_TENSION = 1.05
-#: Views disagree where a motion between them, or another size of the CT, explains more than this
-#: share of the cost, and then (`features.disagreement`): a right answer is off by
-#: about as much as that moves it, and PAD_MM.
-DISAGREE = 0.01
-PAD_MM = 0.1
-#: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise.
-ONE_VIEW_BEYOND = 1.6
-#: Of bodies of which a part lies elsewhere (`parts.elsewhere`), by whether that is proven, the share
-#: that was wrong: of 36 such of seed 1 31, of 7 whose parts only asked for another place 2.
-RISK_ELSEWHERE = {True: 0.85, False: 0.3}
-#: Nothing is accepted in the room where the uncertainty of the cameras alone makes an error above
-#: WRONG_MM likelier than this: no X-ray shows it.
-CAMERA_RISK = 0.001
+
+@dataclass(frozen=True)
+class Limits:
+    """The numbers of the prediction that were chosen, not fitted.
+
+    Attributes
+    ----------
+    move_errors
+        Correcting a cause moves the pose by its error, with this standard deviation in mm and as a
+        share of the move; at most this share of the named causes is wrong. Of causes that are not
+        precise, and of those that are.
+    agree
+        Views agree where the product of `features.tension` and `features.disagreement` is no
+        larger. A principal point that is not as stated moves the bone and shows only here, if at
+        all: of 55 wrong ones of seeds 1 to 4, on which this was chosen, none passes, by either
+        alone at the same cost 13 and 2; of 57 later ones 7 pass.
+    carried_tension
+        X-rays of a kind that the model does not know agree where `features.tension` is no larger,
+        as in 95 % of right answers of seeds 1 to 4: in units of what is left over it is the same
+        for all kinds.
+    carried_inflation
+        Such X-rays are off by so many times what noise explains: with 2 the bound held for 32 of 34
+        simulated right ones, with 2.5 for all.
+    disagree, pad_mm
+        Views disagree where a motion between them, or another size of the CT, explains more than
+        this share of the cost, and then (`features.disagreement`): a right answer is off by about
+        as much as that moves it, and this length.
+    one_view_beyond
+        Of one view's depths 95 % are off by at most this many times the 95 % bound of noise.
+    risks_elsewhere
+        The share that was wrong of bodies of which a part lies elsewhere (`parts.elsewhere`): of 7
+        whose parts only asked for another place 2, of 36 where it was proven 31 (seed 1).
+    camera_risk
+        Nothing is accepted in the room where the uncertainty of the cameras alone makes an error
+        above WRONG_MM likelier than this: no X-ray shows it.
+    """
+
+    move_errors: tuple[tuple[float, float, float], ...] = ((0.5, 0.35, 0.2), (0.3, 0.1, 0.04))
+    agree: float = 0.004
+    carried_tension: float = 1.05
+    carried_inflation: float = 2.5
+    disagree: float = 0.01
+    pad_mm: float = 0.1
+    one_view_beyond: float = 1.6
+    risks_elsewhere: tuple[float, float] = (0.3, 0.85)
+    camera_risk: float = 0.001
+
+
+LIMITS = Limits()
 #: By so many quantiles the error of the cameras is averaged over.
 QUANTILES = 64
 #: A whole CT, and one structure of it: a model for each, as nothing before and behind a structure
@@ -97,8 +122,8 @@ class Prediction:
     typical_mm
         Median of the mTRE.
     agree
-        The views disagree by no more than AGREE, or CARRIED_TENSION: noise, and cameras as they are
-        stated, explain it.
+        The views disagree by no more than `Limits.agree`, or `Limits.carried_tension`: noise, and
+        cameras as they are stated, explain it.
     camera_failure_probability
         Of an mTRE above WRONG_MM by the uncertainty of the cameras alone: what no X-ray shows.
     familiar
@@ -157,7 +182,7 @@ class Prediction:
     @property
     def cameras_suffice(self) -> bool:
         """Whether cameras are known well enough for a place in the room."""
-        return self.camera_failure_probability <= CAMERA_RISK
+        return self.camera_failure_probability <= LIMITS.camera_risk
 
     def carried(
         self, risk: float, explained: TargetUncertainty, disagreement_mm: float
@@ -193,18 +218,17 @@ class Prediction:
         precise
             As of `cause.Cause`.
         """
-        sd_mm, sd_share, misnamed = MOVE_ERRORS[precise]
+        sd_mm, sd_share, misnamed = LIMITS.move_errors[precise]
         sd = sd_mm + sd_share * mm
         beyond = (1 - misnamed) * float(scipy.special.ndtr((mm - WRONG_MM) / sd))
-        upper = mm + sd * float(scipy.special.ndtri(min(0.95 / (1 - misnamed), 0.99)))
         # Nothing else is in doubt: the cause is why the views looked otherwise.
         return Prediction(
-            mm,
-            upper,
-            misnamed * self.failure_probability + beyond,
-            misnamed * self.image_failure_probability + beyond,
-            self.bounded,
-            mm,
+            mean_mm=mm,
+            upper95_mm=mm + sd * float(scipy.special.ndtri(min(0.95 / (1 - misnamed), 0.99))),
+            failure_probability=misnamed * self.failure_probability + beyond,
+            image_failure_probability=misnamed * self.image_failure_probability + beyond,
+            bounded=self.bounded,
+            typical_mm=mm,
             camera_failure_probability=self.camera_failure_probability,
             carries=self.carries,
         )
@@ -214,14 +238,15 @@ class Prediction:
     ) -> Prediction:
         """Return the prediction with at least what noise alone explains.
 
-        For one view it is ONE_VIEW_BEYOND times that, as the model does not know its depth.
+        For one view it is `Limits.one_view_beyond` times that, as the model does not know its
+        depth.
 
         Parameters
         ----------
         depth_risk
             Of one view, the probability that this many times what noise explains is above WRONG_MM.
         """
-        times = ONE_VIEW_BEYOND if views == 1 else 1.0
+        times = LIMITS.one_view_beyond if views == 1 else 1.0
         return replace(
             self,
             mean_mm=max(self.mean_mm, times * noise_mean_mm),
@@ -239,7 +264,7 @@ class Prediction:
         proven
             As of `parts.Elsewhere`.
         """
-        risk = RISK_ELSEWHERE[proven]
+        risk = LIMITS.risks_elsewhere[proven]
         return replace(
             self,
             failure_probability=max(self.failure_probability, risk),
@@ -253,10 +278,11 @@ class Prediction:
             return (
                 "How far off it is was not measured for bodies of which a part may lie elsewhere."
             )
+        about = f"about {self.typical_mm:.1f} mm"
         if not self.familiar:
             return (
-                f"If it is right, it is off by about {self.typical_mm:.1f} mm; how often it is wrong "
-                "was not measured for X-rays like these."
+                f"If it is right, it is off by {about}; how often it is wrong was not measured for "
+                "X-rays like these."
             )
         risk = (
             f"{percent(self.failure_probability)} risk that the bone is misplaced by more than "
@@ -265,10 +291,10 @@ class Prediction:
         if self.elsewhere_proven:
             return f"{risk}."
         if not self.tested:
-            return f"{risk}; if no bone has moved by itself, it is off by about {self.typical_mm:.1f} mm."
+            return f"{risk}; if no bone has moved by itself, it is off by {about}."
         if self.raised:
-            return f"{risk}; if not, probably by about {self.typical_mm:.1f} mm."
-        return f"Error probably about {self.typical_mm:.1f} mm; {risk}."
+            return f"{risk}; if not, probably by {about}."
+        return f"Error probably {about}; {risk}."
 
 
 @dataclass(frozen=True)
@@ -303,6 +329,15 @@ class ErrorModel:
     far_sd: float
     accept: float
     reject: float
+
+    @property
+    def wrong_error(self) -> LogNormal:
+        """The error of wrong answers."""
+        return LogNormal(self.far, self.far_sd)
+
+    def right_error(self, scaled: np.ndarray) -> LogNormal:
+        """Return the error of right answers by their scaled columns (k,)."""
+        return LogNormal(float(self.near[0] + scaled @ self.near[1:]), self.near_sd)
 
 
 @dataclass(frozen=True)
@@ -352,56 +387,42 @@ class Model(ErrorModel):
             wrong = carried
         odds = numbers.get("odds", 1.0)
         wrong = odds * wrong / (odds * wrong + 1 - wrong)
-        near = float(self.near[0] + scaled @ self.near[1:])
-        near_sd = self.near_sd
-        disagree = numbers["disagreement"] > DISAGREE
-        if disagree:
-            shift = self.apart
-            near_sd = self.apart_sd
-            if numbers["disagreement_by_size"]:
-                shift = self.sized
-                near_sd = self.sized_sd
-            near = float(np.log(numbers["disagreement_mm"] + PAD_MM) + shift)
-        shifts_mm = cameras.quantiles_mm(QUANTILES) if cameras else np.zeros(1)
-
-        def right_below(mm: np.ndarray) -> np.ndarray:
-            """Return the probability of a smaller error in the right minimum.
-
-            Both errors are independent, so that their squares add up.
-            """
-            rest = np.sqrt(np.maximum(mm[..., None] ** 2 - shifts_mm**2, 1e-300))
-            return scipy.special.ndtr((np.log(rest) - near) / near_sd).mean(axis=-1)
-
+        near = self._right_error(numbers, scaled)
+        cameras_mm = cameras.quantiles_mm(QUANTILES) if cameras else np.zeros(1)
         logs = np.linspace(-9, 9, 1801)  # of mm
-        lengths = np.exp(logs)
-        below = (1 - wrong) * right_below(lengths) + wrong * scipy.special.ndtr(
-            (logs - self.far) / self.far_sd
-        )
-        median, mean, bound = summary(logs, below)
-        exact = float(scipy.special.ndtr((np.log(WRONG_MM) - near) / near_sd))
-        known = float(right_below(np.array(WRONG_MM)))
+        below = (1 - wrong) * near.below_with(cameras_mm, np.exp(logs))
+        median, mean, bound = summary(logs, below + wrong * self.wrong_error.below(logs))
+        exact = float(near.below(np.log(WRONG_MM)))
+        known = float(near.below_with(cameras_mm, np.array(WRONG_MM)))
         # Where views agree, the wrong ones hold what of the right minimum is beyond WRONG_MM.
-        counted = 1.0 if disagree else exact
-        agree = (
-            numbers["tension"] * numbers["disagreement"] <= AGREE
-            if familiar
-            else numbers["tension"] <= CARRIED_TENSION
-        )
+        counted = 1.0 if numbers["disagreement"] > LIMITS.disagree else exact
+        agree = numbers["tension"] <= LIMITS.carried_tension
+        if familiar:
+            agree = numbers["tension"] * numbers["disagreement"] <= LIMITS.agree
         risk = wrong + (1 - wrong) * (counted - known)
         raised = not agree and risk < self.contradicted_risk
         return Prediction(
-            mean,
-            bound,
-            self.contradicted_risk if raised else risk,
-            wrong + (1 - wrong) * (counted - exact),
-            bool((scaled <= self.limits).all()),
-            median,
-            agree,
-            cameras.probability_beyond(WRONG_MM) if cameras else 0.0,
-            familiar,
+            mean_mm=mean,
+            upper95_mm=bound,
+            failure_probability=self.contradicted_risk if raised else risk,
+            image_failure_probability=wrong + (1 - wrong) * (counted - exact),
+            bounded=bool((scaled <= self.limits).all()),
+            typical_mm=median,
+            agree=agree,
+            camera_failure_probability=cameras.probability_beyond(WRONG_MM) if cameras else 0.0,
+            familiar=familiar,
             in_place=carried <= self.accept,
             raised=raised,
         )
+
+    def _right_error(self, numbers: Mapping[str, float], scaled: np.ndarray) -> LogNormal:
+        """Return the error in the right minimum, cameras known: about the disagreement, if there is one."""
+        if numbers["disagreement"] <= LIMITS.disagree:
+            return self.right_error(scaled)
+        apart = float(np.log(numbers["disagreement_mm"] + LIMITS.pad_mm))
+        if numbers["disagreement_by_size"]:
+            return LogNormal(apart + self.sized, self.sized_sd)
+        return LogNormal(apart + self.apart, self.apart_sd)
 
     def worse_than_usual(self, numbers: Mapping[str, float]) -> list[str]:
         """Return the features that are worse than in nearly all correct results, the worst first."""
@@ -479,11 +500,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
-#: X-rays of a kind that the model does not know are off by so many times what noise explains: with
-#: 2 the bound held for 32 of 34 simulated right ones, with 2.5 for all.
-CARRIED_INFLATION = 2.5
-
-
 def appearance(
     features: ReliabilityFeatures, points: np.ndarray, model: Model, numbers: Mapping[str, float]
 ) -> Error:
@@ -499,7 +515,7 @@ def appearance(
     """
     exact = model.predict(numbers)
     explained = features.uncertainty.at(points)
-    typical = upper = CARRIED_INFLATION
+    typical = upper = LIMITS.carried_inflation
     if exact.familiar:
         typical = exact.typical_mm / explained.mean_mm
         upper = exact.upper95_mm / explained.bound_mm()
@@ -552,7 +568,9 @@ def depth_risk(noise: TargetUncertainty, views: int) -> float:
 
     0 of several views, whose depth the model knows.
     """
-    return noise.distribution.probability_beyond(WRONG_MM / ONE_VIEW_BEYOND) if views == 1 else 0.0
+    if views > 1:
+        return 0.0
+    return noise.distribution.probability_beyond(WRONG_MM / LIMITS.one_view_beyond)
 
 
 def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,6 +153,25 @@ class ScaledChiSquare(NamedTuple):
         return float(scipy.special.gammaincc(self.freedom / 2, mm**2 / (2 * self.spread)))
 
 
+class LogNormal(NamedTuple):
+    """The distribution of an error, by mean and deviation of its logarithm (mm)."""
+
+    mean: float
+    sd: float
+
+    def below(self, log_mm: np.ndarray | float) -> np.ndarray:
+        """Return the probability of a smaller error, by the logarithm of that."""
+        return scipy.special.ndtr((log_mm - self.mean) / self.sd)
+
+    def below_with(self, others_mm: np.ndarray, mm: np.ndarray) -> np.ndarray:
+        """Return the probability of a smaller error with one of equally likely others (n,) beside it.
+
+        They are independent, so that their squares add up.
+        """
+        rest = np.sqrt(np.maximum(mm[..., None] ** 2 - others_mm**2, 1e-300))
+        return self.below(np.log(rest)).mean(axis=-1)
+
+
 @dataclass(frozen=True, eq=False)
 class TargetUncertainty:
     """The uncertainty of the N targets of a pose.
@@ -258,29 +276,6 @@ def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
     )
 
 
-def pose_uncertainty(
-    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections
-) -> PoseUncertainty:
-    """Return what noise explains at a minimum.
-
-    Parameters
-    ----------
-    objective
-        At the finest level, its views with their cameras as corrected.
-    fit, split
-        Those there.
-    unknowns
-        Of these views; corrected cameras are the most likely ones, so that their corrections are
-        none.
-    """
-    ways = unknowns.jacobians(objective.views, [objective.pivot], len(fit.gradient))
-    pairs = zip(split.views, split.gradients, strict=True)
-    gradients = np.stack([ways[view].T @ gradient for view, gradient in pairs]) / sum(fit.pixels)
-    hessian = curvature(objective, fit, split, unknowns)
-    meat = gradients.T @ gradients * cluster_correction(len(gradients), len(hessian))
-    return PoseUncertainty(unknowns.spread(sandwich(hessian, meat)), objective.pivot)
-
-
 class CameraResponse(NamedTuple):
     """The cost about a minimum, by pose, free and considered corrections of the cameras.
 
@@ -322,78 +317,123 @@ class CameraResponse(NamedTuple):
         return left @ left.T
 
 
-def camera_response(
-    objective: Objective, fit: PoseFit, unknowns: CameraCorrections
-) -> CameraResponse:
-    """Compute how the minimum answers errors of the cameras.
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """A minimum of the cost, and what its shape says of the error of its pose.
 
-    Parameters
+    Attributes
     ----------
-    objective, fit, unknowns
-        As of `pose_uncertainty`, the fit of nine derivatives.
+    objective
+        At the finest level, its views with their cameras as corrected.
+    fit, split
+        Those there. What is asked of cameras that were not solved for takes a fit by nine
+        derivatives.
+    unknowns
+        Of these views. Corrected cameras are the most likely ones: their corrections are none.
     """
-    ways = unknowns.jacobians(objective.views, [objective.pivot], 9, considered=True)
-    hessians = [way.T @ hessian @ way for way, (_, hessian) in zip(ways, fit.by_view, strict=True)]
-    total = sum(hessians)
-    solved = 6 + unknowns.free.size
-    total[6:solved, 6:solved] += np.diag(unknowns.precision(objective, fit))
-    return CameraResponse(hessians, total, solved, unknowns.sd[unknowns.considered])
 
+    objective: Objective
+    fit: PoseFit
+    split: Tiles
+    unknowns: CameraCorrections
 
-def camera_uncertainty(
-    objective: Objective,
-    fit: PoseFit,
-    split: Tiles,
-    unknowns: CameraCorrections,
-    response: CameraResponse,
-    sd: np.ndarray,
-) -> PoseUncertainty | None:
-    """Return what the uncertainty of the cameras adds; None for exact ones.
+    @property
+    def pixels(self) -> int:
+        """How many are compared in all views."""
+        return sum(self.fit.pixels)
 
-    Parameters
-    ----------
-    objective, fit, split, unknowns
-        As of `pose_uncertainty`.
-    response
-        What `camera_response` makes of them.
-    sd
-        (OWN views + 6,) standard deviations of all corrections, at least those with which the pose
-        was solved for.
-    """
-    joint = np.zeros((6 + sd.size, 6 + sd.size))
-    if unknowns.free.size:
-        sd_free = np.where(np.isfinite(sd[unknowns.free]), sd[unknowns.free], 0)
-        meat = np.diag([*np.zeros(6), *(unknowns.precision(objective, fit) * sd_free) ** 2])
-        joint += unknowns.spread(sandwich(curvature(objective, fit, split, unknowns), meat))
-    if unknowns.considered.size:
-        inverse, unseen = inverted(response.total[: response.solved, : response.solved])
-        sd_considered = sd[unknowns.considered]
-        response_ = -inverse @ response.shift_by(sd_considered)
-        both = np.vstack([response_, np.diag(sd_considered)])
-        joint += unknowns.spread(both @ both.T) + unknowns.spread(unseen)
-    return PoseUncertainty(joint, objective.pivot) if joint[:6, :6].any() else None
+    @property
+    def noise(self) -> PoseUncertainty:
+        """What noise explains."""
+        pairs = zip(self.split.views, self.split.gradients, strict=True)
+        ways = self.ways()
+        gradients = np.stack([ways[view].T @ gradient for view, gradient in pairs]) / self.pixels
+        meat = gradient_covariance(gradients, gradients.shape[1])
+        return self._known(sandwich(self.curvature, meat))
 
+    @property
+    def by_view(self) -> list[PoseUncertainty]:
+        """What noise explains of each view by itself, its camera as it is."""
+        found = []
+        for view, (_, hessian) in enumerate(self.fit.by_view):
+            tiles = self.split.views == view
+            total = self.split.hessians[:, :6, :6][tiles].sum(axis=0)
+            bread = at_least(total, hessian[:6, :6] * self.pixels)
+            meat = gradient_covariance(self.split.gradients[:, :6][tiles], 6)
+            found.append(PoseUncertainty(sandwich(bread, meat), self.objective.pivot))
+        return found
 
-def as_if_solved(
-    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections
-) -> tuple[PoseUncertainty, PoseUncertainty]:
-    """Return what noise explains, and what cameras add, as if cameras were solved for with the pose.
+    @property
+    def curvature(self) -> np.ndarray:
+        """The Hessian (6 + n, 6 + n) of half the cost and the prior, by pose and free corrections."""
+        _, gauss_newton = self._system()
+        hessians = self.split.hessians
+        ways = enumerate(self.ways())
+        total = sum(way.T @ hessians[self.split.views == i].sum(axis=0) @ way for i, way in ways)
+        hessian = total / self.pixels
+        hessian[6:, 6:] += np.diag(self._prior)
+        return at_least(hessian, gauss_newton)
 
-    Both are taken as they are, so that what a Newton step would correct is an error, too.
+    @property
+    def response(self) -> CameraResponse:
+        """How it answers errors of the cameras."""
+        pairs = zip(self.ways(considered=True), self.fit.by_view, strict=True)
+        hessians = [way.T @ hessian @ way for way, (_, hessian) in pairs]
+        total = sum(hessians)
+        solved = 6 + self.unknowns.free.size
+        total[6:solved, 6:solved] += np.diag(self._prior)
+        return CameraResponse(hessians, total, solved, self.unknowns.sd[self.unknowns.considered])
 
-    Parameters
-    ----------
-    objective, fit, split, unknowns
-        As of `pose_uncertainty`, at a minimum by the pose alone.
-    """
-    pivot = objective.pivot
-    response = camera_response(objective, fit, unknowns)
-    left = camera_uncertainty(objective, fit, split, unknowns, response, unknowns.sd)
-    gradient, _ = unknowns.system(objective, pivot[None], fit, unknowns.none)
-    inverse, _ = inverted(curvature(objective, fit, split, unknowns))
-    step = inverse @ gradient
-    taken = PoseUncertainty(unknowns.spread(np.outer(step, step)), pivot)
-    return pose_uncertainty(objective, fit, split, unknowns), taken + left
+    def ways(self, *, considered: bool = False) -> list[np.ndarray]:
+        """Return the derivatives of each view by pose and free, or also considered, corrections."""
+        count = len(self.fit.gradient)
+        pivots = [self.objective.pivot]
+        return self.unknowns.jacobians(self.objective.views, pivots, count, considered=considered)
+
+    def cameras(self, sd: np.ndarray) -> PoseUncertainty | None:
+        """Return what the uncertainty of the cameras adds; None for exact ones.
+
+        Parameters
+        ----------
+        sd
+            (OWN views + 6,) standard deviations of all corrections, at least those with which the
+            pose was solved for.
+        """
+        free = self.unknowns.free
+        considered = self.unknowns.considered
+        joint = np.zeros((6 + sd.size, 6 + sd.size))
+        if free.size:
+            known = np.where(np.isfinite(sd[free]), sd[free], 0)
+            meat = np.diag([*np.zeros(6), *(self._prior * known) ** 2])
+            joint += self.unknowns.spread(sandwich(self.curvature, meat))
+        if considered.size:
+            response = self.response
+            inverse, unseen = inverted(response.total[: response.solved, : response.solved])
+            moved = -inverse @ response.shift_by(sd[considered])
+            both = np.vstack([moved, np.diag(sd[considered])])
+            joint += self.unknowns.spread(both @ both.T) + self.unknowns.spread(unseen)
+        return PoseUncertainty(joint, self.objective.pivot) if joint[:6, :6].any() else None
+
+    def as_if_solved(self) -> tuple[PoseUncertainty, PoseUncertainty]:
+        """Return what noise explains, and what cameras add, as if cameras were solved for with the pose.
+
+        Both are taken as they are, so that what a Newton step would correct is an error, too.
+        """
+        gradient, _ = self._system()
+        inverse, _ = inverted(self.curvature)
+        step = inverse @ gradient
+        return self.noise, self._known(np.outer(step, step)) + self.cameras(self.unknowns.sd)
+
+    @property
+    def _prior(self) -> np.ndarray:
+        return self.unknowns.precision(self.objective, self.fit)
+
+    def _system(self) -> tuple[np.ndarray, np.ndarray]:
+        unknowns = self.unknowns
+        return unknowns.system(self.objective, self.objective.pivot[None], self.fit, unknowns.none)
+
+    def _known(self, errors: np.ndarray) -> PoseUncertainty:
+        return PoseUncertainty(self.unknowns.spread(errors), self.objective.pivot)
 
 
 class Disagreement(NamedTuple):
@@ -415,14 +455,8 @@ class Disagreement(NamedTuple):
     view: int | None
 
 
-def disagreement(
-    objective: Objective,
-    fit: PoseFit,
-    split: Tiles,
-    unknowns: CameraCorrections,
-    points: np.ndarray,
-) -> Disagreement:
-    """Return by how much the views would fit better with the CT elsewhere in one of them, or of another size, and how far off it is.
+def disagreement(here: Minimum, points: np.ndarray) -> Disagreement:
+    """Return by how much the views would fit better with the CT elsewhere in one of them, or larger.
 
     By Newton steps of pose, cameras and one of these unknowns together, beside one without it. A
     change of size, which is also one of the distances to the detectors, has one number for the six
@@ -430,31 +464,31 @@ def disagreement(
 
     Parameters
     ----------
-    objective, fit, split
-        As of `pose_uncertainty`, of nine derivatives.
-    unknowns
-        Of these views, so that what is known of the cameras explains what it can.
+    here
+        What is known of its cameras explains what it can.
     points
         (N, 3) targets, world mm.
     """
-    ways = unknowns.jacobians(objective.views, [objective.pivot], 9, considered=True)
+    fit = here.fit
+    split = here.split
+    unknowns = here.unknowns
+    ways = here.ways(considered=True)
     known = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
-    unit = fit.cost / independent_residuals(fit, objective.settings)
-    count = sum(fit.pixels)
+    unit = fit.cost / independent_residuals(fit, here.objective.settings)
     hessians = [
-        at_least(split.hessians[split.views == i].sum(axis=0) / count, hessian)
+        at_least(split.hessians[split.views == i].sum(axis=0) / here.pixels, hessian)
         for i, (_, hessian) in enumerate(fit.by_view)
     ]
 
-    def newton(more: Sequence[np.ndarray], sds: np.ndarray) -> tuple[float, np.ndarray]:
+    def newton(further: Sequence[np.ndarray], sds: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the share by which the cost falls, and the step.
 
         Parameters
         ----------
-        more
+        further
             By view, (9, m), by m further unknowns of these deviations.
         """
-        both = [np.hstack(pair) for pair in zip(ways, more, strict=True)]
+        both = [np.hstack(pair) for pair in zip(ways, further, strict=True)]
         hessian = sum(way.T @ each @ way for way, each in zip(both, hessians, strict=True))
         hessian[6:, 6:] += unit * np.diag(np.concatenate([known, sds]) ** -2.0)
         gradient = sum(way.T @ each for way, (each, _) in zip(both, fit.by_view, strict=True))
@@ -466,20 +500,21 @@ def disagreement(
     # The rows of a slot scan are apart by a distance of their own.
     scale = [
         np.isin(range(9), [6, 8] if view.camera.is_slot_scan else [6])[:, None] * 1.0
-        for view in objective.views
+        for view in here.objective.views
     ]
     explained, _ = newton([np.zeros((9, 0))] * len(ways), np.zeros(0))
     place_sd = np.repeat([np.radians(PLACE_SD_DEG), PLACE_SD_MM], 3)
-    tried = [newton([place * (i == k) for i in views], place_sd) for k in views[1:]]
-    moved, twist = max(tried, key=itemgetter(0))
+    moved = {k: newton([place * (i == k) for i in views], place_sd) for k in views[1:]}
+    view = max(moved, key=lambda k: moved[k][0])
+    drop, step = moved[view]
     sized, grown = newton(scale, np.array([SIZE_SD]))
-    by_size = sized - explained >= SIZE_PREFERRED * (moved - explained)
-    drop, step, growth = (sized, grown, abs(float(grown[-1]))) if by_size else (moved, twist, 0.0)
-    shifts = target_jacobians(points, objective.pivot) @ step[:6]
-    radii = points - points.mean(axis=0)
-    mm, radius = (root_mean_square(np.linalg.norm(each, axis=-1)) for each in (shifts, radii))
-    view = None if by_size else 1 + [each[0] for each in tried].index(moved)
-    return Disagreement(drop - explained, mm + growth * radius, view)
+    by_size = sized - explained >= SIZE_PREFERRED * (drop - explained)
+    if by_size:
+        drop = sized
+        step = grown
+    shift_mm = rms_length(target_jacobians(points, here.objective.pivot) @ step[:6])
+    growth_mm = by_size * abs(float(step[-1])) * rms_length(points - points.mean(axis=0))
+    return Disagreement(drop - explained, shift_mm + growth_mm, None if by_size else view)
 
 
 def root_mean_square(lengths: np.ndarray) -> float:
@@ -487,35 +522,9 @@ def root_mean_square(lengths: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(lengths))))
 
 
-def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list[PoseUncertainty]:
-    """Return the uncertainty that each view by itself would have of the pose, its camera as it is."""
-    found = []
-    for view, (_, hessian) in enumerate(fit.by_view):
-        gradients, hessians = (
-            each[split.views == view]
-            for each in (split.gradients[:, :6], split.hessians[:, :6, :6])
-        )
-        gauss_newton = hessian[:6, :6] * sum(fit.pixels)
-        meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
-        found.append(
-            PoseUncertainty(
-                sandwich(at_least(hessians.sum(axis=0), gauss_newton), meat), objective.pivot
-            )
-        )
-    return found
-
-
-def curvature(
-    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections
-) -> np.ndarray:
-    """Return the Hessian (6 + n, 6 + n) of half the cost and the prior by pose and free corrections, as at a minimum."""
-    _, gauss_newton = unknowns.system(objective, objective.pivot[None], fit, unknowns.none)
-    ways = unknowns.jacobians(objective.views, [objective.pivot], len(fit.gradient))
-    hessian = sum(
-        way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)
-    ) / sum(fit.pixels)
-    hessian[6:, 6:] += np.diag(unknowns.precision(objective, fit))
-    return at_least(hessian, gauss_newton)
+def rms_length(vectors: np.ndarray) -> float:
+    """Return the root mean square of the lengths of vectors (N, n)."""
+    return root_mean_square(np.linalg.norm(vectors, axis=-1))
 
 
 def at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
@@ -529,9 +538,13 @@ def at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
     return back * np.maximum(values, LEAST_CURVATURE) @ back.T * np.outer(scale, scale)
 
 
-def cluster_correction(clusters: int, parameters: int) -> float:
-    """Return M / (M - p): residuals at the minimum are smaller than those at the truth."""
-    return clusters / max(clusters - parameters, 1)
+def gradient_covariance(gradients: np.ndarray, parameters: int) -> np.ndarray:
+    """Return the covariance (n, n) of the sum of the gradients (T, n) of independent tiles.
+
+    T / (T - p) times theirs: residuals at a minimum by p parameters are smaller than at the truth.
+    """
+    clusters = len(gradients)
+    return gradients.T @ gradients * (clusters / max(clusters - parameters, 1))
 
 
 def sandwich(bread: np.ndarray, meat: np.ndarray) -> np.ndarray:

@@ -27,7 +27,8 @@ from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures
 from .metrics import in_field
 from .parts import PART_MM, Part, carried_risk, shares_at
-from .prediction import DISAGREE, WRONG_MM, ErrorModel, Prediction, percent
+from .prediction import LIMITS as PREDICTION
+from .prediction import WRONG_MM, ErrorModel, Prediction, percent
 from .uncertainty import SDS_95
 
 #: Size of voxels in which slices are compared, and by how many of them each slice is blurred.
@@ -482,7 +483,7 @@ def prediction_limits(
     if not prediction.agree:
         code = "views-disagree"
         told = "a camera may be known less well."
-        if features.disagreement > DISAGREE:
+        if features.disagreement > PREDICTION.disagree:
             told = (
                 "if an angle, a distance or the CT's scale is wrong, or the patient moved between "
                 f"them, the CT is off by about {features.disagreement_mm:.1f} mm."

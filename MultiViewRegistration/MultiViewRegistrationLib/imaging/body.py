@@ -70,20 +70,6 @@ class Structures:
         return self.labels == n + 1
 
 
-def widened(box: Sequence[slice], steps: int | np.ndarray) -> tuple[slice, ...]:
-    """Return a box with so many more steps at both ends of each axis, or as many as there are before it."""
-    each = zip(box, np.broadcast_to(steps, len(box)), strict=True)
-    return tuple(slice(max(side.start - n, 0), side.stop + n) for side, n in each)
-
-
-def overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice] | None:
-    """Return what two parts of an image have in common; None where that is nothing."""
-    rows, columns = (
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else None
-
-
 NO_STRUCTURES = Structures((), np.zeros((0, 0, 0), np.uint8))
 
 

@@ -5,6 +5,7 @@ Field, burned-in annotations, whether bone is bright or dark, and signs that an 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -297,6 +298,20 @@ def _along_edge(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def nearest(values: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return the values (n,) of an image, or a volume, at the elements nearest to points (n, 2) or (n, 3), the column first; 0 off it."""
     return scipy.ndimage.map_coordinates(values, points[:, ::-1].T, order=0, mode="grid-constant")
+
+
+def widened(box: Sequence[slice], steps: int | np.ndarray) -> tuple[slice, ...]:
+    """Return a box with so many more steps at both ends of each axis, or as many as there are before it."""
+    each = zip(box, np.broadcast_to(steps, len(box)), strict=True)
+    return tuple(slice(max(side.start - n, 0), side.stop + n) for side, n in each)
+
+
+def overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice] | None:
+    """Return what two parts of an image have in common; None where that is nothing."""
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
+    )
+    return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else None
 
 
 def continued(image: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 
 from ..errors import InputError, naming
 from ..geometry.camera import Camera
@@ -406,6 +408,11 @@ class View:
             self.xray.pixel_mm,
         )
         return replace(self, xray=xray, camera=self.camera.cropped(left, top, columns, rows))
+
+
+def window_mean(radius: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the filter of an image's means over windows of this radius, in pixels."""
+    return partial(scipy.ndimage.uniform_filter, size=2 * radius + 1)
 
 
 def local_moments(

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import rigid
-from ..imaging.body import overlap
+from ..imaging.field import overlap
 from ..imaging.xray import View, with_cameras
 from ..rendering.devices import run_each, run_tasks
 from ..rendering.drr import Rendering, part_tasks

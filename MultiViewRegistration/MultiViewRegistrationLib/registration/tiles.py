@@ -8,12 +8,11 @@ towards its rim, in shells, of which each moves as a whole, by its share.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import scipy
 
-from ..imaging.xray import local_moments
+from ..imaging.xray import local_moments, window_mean
 from ..rendering import cpu
 from ..rendering.devices import run_each
 from . import similarity
@@ -179,8 +178,7 @@ def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
 
 def _detail(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the mean square by which an image differs from its surroundings, by tile."""
-    near = partial(scipy.ndimage.uniform_filter, size=9)
-    detail = (image - local_moments(image, mask, near)[0]) * mask
+    detail = (image - local_moments(image, mask, window_mean(4))[0]) * mask
     return _sums((detail**2)[None])[0] / np.maximum(_sums(mask[None])[0], 1)
 
 

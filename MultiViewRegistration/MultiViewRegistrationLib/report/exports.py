@@ -16,9 +16,10 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.body import Body, widened
+from ..imaging.body import Body
 from ..imaging.ct import CT, Volume
 from ..imaging.dicom_file import ct_slices
+from ..imaging.field import widened
 from ..io.case import Case
 from ..io.case_file import CaseFile, DicomImage, new_uid
 from ..io.dicom_identity import PATIENT, mismatches_of

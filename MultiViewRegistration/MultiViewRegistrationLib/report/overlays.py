@@ -20,8 +20,7 @@ from PIL import Image, ImageDraw
 from ..assessment.features import Tile
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.body import overlap, widened
-from ..imaging.field import continued, hull
+from ..imaging.field import continued, hull, overlap, widened
 from ..imaging.xray import XRay, detail_of, local_moments
 from ..registration.prepared_ct import PreparedCT
 from .html import png

@@ -25,7 +25,7 @@ from MultiViewRegistrationLib.registration.cameras import CameraCorrections
 from MultiViewRegistrationLib.registration.objective import Objective
 from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.similarity import Settings
-from MultiViewRegistrationLib.registration.tiles import tiles
+from MultiViewRegistrationLib.registration.tiles import tiled_fit
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 PIVOT = np.array([10.0, -20.0, 30.0])
@@ -152,9 +152,7 @@ def test_a_view_among_others_is_as_uncertain_as_by_itself(ct):
 
 def at_pose(ct, views, pose, unknowns):
     objective = Objective(Projector(attenuation(ct)), views, FINEST, np.zeros(3))
-    projections = objective.project(pose, intrinsics=True)
-    fit = objective.linearise(projections)
-    return Minimum(objective, fit, tiles(objective, projections), unknowns)
+    return Minimum(**vars(tiled_fit(objective, pose, intrinsics=True)), unknowns=unknowns)
 
 
 def test_a_view_whose_camera_is_unknown_tells_nothing_of_the_pose(ct):

@@ -294,7 +294,6 @@ def bone_features(
     for b, (noise, pose) in enumerate(zip(noises, found.poses, strict=True)):
         views = noise.views
         at = noise.at
-        form = np.einsum("nki,nkj->ij", at, at) / len(at)
         sds = [
             np.sqrt(motion @ (PRECISION * motion))
             for tie, motion in ties
@@ -303,7 +302,7 @@ def bone_features(
         features.append(
             BoneFeatures(
                 similarity=float(min((fit.similarity[b, v] for v in views), default=0.0)),
-                noise_mm=float(np.sqrt(np.trace(form @ noise.covariance)))
+                noise_mm=TargetUncertainty(np.empty(0), at, noise.covariance).rms_mm
                 if noise.parts
                 else np.inf,
                 split_half_mm=max(

@@ -21,10 +21,10 @@ from ..geometry.camera import Camera
 from ..geometry.fields import usual_uncertainty
 from ..imaging.xray import CALIBRATED, SharedUnknowns, View
 from ..registration.cameras import CameraCorrections
-from ..registration.objective import Objective, PoseFit, Projection
-from ..registration.optimizer import Descent, Refinement, minimise
+from ..registration.objective import Objective, PoseFit
+from ..registration.optimizer import Refinement, minimise
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
-from ..registration.tiles import TILE_SIDE, Tiles, contrasts, tiles
+from ..registration.tiles import TILE_SIDE, TiledFit, Tiles, contrasts, tiled_fit
 from ..rendering.devices import run_each
 from .metrics import split_by_view, target_errors
 from .parts import (
@@ -257,29 +257,24 @@ def compute_features(
     targets
         (N, 3) CT mm.
     """
-    pose, views, unknowns = found.world_from_ct, list(views), CameraCorrections(views, shared)
-    levels = anatomy.levels(views, start)
+    pose = found.world_from_ct
+    views = list(views)
     points = rigid.transform_points(pose, targets)
-    objective = anatomy.objective(views, levels[-1], pose)
-    projections = objective.project(pose, intrinsics=True)
-    fit = objective.linearise(projections)
-    split = tiles(objective, projections)
-    here = Minimum(objective, fit, split, unknowns)
-    wider = anatomy.objective(views, levels[-2], pose)
-    covered = [] if anatomy.structure else covered_pixels(objective, projections)
-    divisions = [] if anatomy.structure else divided(anatomy, views, pose)
-    parts = _parts(divisions, pose, objective, projections, fit, split, covered, wider)
-    moved = _steps(wider, levels[-2], pose, unknowns)
     several = len(views) > 1
-    alone = np.array(_alone_mm(wider, levels[-2], moved.world_from_ct, targets) if several else [])
-    across_mm = np.array(
-        [
-            each.at(points).split(view.camera)[1]
-            for each, view in zip(here.by_view, views, strict=True)
-        ]
-    )
-    outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
+    unknowns = CameraCorrections(views, shared)
     presumed = CameraCorrections([view.presumed for view in views], shared)
+    loose = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
+    *_, before, finest = anatomy.levels(views, start)
+    objective = anatomy.objective(views, finest, pose)
+    here = Minimum(**vars(tiled_fit(objective, pose, intrinsics=True)), unknowns=unknowns)
+    wider = anatomy.objective(views, before, pose)
+    covered = [] if anatomy.structure else covered_pixels(here)
+    divisions = [] if anatomy.structure else divided(anatomy, views, pose)
+    parts = _parts(divisions, pose, here, covered, wider) if divisions else []
+    moved = minimise(wider, pose, STEPS, before.tolerance_mm, unknowns=unknowns)
+    alone = np.array(_alone_mm(wider, before, moved.world_from_ct, targets))
+    by_view = zip(here.by_view, views, strict=True)
+    across_mm = np.array([own.at(points).split(view.camera)[1] for own, view in by_view])
     noise = here.noise
     cameras = here.cameras(presumed.sd)
     appearing = noise, cameras
@@ -287,51 +282,42 @@ def compute_features(
         appearing = replace(here, unknowns=presumed).as_if_solved()
         if len(views) > MOST_HIDING_VIEWS:
             cameras = appearing[1]
-    loosely = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
-    calibrated = replace(here, unknowns=loosely)
     at = noise.at(points)
-    off = Disagreement(0.0, 0.0, None)
-    if several:
-        off = disagreement(calibrated, points)
-    if off.share > PREDICTION.disagree:
-        off = off._replace(
-            mm=_refined_disagreement_mm(objective, pose, views, off, shared, targets)
-        )
+    calibrated = replace(here, unknowns=loose)
+    off = _disagreement(calibrated, pose, views, shared, targets)
+    from_source = None if several else views[0].camera.sources(views[0].camera.project(points))
     return ReliabilityFeatures(
-        noise,
-        cameras,
-        split,
-        levels[-1].pool,
-        [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)],
-        fit,
+        uncertainty=noise,
+        camera_uncertainty=cameras,
+        split=here.split,
+        pooled=finest.pool,
+        corners=[_corner(*each, finest.pool) for each in zip(views, objective.views, strict=True)],
+        fit=here.fit,
         single_view_shift_mm=alone,
         single_view_shift_sds=alone / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
-        tension=tension(split, calibrated.response, here.pixels) if several else 0.0,
+        tension=tension(here.split, calibrated.response, here.pixels) if several else 0.0,
         disagreement=off.share,
         disagreement_mm=off.mm,
         disagreement_by_size=off.view is None,
         split_half_mm=split_half_mm(
-            split,
+            here.split,
             points,
             objective.pivot,
             here.ways(),
             here.pixels * here.curvature[:6, :6],
-            None if several else views[0].camera.sources(views[0].camera.project(points)),
+            from_source,
         ),
         noise_mm=at.rms_mm if several else at.split(views[0].camera)[1],
         camera_mm=cameras.at(points).rms_mm if cameras else 0.0,
         gap=found.alternative.evidence_ratio if found.alternative else None,
-        similarity=fit.min_similarity,
+        similarity=here.fit.min_similarity,
         wider_similarity=moved.fit.min_similarity,
-        outlier_fraction=float(
-            split.pixels[split.comparable & outliers].sum()
-            / max(split.pixels[split.comparable].sum(), 1)
-        ),
+        outlier_fraction=_outlier_fraction(here.split),
         parts=parts,
         covered=covered,
         in_place=np.full(len(views), np.nan)
         if anatomy.structure
-        else tiles_in_place(view_sums(objective, projections), split),
+        else tiles_in_place(view_sums(here), here.split),
         appearing=appearing,
         seen=[
             (view.camera, unknowns.seen(i, unknowns.none, view.camera, objective.pivot))
@@ -342,12 +328,9 @@ def compute_features(
 
 
 def _parts(
-    divided: Sequence[np.ndarray],
+    divisions: Sequence[np.ndarray],
     pose: np.ndarray,
-    finest: Objective,
-    projections: list[Projection],
-    fit: PoseFit,
-    split: Tiles,
+    here: TiledFit,
     covered: Sequence[np.ndarray],
     wider: Objective,
 ) -> list[Part]:
@@ -355,28 +338,39 @@ def _parts(
 
     Parameters
     ----------
-    projections, fit, split, covered
-        Those of the finest level.
+    here, covered
+        At the finest level.
+    wider
+        The level before.
     """
-    if not divided:
-        return []
-    wider_projections = wider.project(pose)
-    wider_fit = wider.linearise(wider_projections)
-    world = [rigid.transform_points(pose, points) for points in divided]
-    levels = (finest, fit, split), (wider, wider_fit, tiles(wider, wider_projections))
-    shares = [shares_of(objective, of, world) for objective, _, of in levels]
-    steps = [shifts_mm(*level, share, world) for level, share in zip(levels, shares, strict=True)]
-    weights = shares[0] * split.pixels
+    world = [rigid.transform_points(pose, points) for points in divisions]
+    shares = shares_of(here, world)
+    there = tiled_fit(wider, pose)
+    shifts = shifts_mm(here, shares, world)
+    wider_shifts = shifts_mm(there, shares_of(there, world), world)
+    weights = shares * here.split.pixels
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-    contrast = np.abs(contrasts(finest, projections, split))
-    looks = weights @ np.column_stack([split.similarity, split.explained, contrast])
-    sums = view_sums(finest, projections, covered)
-    gains = gains_elsewhere(finest, split, shares[0], world, sums)
-    several = len(finest.views) > 1
+    contrast = np.abs(contrasts(here))
+    looks = weights @ np.column_stack([here.split.similarity, here.split.explained, contrast])
+    gains = gains_elsewhere(here, shares, world, view_sums(here, covered))
+    several = len(wider.views) > 1
     return [
-        Part(points, *map(float, (*look, several * mm, several * wider_mm, gain)))
-        for points, look, mm, wider_mm, gain in zip(divided, looks, *steps, gains, strict=True)
+        Part(
+            points,
+            *map(float, look),
+            shift_mm=several * shift_mm,
+            wider_shift_mm=several * wider_mm,
+            gain=gain,
+        )
+        for points, look, shift_mm, wider_mm, gain in zip(
+            divisions, looks, shifts, wider_shifts, gains, strict=True
+        )
     ]
+
+
+def _outlier_fraction(split: Tiles) -> float:
+    outliers = split.comparable & (split.explained - split.similarity > OUTLIER_NCC_DROP)
+    return float(split.pixels[outliers].sum() / max(split.pixels[split.comparable].sum(), 1))
 
 
 def split_half_mm(
@@ -482,49 +476,50 @@ def _middle(split: Tiles, axis: int) -> np.ndarray:
     return middle
 
 
-def _steps(
-    objective: Objective, level: ResolutionLevel, pose: np.ndarray, unknowns: CameraCorrections
-) -> Descent:
-    return minimise(objective, pose, STEPS, level.tolerance_mm, unknowns=unknowns)
-
-
-def _refined_disagreement_mm(
-    objective: Objective,
+def _disagreement(
+    here: Minimum,
     pose: np.ndarray,
-    views: Sequence[View],
-    off: Disagreement,
+    views: list[View],
     shared: SharedUnknowns,
     targets: np.ndarray,
-) -> float:
-    """Return how far a refinement moves the pose that lets the CT lie elsewhere in one view, or be of another size.
+) -> Disagreement:
+    """Return how the views would fit better; nothing of one view.
 
-    A Newton step falls short. Another size moves targets from their middle, too; the larger of the
-    two counts.
+    A Newton step falls short of how far off the pose is, a refinement with the CT elsewhere in one
+    view, or of another size, does not. Another size moves targets from their middle, too; the larger
+    of the two counts.
     """
+    if len(views) == 1:
+        return Disagreement(0.0, 0.0, None)
+    off = disagreement(here, rigid.transform_points(pose, targets))
+    if off.share <= PREDICTION.disagree:
+        return off
+    views = list(views)
     if off.view is None:
         views = [view.with_xray(pixel_mm=(1.0, 1.0)) for view in views]
         shared = SharedUnknowns(source_to_detector_sd_mm=SIZE_SD * views[0].camera.focal_px)
     else:
-        freed = replace(
+        views[off.view] = replace(
             views[off.view], rotation_sd_deg=PLACE_SD_DEG, translation_sd_mm=PLACE_SD_MM
         )
-        views = [freed if i == off.view else view for i, view in enumerate(views)]
     unknowns = CameraCorrections(views, shared)
-    run = minimise(objective, pose, APART_STEPS, APART_MM, unknowns=unknowns)
-    moved = root_mean_square(target_errors(run.world_from_ct, pose, targets))
-    if off.view is not None:
-        return moved
-    growth = abs(run.corrections[-6]) / views[0].camera.focal_px
-    return max(moved, growth * rms_length(targets - targets.mean(axis=0)))
+    run = minimise(here.objective, pose, APART_STEPS, APART_MM, unknowns=unknowns)
+    mm = root_mean_square(target_errors(run.world_from_ct, pose, targets))
+    if off.view is None:
+        growth = abs(run.corrections[-6]) / views[0].camera.focal_px
+        mm = max(mm, growth * rms_length(targets - targets.mean(axis=0)))
+    return off._replace(mm=mm)
 
 
 def _alone_mm(
     objective: Objective, level: ResolutionLevel, pose: np.ndarray, targets: np.ndarray
 ) -> list[float]:
-    """Return how far the CT moves across a view's rays where only that view is asked.
+    """Return how far the CT moves across the rays of each of several views, where only it is asked.
 
     Infinitely far where it shows too little to say.
     """
+    if len(objective.views) == 1:
+        return []
 
     def shift_mm(index: int) -> float:
         view = objective.views[index]

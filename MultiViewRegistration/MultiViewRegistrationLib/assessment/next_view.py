@@ -30,7 +30,7 @@ from ..registration.cameras import CameraCorrections, uncalibrated_view_indices
 from ..registration.objective import Comparison, EvaluationPoint
 from ..registration.prepared_ct import PreparedCT
 from ..registration.problem import Tie, add_prior
-from ..registration.tiles import tiles
+from ..registration.tiles import tiled_fit
 from ..rendering.devices import run_tasks
 from .bodies import BodyResult
 from .metrics import MOST_MM
@@ -160,10 +160,9 @@ def plan_view(
     level = anatomy.levels(tied, world_from_ct)[-2]
     finer = replace(level, pool=1)
     objective = anatomy.objective(tied, level, world_from_ct)
-    projections = objective.project(world_from_ct, intrinsics=True)
-    fit = objective.linearise(projections)
-    gradients = tiles(objective, projections).gradients[:, :6]
-    known = fit.hessian[:6, :6] * sum(fit.pixels)
+    here = tiled_fit(objective, world_from_ct, intrinsics=True)
+    gradients = here.split.gradients[:, :6]
+    known = here.fit.hessian[:6, :6] * here.pixels
     (plan,) = _plans(
         [(points, target_jacobians(points, objective.pivot))],
         _Turner(tied, world_from_ct, points.mean(axis=0)),

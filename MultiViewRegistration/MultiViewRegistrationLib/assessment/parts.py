@@ -21,10 +21,10 @@ import scipy
 from ..errors import Reason
 from ..geometry import rigid
 from ..imaging.xray import View, local_moments, window_mean
-from ..registration.objective import Objective, PoseFit, Projection
+from ..registration.objective import Objective
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import local_ncc
-from ..registration.tiles import TILE_SIDE, Tiles, tiles
+from ..registration.tiles import TILE_SIDE, TiledFit, Tiles, tiled_fit
 from ..rendering.devices import run_each
 from .metrics import shown_bone
 from .uncertainty import rms_length, target_jacobians
@@ -83,10 +83,8 @@ def tiles_in_place(sums: Sequence[np.ndarray], split: Tiles) -> np.ndarray:
 
 def shares_at(objective: Objective, world_from_ct: np.ndarray) -> np.ndarray:
     """Return the `tiles_in_place` at a pose (4, 4) at which the objective was not linearised."""
-    projections = objective.project(world_from_ct)
-    objective.linearise(projections)
-    split = tiles(objective, projections)
-    return tiles_in_place(view_sums(objective, projections), split)
+    here = tiled_fit(objective, world_from_ct)
+    return tiles_in_place(view_sums(here), here.split)
 
 
 def carried_risk(in_place: np.ndarray) -> float:
@@ -111,51 +109,43 @@ def carried_risk(in_place: np.ndarray) -> float:
     return float(scipy.special.expit(log_chance))
 
 
-def view_sums(
-    objective: Objective,
-    projections: Sequence[Projection],
-    left_out: Sequence[np.ndarray] | None = None,
-) -> list[np.ndarray]:
+def view_sums(here: TiledFit, left_out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
     """Return the `shifted_sums` of each view, as its intensities are compared.
 
     Parameters
     ----------
-    objective, projections
-        Linearised at a pose, and of that pose.
     left_out
         (rows, columns) bool, by view: pixels that are not compared.
     """
+    objective = here.objective
 
     def sums(index: int) -> np.ndarray:
-        residual, _, _, drr = next(objective.residuals(index, projections[index], derivative=False))
+        projection = here.projections[index]
+        residual, _, _, drr = next(objective.residuals(index, projection, derivative=False))
         mask = objective.masks[index]
         if left_out is not None:
             mask = mask * ~left_out[index]
         return shifted_sums(drr[0] * mask, (drr - residual)[0] * mask, mask)
 
-    return run_each(sums, range(len(projections)))
+    return run_each(sums, range(len(here.projections)))
 
 
-def covered_pixels(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray]:
+def covered_pixels(here: TiledFit) -> list[np.ndarray]:
     """Return what something covers that the CT does not hold, (rows, columns) bool, by view.
 
     The X-ray's detail is there more than COVERED times what the DRR has anywhere within
     REACH_PIXELS: bone that has moved by no more covers nothing.
-
-    Parameters
-    ----------
-    objective, projections
-        As of `view_sums`.
     """
     found = []
-    for view, projection, mask in zip(objective.views, projections, objective.masks, strict=True):
+    objective = here.objective
+    rows = zip(objective.views, here.projections, objective.masks, strict=True)
+    for view, projection, mask in rows:
         known = mask > 0
         if not known.any():
             found.append(known)
             continue
-        xray, drr = (
-            _local_sd(image, mask) for image in (view.xray.line_integrals, projection.image)
-        )
+        xray = _local_sd(view.xray.line_integrals, mask)
+        drr = _local_sd(projection.image, mask)
         strong = known & (drr >= np.median(drr[known]))
         usual = np.median(xray[strong] / drr[strong])
         near = scipy.ndimage.maximum_filter(drr * known, 2 * REACH_PIXELS + 1)
@@ -342,24 +332,20 @@ def _nearest(points: np.ndarray, middles: np.ndarray) -> np.ndarray:
 
 
 def shifts_mm(
-    objective: Objective,
-    fit: PoseFit,
-    split: Tiles,
-    shares: np.ndarray,
-    world_points: Sequence[np.ndarray],
+    here: TiledFit, shares: np.ndarray, world_points: Sequence[np.ndarray]
 ) -> list[float]:
     """Return how far a Newton step would move each part alone.
 
     Parameters
     ----------
-    objective, fit, split
-        At a level, linearised at the pose.
     shares
         Of `shares_of`.
     world_points
         Of each part, (N, 3) world mm.
     """
-    unit = fit.cost * (objective.settings.radius + 0.5) ** 2
+    objective = here.objective
+    split = here.split
+    unit = here.fit.cost * (objective.settings.radius + 0.5) ** 2
     prior = unit * np.diag(np.repeat([1 / np.radians(TURN_SD_DEG) ** 2, 1 / SHIFT_SD_MM**2], 3))
     found = []
     for points, share in zip(world_points, shares, strict=True):
@@ -375,11 +361,12 @@ def shifts_mm(
     return found
 
 
-def shares_of(objective: Objective, split: Tiles, world_points: Sequence[np.ndarray]) -> np.ndarray:
+def shares_of(here: TiledFit, world_points: Sequence[np.ndarray]) -> np.ndarray:
     """Return the share (parts, T) of each part in the bone that falls upon a tile."""
+    split = here.split
     shares = np.zeros((len(world_points), len(split.views)))
-    for v, view in enumerate(objective.views):
-        tiles = np.flatnonzero(split.views == v)
+    for index, view in enumerate(here.objective.views):
+        tiles = np.flatnonzero(split.views == index)
         number = np.full(
             split.places[tiles].max(axis=0, initial=0) + 2, -1
         )  # -1: nothing is compared there
@@ -393,8 +380,7 @@ def shares_of(objective: Objective, split: Tiles, world_points: Sequence[np.ndar
 
 
 def gains_elsewhere(
-    objective: Objective,
-    split: Tiles,
+    here: TiledFit,
     shares: np.ndarray,
     world_points: Sequence[np.ndarray],
     sums: Sequence[np.ndarray],
@@ -405,18 +391,20 @@ def gains_elsewhere(
 
     Parameters
     ----------
-    objective, split, shares, world_points
+    shares, world_points
         As of `shifts_mm`.
     sums
         Of `parts.view_sums`, without what is covered.
     """
     apart = np.linalg.norm(SHIFTS, axis=1)
+    views = here.objective.views
+    split = here.split
     gains = []
     for points, share in zip(world_points, shares, strict=True):
         centre = points.mean(axis=0)
-        pixel_mm = np.mean([view.camera.pixel_mm(centre) for view in objective.views])
+        pixel_mm = np.mean([view.camera.pixel_mm(centre) for view in views])
         of_views = []
-        for index, (view, of_tiles) in enumerate(zip(objective.views, sums, strict=True)):
+        for index, (view, of_tiles) in enumerate(zip(views, sums, strict=True)):
             tiles = split.views == index
             if share[tiles] @ split.pixels[tiles] < MIN_POINTS:
                 continue

@@ -43,8 +43,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..registration.cameras import CameraCorrections, independent_residuals
-from ..registration.objective import Objective, PoseFit
-from ..registration.tiles import Tiles
+from ..registration.tiles import TiledFit
 
 #: Standard deviations that hold 95 % of a normal error.
 SDS_95 = 1.96
@@ -296,13 +295,8 @@ class CameraResponse(NamedTuple):
     solved: int
     sd: np.ndarray
 
-    @property
-    def shift(self) -> np.ndarray:
-        """(solved, p - solved): gradient of what is solved for by considered errors of one standard deviation each."""
-        return self.shift_by(self.sd)
-
     def shift_by(self, sd: np.ndarray) -> np.ndarray:
-        """Return `shift` for other standard deviations (p - solved,)."""
+        """Return the gradient (solved, p - solved) of what is solved for, by considered errors of these sizes."""
         return self.total[: self.solved, self.solved :] * sd
 
     def view_gradient_covariance(self, view: int) -> np.ndarray:
@@ -312,35 +306,25 @@ class CameraResponse(NamedTuple):
         """
         of_view = self.hessians[view]
         known = self.total[: self.solved, : self.solved]
-        response = sandwich(known, known) @ self.shift
+        response = sandwich(known, known) @ self.shift_by(self.sd)
         left = of_view[:6, self.solved :] * self.sd - of_view[:6, : self.solved] @ response
         return left @ left.T
 
 
 @dataclass(frozen=True, eq=False)
-class Minimum:
-    """A minimum of the cost, and what its shape says of the error of its pose.
+class Minimum(TiledFit):
+    """The fit at a minimum of the cost, and what its shape says of the error of its pose.
+
+    At the finest level, the views with their cameras as corrected, by nine derivatives where
+    cameras were not solved for.
 
     Attributes
     ----------
-    objective
-        At the finest level, its views with their cameras as corrected.
-    fit, split
-        Those there. What is asked of cameras that were not solved for takes a fit by nine
-        derivatives.
     unknowns
         Of these views. Corrected cameras are the most likely ones: their corrections are none.
     """
 
-    objective: Objective
-    fit: PoseFit
-    split: Tiles
     unknowns: CameraCorrections
-
-    @property
-    def pixels(self) -> int:
-        """How many are compared in all views."""
-        return sum(self.fit.pixels)
 
     @property
     def noise(self) -> PoseUncertainty:

@@ -16,7 +16,7 @@ from ..imaging.xray import local_moments, window_mean
 from ..rendering import cpu
 from ..rendering.devices import run_each
 from . import similarity
-from .objective import Objective, Projection
+from .objective import Objective, PoseFit, Projection
 from .similarity import local_ncc
 
 #: Side of a tile in pixels of its level: several windows of local normalisation wide, so that two
@@ -70,6 +70,36 @@ class Tiles:
         return self.pixels >= MIN_TILE_SHARE * TILE_SIDE**2
 
 
+@dataclass(frozen=True, eq=False)
+class TiledFit:
+    """The fit at a pose, as a whole and by tiles.
+
+    Attributes
+    ----------
+    objective, projections
+        Linearised at the pose, and of that pose.
+    """
+
+    objective: Objective
+    projections: list[Projection]
+    fit: PoseFit
+    split: Tiles
+
+    @property
+    def pixels(self) -> int:
+        """How many are compared in all views."""
+        return sum(self.fit.pixels)
+
+
+def tiled_fit(
+    objective: Objective, world_from_ct: np.ndarray, *, intrinsics: bool = False
+) -> TiledFit:
+    """Return the fit at a pose (4, 4); parameters as of `Objective.project`."""
+    projections = objective.project(world_from_ct, intrinsics=intrinsics)
+    fit = objective.linearise(projections)
+    return TiledFit(objective, projections, fit, tiles(objective, projections))
+
+
 def tiles(objective: Objective, projections: list[Projection]) -> Tiles:
     """Return the fit at the pose that was linearised last, whose projections these are."""
     parts = run_each(
@@ -78,19 +108,16 @@ def tiles(objective: Objective, projections: list[Projection]) -> Tiles:
     return Tiles(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def contrasts(objective: Objective, projections: list[Projection], split: Tiles) -> np.ndarray:
+def contrasts(here: TiledFit) -> np.ndarray:
     """Return how much stronger the detail of each tile (T,) is in the X-ray than in the DRR, log2.
 
     Against the gain of its view: the median of those tiles that are more similar than others.
-
-    Parameters
-    ----------
-    projections, split
-        As of `tiles`.
     """
+    split = here.split
     found = np.zeros(len(split.views))
-    for index, (view, projection) in enumerate(zip(objective.views, projections, strict=True)):
-        mask = objective.masks[index]
+    pairs = zip(here.objective.views, here.projections, strict=True)
+    for index, (view, projection) in enumerate(pairs):
+        mask = here.objective.masks[index]
         of_view = split.views == index
         column, row = split.places[of_view].T
         xray = _detail(view.xray.line_integrals, mask)[row, column] + 1e-12

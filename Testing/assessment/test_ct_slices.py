@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.assessment import verdict_reasons
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
-    LEAST_RATIO,
+    LIMITS,
     aside_mm,
     drift,
     evidence_ratio,
@@ -79,5 +79,5 @@ def test_a_body_is_told_from_its_mirror_image_unless_its_sides_are_alike(
     anatomy = PreparedCT(ct)
     views = xrays(ct, labels * 0, [], POSE)
     found = refine(anatomy, views, START)
-    told = evidence_ratio(anatomy, found.views, found, START) >= LEAST_RATIO
+    told = evidence_ratio(anatomy, found.views, found, START) >= LIMITS.mirror_ratio
     assert told != symmetric

@@ -263,7 +263,6 @@ def compute_features(
     several = len(views) > 1
     unknowns = CameraCorrections(views, shared)
     presumed = CameraCorrections([view.presumed for view in views], shared)
-    loose = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
     *_, before, finest = anatomy.levels(views, start)
     objective = anatomy.objective(views, finest, pose)
     here = Minimum(**vars(tiled_fit(objective, pose, intrinsics=True)), unknowns=unknowns)
@@ -283,9 +282,12 @@ def compute_features(
         if len(views) > MOST_HIDING_VIEWS:
             cameras = appearing[1]
     at = noise.at(points)
-    calibrated = replace(here, unknowns=loose)
+    calibrated = replace(
+        here, unknowns=CameraCorrections([_at_least_calibrated(view) for view in views], shared)
+    )
     off = _disagreement(calibrated, pose, views, shared, targets)
-    from_source = None if several else views[0].camera.sources(views[0].camera.project(points))
+    first = views[0].camera
+    from_source = None if several else first.sources(first.project(points))
     return ReliabilityFeatures(
         uncertainty=noise,
         camera_uncertainty=cameras,
@@ -307,7 +309,7 @@ def compute_features(
             here.pixels * here.curvature[:6, :6],
             from_source,
         ),
-        noise_mm=at.rms_mm if several else at.split(views[0].camera)[1],
+        noise_mm=at.rms_mm if several else at.split(first)[1],
         camera_mm=cameras.at(points).rms_mm if cameras else 0.0,
         gap=found.alternative.evidence_ratio if found.alternative else None,
         similarity=here.fit.min_similarity,

@@ -22,6 +22,8 @@ from ..errors import Reason
 from ..geometry import rigid
 from ..imaging.xray import View, local_moments, window_mean
 from ..registration.objective import Objective
+from ..registration.optimizer import Refinement, distance, minimise
+from ..registration.pipeline import DISTINCT_MM
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import local_ncc
 from ..registration.tiles import TILE_SIDE, TiledFit, Tiles, tiled_fit
@@ -57,6 +59,8 @@ CONCENTRATION = 20.0
 #: A smaller share says nothing: right poses in real X-rays have 0.48 or more, and those with an
 #: image that is not what the case says up to 0.14.
 MIN_SHARE = 0.35
+#: Steps in which the next answer is refined, where its tiles are asked.
+RIVAL_STEPS = 8
 
 
 def tiles_in_place(sums: Sequence[np.ndarray], split: Tiles) -> np.ndarray:
@@ -85,6 +89,28 @@ def shares_at(objective: Objective, world_from_ct: np.ndarray) -> np.ndarray:
     """Return the `tiles_in_place` at a pose (4, 4) at which the objective was not linearised."""
     here = tiled_fit(objective, world_from_ct)
     return tiles_in_place(view_sums(here), here.split)
+
+
+def rival_in_place(
+    anatomy: PreparedCT, views: list[View], found: Refinement, start: np.ndarray
+) -> bool:
+    """Return whether the next answer, refined, is another one that has its tiles in place, too.
+
+    Parameters
+    ----------
+    views
+        With corrected cameras.
+    found, start
+        The pose, and the start (4, 4) of its refinement.
+    """
+    assert found.alternative is not None
+    rival = found.alternative.world_from_ct
+    for level in anatomy.levels(views, start)[-2:]:
+        objective = anatomy.objective(views, level, rival)
+        rival = minimise(objective, rival, RIVAL_STEPS, level.tolerance_mm).world_from_ct
+    if distance(rival, found.world_from_ct, anatomy.centroid) <= DISTINCT_MM:
+        return False
+    return carried_risk(shares_at(objective, rival)) < 1
 
 
 def carried_risk(in_place: np.ndarray) -> float:

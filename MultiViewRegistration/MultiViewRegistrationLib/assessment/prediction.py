@@ -387,7 +387,12 @@ class Model(ErrorModel):
             wrong = carried
         odds = numbers.get("odds", 1.0)
         wrong = odds * wrong / (odds * wrong + 1 - wrong)
-        near = self._right_error(numbers, scaled)
+        near = self.right_error(scaled)
+        if disagree := numbers["disagreement"] > LIMITS.disagree:
+            apart = float(np.log(numbers["disagreement_mm"] + LIMITS.pad_mm))
+            near = LogNormal(apart + self.apart, self.apart_sd)
+            if numbers["disagreement_by_size"]:
+                near = LogNormal(apart + self.sized, self.sized_sd)
         cameras_mm = cameras.quantiles_mm(QUANTILES) if cameras else np.zeros(1)
         logs = np.linspace(-9, 9, 1801)  # of mm
         below = (1 - wrong) * near.below_with(cameras_mm, np.exp(logs))
@@ -395,7 +400,7 @@ class Model(ErrorModel):
         exact = float(near.below(np.log(WRONG_MM)))
         known = float(near.below_with(cameras_mm, np.array(WRONG_MM)))
         # Where views agree, the wrong ones hold what of the right minimum is beyond WRONG_MM.
-        counted = 1.0 if numbers["disagreement"] > LIMITS.disagree else exact
+        counted = 1.0 if disagree else exact
         agree = numbers["tension"] <= LIMITS.carried_tension
         if familiar:
             agree = numbers["tension"] * numbers["disagreement"] <= LIMITS.agree
@@ -414,15 +419,6 @@ class Model(ErrorModel):
             in_place=carried <= self.accept,
             raised=raised,
         )
-
-    def _right_error(self, numbers: Mapping[str, float], scaled: np.ndarray) -> LogNormal:
-        """Return the error in the right minimum, cameras known: about the disagreement, if there is one."""
-        if numbers["disagreement"] <= LIMITS.disagree:
-            return self.right_error(scaled)
-        apart = float(np.log(numbers["disagreement_mm"] + LIMITS.pad_mm))
-        if numbers["disagreement_by_size"]:
-            return LogNormal(apart + self.sized, self.sized_sd)
-        return LogNormal(apart + self.apart, self.apart_sd)
 
     def worse_than_usual(self, numbers: Mapping[str, float]) -> list[str]:
         """Return the features that are worse than in nearly all correct results, the worst first."""

@@ -370,9 +370,10 @@ class Minimum(TiledFit):
 
     def ways(self, *, considered: bool = False) -> list[np.ndarray]:
         """Return the derivatives of each view by pose and free, or also considered, corrections."""
-        count = len(self.fit.gradient)
-        pivots = [self.objective.pivot]
-        return self.unknowns.jacobians(self.objective.views, pivots, count, considered=considered)
+        objective = self.objective
+        return self.unknowns.jacobians(
+            objective.views, [objective.pivot], len(self.fit.gradient), considered=considered
+        )
 
     def cameras(self, sd: np.ndarray) -> PoseUncertainty | None:
         """Return what the uncertainty of the cameras adds; None for exact ones.
@@ -513,13 +514,18 @@ def rms_length(vectors: np.ndarray) -> float:
 
 def at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
     """Return the Hessian (n, n), in no direction flatter than LEAST_CURVATURE of Gauss and Newton's."""
-    scale = np.sqrt(np.maximum(np.diag(gauss_newton), 1e-300))
-    plain = gauss_newton / np.outer(scale, scale) + 1e-9 * np.eye(
-        len(scale)
-    )  # what is not seen must not stop the decomposition
-    values, axes = scipy.linalg.eigh(hessian / np.outer(scale, scale), plain)
+    units = _units(gauss_newton)
+    # What is not seen must not stop the decomposition.
+    plain = gauss_newton / units + 1e-9 * np.eye(len(units))
+    values, axes = scipy.linalg.eigh(hessian / units, plain)
     back = plain @ axes
-    return back * np.maximum(values, LEAST_CURVATURE) @ back.T * np.outer(scale, scale)
+    return back * np.maximum(values, LEAST_CURVATURE) @ back.T * units
+
+
+def _units(hessian: np.ndarray) -> np.ndarray:
+    """Return what a Hessian (n, n) is divided by for ones on its diagonal."""
+    scale = np.sqrt(np.maximum(np.diag(hessian), 1e-300))
+    return np.outer(scale, scale)
 
 
 def gradient_covariance(gradients: np.ndarray, parameters: int) -> np.ndarray:
@@ -542,9 +548,9 @@ def sandwich(bread: np.ndarray, meat: np.ndarray) -> np.ndarray:
 
 def inverted(bread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the inverse (n, n) of a Hessian where it sees anything, and the covariance (n, n) of what it does not see at all."""
-    scale = np.sqrt(np.maximum(np.diag(bread), 1e-300))
-    values, axes = np.linalg.eigh(bread / np.outer(scale, scale))
+    units = _units(bread)
+    values, axes = np.linalg.eigh(bread / units)
     seen = values > UNSEEN
-    inverse = (axes[:, seen] / values[seen]) @ axes[:, seen].T / np.outer(scale, scale)
+    inverse = (axes[:, seen] / values[seen]) @ axes[:, seen].T / units
     unseen = axes[:, ~seen] / np.linalg.norm(axes[:, ~seen], axis=0)
     return inverse, UNSEEN_SD**2 * unseen @ unseen.T

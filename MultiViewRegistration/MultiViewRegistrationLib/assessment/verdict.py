@@ -23,7 +23,7 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures, compute_features
 from .metrics import Error, Judged, in_words, targets_of
-from .parts import IN_PLACE, Elsewhere, elsewhere
+from .parts import IN_PLACE, Elsewhere, elsewhere, rival_in_place
 from .pieces import LIMITS as PIECES
 from .pieces import Asked, ask, displaced, untested
 from .prediction import (
@@ -40,7 +40,7 @@ from .uncertainty import TargetUncertainty, ViewSplit, bounds
 from .verdict_reasons import (
     ALIKE,
     FEW_GREY_LEVELS,
-    LEAST_RATIO,
+    LIMITS,
     MISFIT_LEFT_OUT,
     ONE_STRUCTURE,
     POSE_SET,
@@ -51,7 +51,6 @@ from .verdict_reasons import (
     evidence_ratio,
     prediction_limits,
     risk_reasons,
-    rival_is_in_place,
     scope_of,
     slices_aside,
     suspects,
@@ -62,46 +61,6 @@ from .verdict_reasons import (
 
 if TYPE_CHECKING:
     from .cause import Cause
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The numbers of the verdict that were chosen.
-
-    Attributes
-    ----------
-    evidence_ratio
-        Below this evidence ratio to the next minimum nothing is accepted: of those between it and
-        `AMBIGUOUS_RATIO` with a small failure probability 59 of 59 were right
-        (docs/tables/verdicts.md, seeds 1 to 4).
-    uneven
-        X-rays whose similarities are further apart than this may hide a fault that the features do
-        not show, as angles of the wrong sign.
-    tension
-        X-rays of another kind whose tiles are in place, and whose tension is no larger, have no
-        cause that a search would name: right sets of portal images 1.2 at most, with a camera
-        turned by 3 degrees from 1.6 on.
-    strain
-        Corrections of cameras are expected within so many standard deviations.
-    in_place
-        A part proves nothing where so many tiles of each X-ray are in place: of bodies with a part
-        over 2 mm elsewhere up to 0.76 of the worst X-ray's, of right ones by a CT that is cut 0.9
-        and more.
-    tested_odds
-        The odds of a wrong answer are so many times smaller where enough places were in place for
-        sure: 2 of 123 wrong ones with targets were accepted, and 50 of 89 right rigid ones
-        (benchmarks/bent.py --inside --machines, seeds 96001, 97001, 98001 and 120001).
-    """
-
-    evidence_ratio: float = 1.1
-    uneven: float = 0.25
-    tension: float = 1.4
-    strain: float = 2.0
-    in_place: float = 0.85
-    tested_odds: float = 0.1
-
-
-LIMITS = Limits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -461,7 +420,7 @@ def _tested(of: Measured) -> Tested:
         limits += slices_aside(of.anatomy, of.targets)
     rival = of.features.gap is not None and of.features.gap < LIMITS.evidence_ratio
     if rival and not familiar:  # of another kind a right pose has hardly more evidence than others
-        rival = rival_is_in_place(*where)
+        rival = rival_in_place(*where)
     sound = not (limits or of.alone or apart or rival)
     asked = None
     if not (of.anatomy.structure or of.contradictions or decide(room, of.model, sound) == "reject"):
@@ -474,7 +433,7 @@ def _tested(of: Measured) -> Tested:
                 asked = doubtful if doubtful.elsewhere.any() else asked
             apart = displaced(asked)
             limits = untested(asked, [view.name for view in of.views])
-            if asked.enough("overlay") and evidence_ratio(*where) < LEAST_RATIO:
+            if asked.enough("overlay") and evidence_ratio(*where) < LIMITS.mirror_ratio:
                 limits.append(ALIKE)
     # In the room no third view tells which of two of another kind is wrong; each shows what its own
     # overlay has, if enough bone was tested.

@@ -1,14 +1,15 @@
-"""Why a pose is not accepted, in sentences: what limits it, what is in doubt, how likely it is wrong.
+"""Why a pose is not accepted, in sentences: what limits it, what is in doubt, and its risk.
 
-In doubt is also a CT with slices that lie aside, or with a mirror image that X-rays do not tell from
-it. From slice to slice a body drifts, but slowly. Slices that were taken while the patient coughed or
-stepped aside are entered by a jump, and left by its opposite. Of a person whose left and right are
-alike, a CT that is mirrored fits about as well as the right one.
+A CT is in doubt, too, with slices that lie aside, or with a mirror image that X-rays do not tell
+from it. From slice to slice a body drifts, but slowly: slices that were taken while the patient
+coughed are entered by a jump, and left by its opposite. A CT of a person whose left and right are
+alike fits about as well once it is mirrored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from itertools import combinations, compress
 
 import numpy as np
@@ -20,17 +21,77 @@ from ..geometry.fields import C_ARM_PRINCIPAL_POINT_SD_MM, UNCERTAINTY, describe
 from ..imaging.ct import BONE_PER_MM, WATER, Volume
 from ..imaging.xray import CALIBRATED, MIRROR, SharedUnknowns, View
 from ..registration.objective import EvaluationPoint
-from ..registration.optimizer import AlternativeSolution, Refinement, distance, minimise
-from ..registration.pipeline import DISTINCT_MM
+from ..registration.optimizer import AlternativeSolution, Refinement, minimise
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures
 from .metrics import in_field
-from .parts import PART_MM, Part, carried_risk, shares_at
+from .parts import PART_MM, Part
 from .prediction import LIMITS as PREDICTION
 from .prediction import WRONG_MM, ErrorModel, Prediction, percent
 from .uncertainty import SDS_95
 
+
+@dataclass(frozen=True)
+class Limits:
+    """The numbers of the verdict that were chosen.
+
+    Attributes
+    ----------
+    evidence_ratio
+        Below this evidence ratio to the next minimum nothing is accepted: of those between it and
+        `ambiguous_ratio` with a small failure probability 59 of 59 were right
+        (docs/tables/verdicts.md, seeds 1 to 4).
+    ambiguous_ratio
+        Below this one a result is called ambiguous.
+    mirror_ratio
+        So many times the evidence of its mirror image a CT has at least. Of people made symmetric
+        (seed 1) mirrored CTs that were accepted had up to 1.000, right ones from 1.045 on; real
+        people from 1.6 on.
+    clear_mirror_ratio
+        With so many times at the second resolution already, the finest is not asked: of people made
+        symmetric (seed 5) mirrored CTs had up to 1.00 there, real ones from 3.5 on.
+    same_direction_deg
+        Views whose directions differ by less show little of the depth.
+    grey_levels
+        Of fewer the risk was not measured: dark bone lies in one or two of 16, and 4 of 12 right
+        answers were called most likely wrong, with 64 none of 12. Real ones of 8 bits have 150 and
+        more.
+    uneven
+        X-rays whose similarities are further apart than this may hide a fault that the features do
+        not show, as angles of the wrong sign.
+    tension
+        X-rays of another kind whose tiles are in place, and whose tension is no larger, have no
+        cause that a search would name: right sets of portal images 1.2 at most, with a camera
+        turned by 3 degrees from 1.6 on.
+    strain, contradiction
+        Corrections of cameras are expected within so many standard deviations; beyond the second
+        number they contradict what is said of the cameras.
+    in_place
+        A part proves nothing where so many tiles of each X-ray are in place: of bodies with a part
+        over 2 mm elsewhere up to 0.76 of the worst X-ray's, of right ones by a CT that is cut 0.9
+        and more.
+    tested_odds
+        The odds of a wrong answer are so many times smaller where enough places were in place for
+        sure: 2 of 123 wrong ones with targets were accepted, and 50 of 89 right rigid ones
+        (benchmarks/bent.py --inside --machines, seeds 96001, 97001, 98001 and 120001).
+    """
+
+    evidence_ratio: float = 1.1
+    ambiguous_ratio: float = 1.3
+    mirror_ratio: float = 1.02
+    clear_mirror_ratio: float = 1.5
+    same_direction_deg: float = 15.0
+    grey_levels: int = 50
+    uneven: float = 0.25
+    tension: float = 1.4
+    strain: float = 2.0
+    contradiction: float = 4.0
+    in_place: float = 0.85
+    tested_odds: float = 0.1
+
+
+LIMITS = Limits()
 #: Size of voxels in which slices are compared, and by how many of them each slice is blurred.
 VOXEL_MM = 3.0
 BLUR = 1.0
@@ -100,13 +161,12 @@ def slices_aside(anatomy: PreparedCT, targets: np.ndarray) -> list[Reason]:
     if not mm.any():
         return []
     heights = targets[within][mm > 0][:, 2]
-    return [
-        Reason(
-            "ct-slices-aside",
-            f"The patient moved while the CT was taken\n: slices of it between z = {heights.min():.0f} and "
-            f"{heights.max():.0f} mm lie {mm.max():.0f} mm aside of those below and above. Take another CT.",
-        )
-    ]
+    sentence = (
+        "The patient moved while the CT was taken\n: slices of it between "
+        f"z = {heights.min():.0f} and {heights.max():.0f} mm lie {mm.max():.0f} mm aside of those "
+        "below and above. Take another CT."
+    )
+    return [Reason("ct-slices-aside", sentence)]
 
 
 #: Points of bone that are mirrored, those upon which they fall, and how often the nearest share of
@@ -117,13 +177,6 @@ ROUNDS = 30
 NEAREST = 0.8
 #: Steps at each resolution.
 STEPS = 8
-#: So many times the evidence of its mirror image a CT has at least. Of people made symmetric
-#: (seed 1) mirrored CTs that were accepted had up to 1.000, right ones from 1.045 on; real people
-#: from 1.6 on.
-LEAST_RATIO = 1.02
-#: With so many times at the second resolution already, the finest is not asked: of people made
-#: symmetric (seed 5) mirrored CTs had up to 1.00 there, real ones from 3.5 on.
-CLEAR_RATIO = 1.5
 ALIKE = Reason(
     "mirror-alike",
     "Left and right of this CT are so alike that the X-rays fit its mirror image about as well\n. Check "
@@ -176,39 +229,12 @@ def evidence_ratio(
         own = anatomy.objective(list(views), level, found.world_from_ct)
         fit = own.evaluate(EvaluationPoint([found.world_from_ct])).linearise()
         ratio = fit.evidence / max(descent.fit.evidence, 1e-9)
-        if level is not levels[0] and ratio >= CLEAR_RATIO:
+        if level is not levels[0] and ratio >= LIMITS.clear_mirror_ratio:
             break
     return ratio
 
 
-#: Steps in which the next answer is refined, where its tiles are asked.
-RIVAL_STEPS = 8
-
-
-def rival_is_in_place(
-    anatomy: PreparedCT, views: list[View], found: Refinement, start: np.ndarray
-) -> bool:
-    """Return whether the next answer, refined, is another one that has its tiles in place, too; parameters as of `evidence_ratio`."""
-    assert found.alternative is not None
-    rival = found.alternative.world_from_ct
-    for level in anatomy.levels(views, start)[-2:]:
-        objective = anatomy.objective(views, level, rival)
-        rival = minimise(objective, rival, RIVAL_STEPS, level.tolerance_mm).world_from_ct
-    if distance(rival, found.world_from_ct, anatomy.centroid) <= DISTINCT_MM:
-        return False
-    return carried_risk(shares_at(objective, rival)) < 1
-
-
-#: Views whose directions differ by less show little of the depth.
-SAME_DIRECTION_DEG = 15.0
-#: Below this evidence ratio to the next minimum a result is called ambiguous.
-AMBIGUOUS_RATIO = 1.3
-#: Of fewer grey levels the risk was not measured: dark bone lies in one or two of 16, and 4 of 12
-#: right answers were called most likely wrong, with 64 none of 12. Real ones of 8 bits have 150 and more.
-MIN_GREY_LEVELS = 50
 EVERY_PIXEL = 7
-#: Corrections of cameras beyond so many standard deviations contradict what is said of them.
-CONTRADICTION = 4.0
 FEW_GREY_LEVELS = "few-grey-levels"
 #: What the assessment of a whole CT says of cameras and X-rays, by codes.
 OF_XRAYS = (
@@ -233,14 +259,17 @@ THIRD_VIEW_MISSING = Reason(
 ONE_STRUCTURE = Reason(
     "one-structure", "A structure by itself may lie on a similar one\n. Check its outline."
 )
-
-
 ONE_VIEW = Reason(
     "one-view", "Only one X-ray determines the pose\n: the depth along its beam is uncertain."
 )
 SHARED_UNKNOWN = Reason(
     "shared-unknown",
     "All X-rays share an unknown\n: the failure probability was not measured for such cases.",
+)
+UNFAMILIAR_IMAGES = Reason(
+    "unfamiliar-images",
+    "The X-rays are of another kind than those on which the risk was measured, so that it is not "
+    "known; most of their parts fit best where this pose has them.",
 )
 UNLIKE_KNOWN = Reason("unlike-known", "This result looks unlike every correct result we know.")
 MISFIT_LEFT_OUT = Reason(
@@ -260,14 +289,12 @@ def view_limits(
     limits = []
     if len(views) == 1:
         limits.append(ONE_VIEW)
-    elif (apart_deg := _widest_deg(views)) < SAME_DIRECTION_DEG:
-        limits.append(
-            Reason(
-                "same-direction",
-                f"The X-rays look in nearly the same direction ({apart_deg:.0f} degrees "
-                "apart)\n: the depth along their beams is uncertain.",
-            )
+    elif (apart_deg := _widest_deg(views)) < LIMITS.same_direction_deg:
+        sentence = (
+            f"The X-rays look in nearly the same direction ({apart_deg:.0f} degrees apart)\n: the "
+            "depth along their beams is uncertain."
         )
+        limits.append(Reason("same-direction", sentence))
     limits += [
         Reason("too-little-shown", f"{view.name} shows too little of the CT to confirm the pose.")
         for view, shift in zip(views, features.single_view_shift_mm, strict=False)
@@ -275,14 +302,12 @@ def view_limits(
     ]
     for view in views:
         levels = len(np.unique(view.xray.line_integrals[view.xray.valid][::EVERY_PIXEL]))
-        if 1 < levels < MIN_GREY_LEVELS:  # one of a blank image
-            limits.append(
-                Reason(
-                    FEW_GREY_LEVELS,
-                    f"{view.name} has only {levels} grey levels\n: dark bone is lost in them. Export it with 256 "
-                    "or more.",
-                )
+        if 1 < levels < LIMITS.grey_levels:  # one of a blank image
+            sentence = (
+                f"{view.name} has only {levels} grey levels\n: dark bone is lost in them. Export it "
+                "with 256 or more."
             )
+            limits.append(Reason(FEW_GREY_LEVELS, sentence))
     return limits + [SHARED_UNKNOWN] * (shared != CALIBRATED)
 
 
@@ -296,9 +321,9 @@ def _widest_deg(views: list[View]) -> float:
 def camera_strain(
     given: list[View], corrected: list[View], shared: SharedUnknowns
 ) -> tuple[float, list[tuple[str, Reason]]]:
-    """Return the largest correction of a camera in its standard deviations.
+    """Return the largest correction of a camera, in its standard deviations, and what contradicts.
 
-    View and reason where it contradicts what is said of it.
+    By view: the reason where a correction contradicts what is said of its camera.
     """
     largest = 0.0
     contradicted = []
@@ -316,17 +341,12 @@ def camera_strain(
             off = np.abs(correction).max()
             strain = float(off / sd) if sd else 0.0
             largest = max(largest, strain)
-            if strain > CONTRADICTION:
-                contradicted.append(
-                    (
-                        before.name,
-                        Reason(
-                            "camera-contradicted",
-                            f"The X-rays contradict the {what} of {before.name}\n: {off:.1f} {unit} off, though "
-                            f"known to {sd:.2g} {unit}. Check its geometry.",
-                        ),
-                    )
+            if strain > LIMITS.contradiction:
+                sentence = (
+                    f"The X-rays contradict the {what} of {before.name}\n: {off:.1f} {unit} off, "
+                    f"though known to {sd:.2g} {unit}. Check its geometry."
                 )
+                contradicted.append((before.name, Reason("camera-contradicted", sentence)))
     return largest, contradicted
 
 
@@ -337,10 +357,7 @@ def condition(views: list[View]) -> str:
 
 
 def _is_exact(view: View, first: bool) -> bool:
-    """Return whether nothing of a camera is said to be uncertain.
-
-    The first view's place is the world's.
-    """
+    """Return whether nothing of a camera is uncertain; the first view's place is the world's."""
     place = 0 if first else (view.rotation_sd_deg, view.translation_sd_mm) != (0, 0)
     return not (place or view.presumed.principal_point_sd_px or view.distance_sd_percent)
 
@@ -366,26 +383,22 @@ def camera_limits(views: list[View], bound_mm: float, prediction: Prediction) ->
     )
     third = "add a third X-ray between the two, tilted to head or feet, " * (len(views) == 2)
     if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
+        code = "principal-point-unstated"
         px = max(view.presumed_principal_point_sd_px for view in views)
-        return [
-            *limits,
-            Reason(
-                "principal-point-unstated",
-                f"The case does not say how well the principal point of {' and '.join(unstated)} is "
-                f"known\n: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
-                f"bends, it may {misplaced} If the camera was measured where the X-ray "
-                f"was taken, say so (principal_point_sd_px 0.5); else say how far off it may be "
-                f"({px:.1f}), so that it is solved for, {third}or show beads in the X-rays (mvreg calibrate).",
-            ),
-        ]
-    return [
-        *limits,
-        Reason(
-            "cameras-uncertain",
-            f"The cameras are known only to {_least_known(views)}\n: that alone may {misplaced} "
-            f"Show beads in them (mvreg calibrate), {third}or check the result by other means.",
-        ),
-    ]
+        sentence = (
+            f"The case does not say how well the principal point of {' and '.join(unstated)} is "
+            f"known\n: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
+            f"bends, it may {misplaced} If the camera was measured where the X-ray was taken, say so "
+            f"(principal_point_sd_px 0.5); else say how far off it may be ({px:.1f}), so that it is "
+            f"solved for, {third}or show beads in the X-rays (mvreg calibrate)."
+        )
+    else:
+        code = "cameras-uncertain"
+        sentence = (
+            f"The cameras are known only to {_least_known(views)}\n: that alone may {misplaced} Show "
+            f"beads in them (mvreg calibrate), {third}or check the result by other means."
+        )
+    return [*limits, Reason(code, sentence)]
 
 
 def weak_points(
@@ -398,24 +411,25 @@ def weak_points(
     weak
         As `prediction.Model.worse_than_usual` returns it.
     """
+    halves = (
+        f"The halves of the images disagree by {features.split_half_mm:.1f} mm\n: something may have "
+        "moved, or a distance is wrong."
+    )
+    coarse = (
+        "One X-ray hardly resembles the CT even at a coarse resolution "
+        f"(local NCC {features.wider_similarity:.2f})."
+    )
+    outliers = (
+        f"X-ray and CT differ by more than noise in {100 * features.outlier_fraction:.0f} % of the "
+        "compared area\n: tools, tissue that moved, or another patient."
+    )
     sentences = {
         "noise_mm": ("noise", _noise(features)),
         "single_view_shift_sds": ("view-disagrees", _disagreement(features, views)),
-        "split_half_mm": (
-            "halves-disagree",
-            f"The halves of the images disagree by {features.split_half_mm:.1f} mm\n: something may have moved, or a distance "
-            "is wrong.",
-        ),
+        "split_half_mm": ("halves-disagree", halves),
         "similarity": ("not-like-ct", _least_similar(features, views)),
-        "wider_similarity": (
-            "not-like-ct",
-            f"One X-ray hardly resembles the CT even at a coarse resolution (local NCC {features.wider_similarity:.2f}).",
-        ),
-        "outlier_fraction": (
-            "outliers",
-            f"X-ray and CT differ by more than noise in {100 * features.outlier_fraction:.0f} % of the compared area\n: "
-            "tools, tissue that moved, or another patient.",
-        ),
+        "wider_similarity": ("not-like-ct", coarse),
+        "outlier_fraction": ("outliers", outliers),
     }
     return list(dict.fromkeys(filter(None, (Reason(*sentences[name]) for name in weak))))
 
@@ -425,9 +439,10 @@ def _noise(features: ReliabilityFeatures) -> str:
 
     Less is unusual, and no trouble.
     """
-    if SDS_95 * features.noise_mm <= WRONG_MM:
+    mm = features.noise_mm
+    if SDS_95 * mm <= WRONG_MM:
         return ""
-    return f"The images determine the pose poorly\n: noise alone explains an error of {features.noise_mm:.1f} mm."
+    return f"The images determine the pose poorly\n: noise alone explains an error of {mm:.1f} mm."
 
 
 def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
@@ -445,7 +460,8 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
 
 def _least_similar(features: ReliabilityFeatures, views: list[View]) -> str:
     worst = _least_similar_view(features)
-    return f"{views[worst].name} hardly resembles the CT (local NCC {features.fit.similarity[worst]:.2f})."
+    ncc = features.fit.similarity[worst]
+    return f"{views[worst].name} hardly resembles the CT (local NCC {ncc:.2f})."
 
 
 def suspects(weak: Sequence[str], features: ReliabilityFeatures, views: list[View]) -> list[str]:
@@ -503,29 +519,15 @@ def risk_reasons(prediction: Prediction, model: ErrorModel, verdict: str) -> lis
     risk = percent(prediction.failure_probability)
     limit = percent(model.accept)
     if verdict == "reject" and prediction.failure_probability >= model.reject:
-        return [
-            Reason(
-                "most-likely-wrong",
-                f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm.",
-            )
-        ]
+        sentence = f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."
+        return [Reason("most-likely-wrong", sentence)]
     if not prediction.familiar:
-        return [
-            Reason(
-                "unfamiliar-images",
-                "The X-rays are of another kind than those on which the risk was measured, so that it "
-                "is not known; most of their parts fit best where this pose has them.",
-            )
-        ]
+        return [UNFAMILIAR_IMAGES]
     if prediction.known_risk is None or prediction.known_risk <= model.accept:
         return []
     risk = f"slightly more than {limit}" if risk == limit else risk
-    return [
-        Reason(
-            "risk",
-            f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {limit} is accepted.",
-        )
-    ]
+    sentence = f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {limit} is accepted."
+    return [Reason("risk", sentence)]
 
 
 def is_about_risk(reason: str) -> bool:
@@ -534,19 +536,14 @@ def is_about_risk(reason: str) -> bool:
 
 
 def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
-    """Return the reason not to trust a pose where another one fits nearly as well.
-
-    None where there is no such.
-    """
-    if rival is None or rival.evidence_ratio >= AMBIGUOUS_RATIO:
+    """Return the reason not to trust a pose where another one fits nearly as well."""
+    if rival is None or rival.evidence_ratio >= LIMITS.ambiguous_ratio:
         return []
-    return [
-        Reason(
-            "ambiguous",
-            f"Ambiguous\n: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
-            f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f}).",
-        )
-    ]
+    sentence = (
+        f"Ambiguous\n: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
+        f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f})."
+    )
+    return [Reason("ambiguous", sentence)]
 
 
 def scope_of(

@@ -285,21 +285,24 @@ def _alone(
     faults: Sequence[type],
     device: ComputeDevice,
 ) -> Alone:
-    """Judge the n-th body, which was registered by itself; what minimises for that does so on the device."""
+    """Judge the n-th body, which was registered by itself, on the device; the cause of a poor fit once its bones are found."""
     from .assessment import verdict
     from .assessment.bodies import Alone
 
+    body = case.bodies[n]
     where = found.refinement
     start = found.start_world_from_ct
     shared = case.shared_unknowns
 
-    def judge(there: PreparedCT) -> Assessment:
-        judged = assess_alone(case, n, there, where, start)
+    def explained(judged: Assessment, progress: Report, *, bones_found: bool = False) -> Assessment:
+        there = anatomy.on_device(device.name)
         if not verdict.fits(judged, there, where):
             from .assessment.cause import find_cause
             from .assessment.diagnosis import CauseSearch
 
-            causes = CauseSearch(there, case.views, where, start, shared, progress, faults)
+            causes = CauseSearch(
+                there, case.views, where, start, shared, progress, faults, bones_found
+            )
             judged = find_cause(judged, causes)
         if judged.room != "check":
             return judged
@@ -307,8 +310,13 @@ def _alone(
 
         return with_further_view(judged, there, where.views, where.world_from_ct, shared)
 
+    def judge(there: PreparedCT) -> Assessment:
+        judged = assess_alone(case, n, there, where, start)
+        return judged if body.bones.names else explained(judged, progress)
+
     judged = for_use(anatomy.run_on(device, judge), case, anatomy)
-    return Alone(case.bodies[n], anatomy, where.world_from_ct, judged, where.alternative)
+    explain = partial(explained, judged)
+    return Alone(body, anatomy, where.world_from_ct, judged, where.alternative, explain)
 
 
 def assess_alone(
@@ -349,9 +357,8 @@ def _with_together(
 ) -> Result:
     """Return a result with all its bones; parameters as of `register_together`."""
     first = alone[0]
-    judged = first.assessment
     if not result.case.bone_names:
-        return replace(result, assessment=doubted(judged, result.case.identity_reasons))
+        return replace(result, assessment=doubted(first.assessment, result.case.identity_reasons))
     from .assessment.case_verdict import with_together
     from .assessment.together import register_together
 
@@ -362,7 +369,7 @@ def _with_together(
         return register_together(there, result.views, progress, poses, levels, **how)
 
     found = first.anatomy.run_on(device, together)
-    judged = with_together(judged, found, first.body.name)
+    judged = with_together(found.whole, found, first.body.name)
     judged = doubted(judged, result.case.identity_reasons)
     result = replace(result, together=found, assessment=judged)
     own = found.named.get(first.body.name)

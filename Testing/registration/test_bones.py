@@ -14,6 +14,7 @@ from bent_spine import (
     background,
     bent_case,
     errors_mm,
+    spine,
     structures,
     together,
     unbent_views,
@@ -23,11 +24,16 @@ from finite_differences import changes, cost_of, half_cost
 from numpy.testing import assert_allclose
 from phantom import free, masked, misplaced
 
+from MultiViewRegistrationLib.assessment import diagnosis
+from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone
+from MultiViewRegistrationLib.assessment.cause import Cause
+from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.assessment.joint_motion import motions_of, vertebra
+from MultiViewRegistrationLib.assessment.together import register_together
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.body import Structures
+from MultiViewRegistrationLib.imaging.body import Body, Structures
 from MultiViewRegistrationLib.imaging.xray import CALIBRATED, SharedUnknowns
 from MultiViewRegistrationLib.registration import register_bones as registering
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections
@@ -102,6 +108,28 @@ def test_a_rejected_bone_is_begun_again_where_its_neighbour_is(whole):
     assert max(errors_mm(told.bodies)) < 0.3
     assert {bone.verdict for bone in told.bodies} == {"accept"}
     assert fractions == sorted(fractions) and fractions[-1] == 1
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_of_bones_that_are_found_no_other_level_is_asked_after(whole, monkeypatch, found):
+    """What is wrong with a distance they can hide."""
+    asked = []
+    monkeypatch.setattr(CauseSearch, "_of_images", lambda *_: None)
+    for name in ("camera_cause", "other_level", "other_part"):
+        monkeypatch.setattr(diagnosis, name, lambda *_, name=name: asked.append(name))
+    assert not list(CauseSearch(anatomy(), whole.views, whole, START, bones_found=found).causes())
+    assert asked == ["camera_cause", "other_level", "other_part"][: 1 if found else 3]
+
+
+def test_what_is_wrong_with_an_x_ray_puts_all_bones_of_its_ct_in_doubt(whole):
+    cause = Cause("mirrored", (), "It is mirrored.", 2.0, (0.9,), POSE)
+    judged = replace(UNJUDGED, cause=cause)
+    body = Body(spine()[0], bones=structures())
+    alone = Alone(body, anatomy(), whole.world_from_ct, explain=lambda _, bones_found: judged)
+    told = register_together([alone], whole.views)
+    assert told.whole is judged
+    for bone in told.bodies:
+        assert (bone.verdict, bone.reasons[0]) == ("check", cause.reason)
 
 
 def test_lost_bodies_begin_at_the_nearest_one_along_the_ties():

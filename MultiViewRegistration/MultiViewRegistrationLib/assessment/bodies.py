@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -146,11 +147,14 @@ class Together:
         Of neighbours in one CT against each other.
     relative_poses
         Of bones with a CT each, against the first, or of implants, against a bone of the CT.
+    whole
+        The assessment of the first body by itself, with the cause of a poor fit.
     """
 
     bodies: list[BodyResult] = field(default_factory=list)
     motions: list[NeighbourMotion] = field(default_factory=list)
     relative_poses: list[BonePose] = field(default_factory=list)
+    whole: Assessment = UNJUDGED
 
     @property
     def named(self) -> dict[str, BodyResult]:
@@ -187,6 +191,9 @@ class Alone:
         (4, 4).
     alternative
         The next different answer; None where there is no such, or it was not looked for.
+    explain
+        Returns the assessment with the cause of a poor fit and the further view that would help,
+        once its bones are judged: of a report of progress, and of `CauseSearch.bones_found`.
     """
 
     body: Body
@@ -194,3 +201,4 @@ class Alone:
     world_from_ct: np.ndarray
     assessment: Assessment = UNJUDGED
     alternative: AlternativeSolution | None = None
+    explain: Callable[..., Assessment] | None = None

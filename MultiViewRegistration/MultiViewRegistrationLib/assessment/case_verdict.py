@@ -185,9 +185,9 @@ def of_bone(
     surface = bone.bone.surface
     chosen = surface if targets is None else targets
     room, overlay = map(_of_body, (bone.room, bone.overlay))
-    cause = whole.cause if whole.cause and whole.cause.doubts_bones else None
-    doubts = [cause.reason] if cause else []
-    reasons = [reason for reason in bone.reasons if reason not in (bone_verdict.OF_WHOLE, *doubts)]
+    cause = whole.cause if whole.cause and not whole.cause.known.untested else None
+    doubts = []
+    reasons = [reason for reason in bone.reasons if reason != bone_verdict.OF_WHOLE]
     reasons += [reason for reason in whole.reasons if reason.code in (*OF_XRAYS, ALIKE.code)]
     apart_mm, _ = scipy.spatial.cKDTree(surface).query(chosen)
     untested = apart_mm > PART_MM

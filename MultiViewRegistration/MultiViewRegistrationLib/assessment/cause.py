@@ -109,11 +109,6 @@ class Cause:
         return self.known.untested or self._fits(self.known.least_gain)
 
     @property
-    def doubts_bones(self) -> bool:
-        """Bones that are found, each at its own pose, are in doubt for it, too; not where the CT ends within an X-ray."""
-        return not self.known.untested
-
-    @property
     def clear(self) -> bool:
         """Whether the evidence for it leaves no doubt."""
         return self._fits(MIN_EVIDENCE_GAIN)

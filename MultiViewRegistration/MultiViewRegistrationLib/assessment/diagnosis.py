@@ -72,6 +72,10 @@ class CauseSearch:
         Called between hypotheses; returning False cancels.
     faults
         Own ones, which are tried beside those that installed packages register.
+    bones_found
+        All of its bones that are shown are accepted, each at its own pose: they are of the right
+        level, and no image is at fault but a mirrored one. Each can hide a part of what is wrong
+        with a distance, or with the CT's scale.
     """
 
     anatomy: PreparedCT
@@ -81,6 +85,7 @@ class CauseSearch:
     shared: SharedUnknowns = CALIBRATED
     progress: Report = unseen
     faults: Sequence[type] = ()
+    bones_found: bool = False
     _steps: int = field(default=0, init=False)
 
     @cached_property
@@ -112,8 +117,9 @@ class CauseSearch:
         done = min(self._steps / STEPS, 1.0)
         return self.progress(Progress(done, stage, self.pose, self.found.fit.cost))
 
+    @cached_property
     def alone(self) -> dict[str, np.ndarray]:
-        """Return the pose of each view alone, by its name."""
+        """The (4, 4) pose of each view alone, by its name."""
         if len(self.tied) < 2:
             return {}
         runs = {view.name: self.coarse([view], [self.pose, self.start]) for view in self.tied}
@@ -165,13 +171,13 @@ class CauseSearch:
         Cancelled
             `progress` returned False.
         """
-        alone = self.alone()
-        coarse = self.coarse(self.tied, [self.pose, self.start, *alone.values()])
+        coarse = self.coarse(self.tied, [self.pose, self.start, *self.alone.values()])
         here = self.best_refined(self.tied, coarse)
         evidence = here.fit.evidence if here else 0.0
         least = coarse[0].fit.evidence if coarse else 0.0
         known = [row for row in FAULTS.values() if row.supposed and not (placed and row.of_image)]
-        if here and min(here.fit.similarity) >= MIN_NCC:  # as no image but a mirrored one
+        alike = here and min(here.fit.similarity) >= MIN_NCC
+        if alike or self.bones_found:  # as no image but a mirrored one
             known = [row for row in known if row.group == 1]
         groups = [list(rows) for _, rows in groupby(known, lambda row: row.group)]
         given = [name_of("fault", fault) for fault in self.faults]
@@ -180,7 +186,7 @@ class CauseSearch:
         signs = []
         by_places = []
         for group in groups:
-            likeliest = self._of_images(group, alone, least, evidence)
+            likeliest = self._of_images(group, least, evidence)
             if likeliest is None:
                 continue
             if likeliest.in_place and likeliest.holds:  # by less than a likeness: others may, too
@@ -193,24 +199,23 @@ class CauseSearch:
                 yield likeliest
         if by_places:
             yield max(by_places, key=lambda cause: cause.gain)
-        if cause := camera_cause(self, alone, evidence, signs):
+        if cause := camera_cause(self, evidence, signs):
             yield cause
-        if here and (cause := other_level(self, here)):
-            yield cause
-        if not placed and (cause := other_part(self, evidence)):
-            yield cause
+        if not self.bones_found:
+            if here and (cause := other_level(self, here)):
+                yield cause
+            if not placed and (cause := other_part(self, evidence)):
+                yield cause
         if cause := ct_too_short(self):
             yield cause
 
-    def _of_images(
-        self, group: list[KnownFault], alone: dict[str, np.ndarray], least: float, evidence: float
-    ) -> Cause | None:
+    def _of_images(self, group: list[KnownFault], least: float, evidence: float) -> Cause | None:
         """Return the likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
         tried = []
         centroid = self.anatomy.centroid
         for each in chain(*(row.supposed(self.tied, centroid) for row in group if row.supposed)):
             unharmed = [
-                pose for name, pose in alone.items() if each.about and name not in each.about
+                pose for name, pose in self.alone.items() if each.about and name not in each.about
             ]
             poses = map(each.pose, (self.start, *unharmed))
             minima = self.coarse(each.views, [*poses], search=not unharmed)
@@ -332,8 +337,10 @@ def _distance(search: CauseSearch, run: Descent, pose: np.ndarray) -> tuple[floa
     """
     centroid = search.anatomy.centroid
     mm, degrees = rigid.pose_difference(run.world_from_ct, pose, centroid)
-    here, there = (rigid.transform_points(each, centroid) for each in (run.world_from_ct, pose))
-    return mm, float((here - there) @ pose[:3, 2]), degrees
+    shift = rigid.transform_points(run.world_from_ct, centroid) - rigid.transform_points(
+        pose, centroid
+    )
+    return mm, float(shift @ pose[:3, 2]), degrees
 
 
 def _shifted(pose: np.ndarray, mm: float) -> np.ndarray:
@@ -371,9 +378,7 @@ PROMISING = 0.5
 NEARLY = 0.05
 
 
-def camera_cause(
-    search: CauseSearch, alone: dict[str, np.ndarray], evidence: float, signs: Sequence[Cause]
-) -> Cause | None:
+def camera_cause(search: CauseSearch, evidence: float, signs: Sequence[Cause]) -> Cause | None:
     """Return the likeliest fault of cameras or of the CT's scale.
 
     Of those that explain nearly as much as any, it is that with the fewest unknowns. A CT's
@@ -381,8 +386,6 @@ def camera_cause(
 
     Parameters
     ----------
-    alone
-        (4, 4) pose of each view alone, by its name.
     evidence
         Of the pose that was found.
     signs
@@ -390,7 +393,7 @@ def camera_cause(
     """
     causes = [(0, cause) for cause in signs]
     size_share = 0.0
-    for each, registration, minima in _promising(search, alone, evidence):
+    for each, registration, minima in _promising(search, evidence):
         best = _several_rounds(registration, minima)
         if best is None:
             continue
@@ -416,7 +419,7 @@ def camera_cause(
 
 
 def _promising(
-    search: CauseSearch, alone: dict[str, np.ndarray], evidence: float
+    search: CauseSearch, evidence: float
 ) -> list[tuple[Hypothesis, RegistrationPipeline, list[Descent]]]:
     """Return the faults of cameras that may be the cause, with where a few steps lead."""
     tried = []
@@ -425,7 +428,7 @@ def _promising(
         nothing = CameraCorrections(each.views, each.shared).none
         starts = [DescentStart(search.pose, corrections=nothing)]
         if each.cause == "motion":
-            starts += _where_each_view_has_it(each.views, alone)
+            starts += _where_each_view_has_it(each.views, search.alone)
         elif each.cause == "distance" and not each.about:
             starts.append(DescentStart(search.start, corrections=nothing))
         minima = registration.descend(1, starts, TRIED_STEPS)
@@ -482,10 +485,10 @@ def _of_scale(search: CauseSearch, evidence: float, size_share: float) -> Iterat
     """
     apart = np.array([0, 0, 1])
     whole = np.ones(3)
-    spacing = _share(search, apart, evidence)
+    spacing = _share(search, apart)
     check = "how it was exported, and the distance to the detector"
     if _rows_in_mm(search):
-        size_share = _share(search, whole, evidence)
+        size_share = _share(search, whole)
         check = "how it was exported"
     for kind, what, share, axes in (
         ("slice spacing", "slice spacing", spacing, apart),
@@ -508,12 +511,12 @@ def _rows_in_mm(search: CauseSearch) -> bool:
     return any(view.camera.is_slot_scan for view in search.tied)
 
 
-def _share(search: CauseSearch, axes: np.ndarray, evidence: float) -> float:
+def _share(search: CauseSearch, axes: np.ndarray) -> float:
     """Return by what share the CT fits best when it is larger along these axes (3,)."""
     share = 0.0
     for step in SPACING_STEPS:
         tried = [_scaled(search, (share + side * step) * axes) for side in (-1, 0, 1)]
-        share += _vertex(step, *(evidence_gain(run, evidence) if run else 0.0 for run in tried))
+        share += _vertex(step, *(run.fit.evidence if run else 0.0 for run in tried))
         if abs(share) < LEAST_SCALE / 2:
             break
     return share
@@ -556,15 +559,14 @@ def _camera_in_words(search: CauseSearch, each: Hypothesis, run: Descent) -> str
     if each.cause == "principal point":
         column, row = own[-1, 7:9]
         if np.hypot(column, row) < max(
-            (LEAST_PRINCIPAL_POINT_MM / pixel_mm(each.views[-1])),
+            LEAST_PRINCIPAL_POINT_MM / pixel_mm(each.views[-1]),
             _stated(search, "principal_point_sd_px"),
         ):
             return ""
         return f"moved by {column:.0f} columns and {row:.0f} rows, the X-rays fit"
     motion = rigid.turn_and_shift(own[-1, :3], own[-1, 3:6])
     there = rigid.transform_points(run.world_from_ct, search.anatomy.centroid)
-    mm = float(np.linalg.norm(rigid.transform_points(motion, there) - there))
-    degrees = float(np.degrees(np.linalg.norm(own[-1, :3])))
+    mm, degrees = rigid.pose_difference(motion, np.eye(4), there)
     if degrees < LEAST_DEG and mm < LEAST_MM:
         return ""
     return f"with the CT {mm:.1f} mm and {degrees:.1f} degrees elsewhere in it, the X-rays fit"

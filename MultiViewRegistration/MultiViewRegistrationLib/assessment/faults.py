@@ -121,7 +121,8 @@ class KnownFault(NamedTuple):
     moves
         Correcting it moves the CT.
     untested
-        It explains the poor fit without a test, and puts no bones in doubt.
+        It explains the poor fit without a test, and bones that are found, each at its own pose, are
+        not in doubt for it: the CT ends within an X-ray.
     """
 
     group: int = 0

@@ -359,12 +359,14 @@ def _parts(
     return [
         Part(
             points,
-            *map(float, look),
+            similarity=float(similarity),
+            explained=float(explained),
+            contrast=float(contrast),
             shift_mm=several * shift_mm,
             wider_shift_mm=several * wider_mm,
             gain=gain,
         )
-        for points, look, shift_mm, wider_mm, gain in zip(
+        for points, (similarity, explained, contrast), shift_mm, wider_mm, gain in zip(
             divisions, looks, shifts, wider_shifts, gains, strict=True
         )
     ]

@@ -445,8 +445,8 @@ def gains_elsewhere(
             of_views.append(local_ncc(np.array(shifted)))
         similarity = np.mean(of_views, axis=0) if of_views else np.zeros(len(SHIFTS))
         away = apart >= BESIDE_PIXELS
-        here = apart <= IN_PLACE_PIXELS
-        gains.append(float(similarity[away].max() - similarity[here].max()))
+        in_place = apart <= IN_PLACE_PIXELS
+        gains.append(float(similarity[away].max() - similarity[in_place].max()))
     return gains
 
 

@@ -60,7 +60,8 @@ MOST_ENDS_APART_MM = 0.8
 NO_EDGE = bone_prediction.MaskEdge(0.0, 0.0)
 #: Two bones of which more than this share of one lies within the other are not both right.
 MAX_SHARED = 0.05
-#: Shares of the progress bar at which bones are registered, and compared with other levels.
+#: Shares of the progress bar at which bones are registered, and compared with other levels, before
+#: a cause is searched for.
 REGISTERED_SHARE = 0.6
 LEVELS_SHARE = 0.8
 
@@ -113,13 +114,23 @@ def register_together(
             starts = beside_neighbours(found.poses[:count], lost, found.ties)
         if starts is None:
             break
-        once_more = part_of(progress, 1.0, 1.0)
+        once_more = part_of(progress, LEVELS_SHARE, LEVELS_SHARE)
         again, judged = judge(once_more, starts, LEVELS)
         if len(judged.usable) <= len(together.usable):
             break
         found, together = again, judged
-    planned = with_further_views(together.bodies, found, views, first.assessment)
-    return replace(together, bodies=planned)
+    whole = first.assessment
+    if first.explain and count:
+        all_found = together.of("accept") and not together.of("check", "reject")
+        of_cause = part_of(progress, LEVELS_SHARE, 1.0)
+        whole = first.explain(of_cause, bones_found=bool(all_found))
+    go_on(progress(Progress(1.0, "judging the bones", found.poses[0], found.fit.cost)))
+    if whole.cause and not whole.cause.known.untested:
+        for n in range(count):
+            together.bodies[n] = doubted(together.bodies[n], [whole.cause.reason])
+        together = related(together, first.body.bones)
+    planned = with_further_views(together.bodies, found, views, whole)
+    return replace(together, bodies=planned, whole=whole)
 
 
 def _judged(
@@ -159,15 +170,12 @@ def _judged(
     go_on(progress(replace(judging, fraction=LEVELS_SHARE)))
     again_mm = None if behind.is_air else found_again_mm(found)
     judged = judge_together(found, edges, apart, others, again_mm, whole, finer)
-    caused = [whole.cause.reason] if whole.cause and whole.cause.doubts_bones else []
-    judged.bodies[:count] = [doubted(body, caused) for body in judged.bodies[:count]]
     checked = _with_ends(judged.bodies, found) if levels else _where_put(judged.bodies)
     for n in range(count, len(checked)):
         metal = bone_verdict.metal_in_ct(
             first.body.ct, found.world_from_ct, found.bones[n], found.poses[n]
         )
         checked[n] = doubted(checked[n], metal)
-    go_on(progress(replace(judging, fraction=1.0)))
     relative = _relative_poses(found, 1 if behind.is_air else count)
     return found, related(replace(judged, bodies=checked, relative_poses=relative), structures)
 

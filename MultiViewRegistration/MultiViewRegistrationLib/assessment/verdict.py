@@ -165,7 +165,8 @@ class Assessment(Judged):
             return None
         if self.asked is None:
             return scope_of(self.tested)
-        given = self.asked.given and len(self.asked.points) == len(self.targets)
+        every = self.targets is not None and len(self.asked.points) == len(self.targets)
+        given = self.asked.given and every
         return scope_of(self.tested, self.asked.sure(self.judged_use), given=given)
 
     @property

@@ -90,8 +90,8 @@ class _Kept(IndexDataCacheFile):
         super().save(key, (self._source_stamp, key, data))
 
     def load(self, key: Any) -> Any:
-        found = super().load(key) or ()
-        return found[2] if found[:2] == (self._source_stamp, key) else None
+        found = super().load(key)
+        return found[2] if found and found[:2] == (self._source_stamp, key) else None
 
     def _load_index(self) -> dict[Any, str]:
         try:
@@ -108,8 +108,6 @@ class _Kept(IndexDataCacheFile):
 
 #: Wrappers for C would be compiled, too, and nothing calls them.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": can_keep_kernels(), "no_cfunc_wrapper": True}
-
-
 #: Where numba keeps each kernel.
 _kept: list[Any] = []
 
@@ -131,14 +129,8 @@ def forget_kernels() -> None:
 
 fast_kernel = partial(kernel, fastmath=True)
 #: Decorator of parts of kernels. LLVM puts them in their place, which compiles faster than `inline`.
-_PART: dict[str, Any] = {
-    "nogil": True,
-    "fastmath": True,
-    "forceinline": True,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
-part = nb.njit(**_PART)
+_PART = ("nogil", "fastmath", "forceinline", "no_cpython_wrapper", "no_cfunc_wrapper")
+part = nb.njit(**dict.fromkeys(_PART, True))
 
 #: Columns of the image that are gone through together where rays follow the rows of voxels.
 TILE = 32

@@ -455,11 +455,8 @@ def _correction(given: View, corrected: View) -> str:
     motion = before.world_from_camera @ after.camera_from_world
     scale = after.focal_px / before.focal_px
     shift = after.principal_point - before.principal_point
-    parts = [
-        number(float(np.degrees(rigid.rotation_angle(motion))), "\u00b0", 2)
-        + " about the world origin",
-        number(float(np.linalg.norm(motion[:3, 3])), "mm", 2),
-    ]
+    mm, degrees = rigid.pose_difference(motion, np.eye(4), np.zeros(3))
+    parts = [number(degrees, "\u00b0", 2) + " about the world origin", number(mm, "mm", 2)]
     if scale != 1:
         parts.append(
             ("width of the fan" if after.is_slot_scan else "scale")
@@ -479,9 +476,9 @@ def _pose(result: Result) -> ET.Element:
     method = f"{result.method}: {result.regressor}" if result.regressor else result.method
     rows = [["Start" if result.refined else "Given", method]]
     if result.refined:
-        start = result.start_world_from_ct @ to_centre
-        rotation = np.degrees(rigid.rotation_distance(start, pose))
-        shift = rigid.translation_distance(start, pose)
+        shift, rotation = rigid.pose_difference(
+            result.start_world_from_ct, result.world_from_ct, result.anatomy.centroid
+        )
         by = f"{rotation:.3f}\u00b0 about the centre of the bone, which moved by {shift:.3f} mm"
         rows.append(["Moved by the registration", by])
     rows += [

@@ -101,8 +101,9 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
 
 def _disagreement(rows) -> tuple[float, float]:
     """Median and median deviation of the log of mTRE over `features.disagreement_mm`, as some rows have lost the right minimum."""
-    told = [row["features"]["disagreement_mm"] + LIMITS.pad_mm for row in rows]
-    ratios = np.log(mtre(rows)) - np.log(told)
+    ratios = np.log(mtre(rows)) - np.log(
+        [row["features"]["disagreement_mm"] + LIMITS.pad_mm for row in rows]
+    )
     return float(np.median(ratios)), float(stats.median_abs_deviation(ratios, scale="normal"))
 
 

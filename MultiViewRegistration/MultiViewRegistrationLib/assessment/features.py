@@ -489,9 +489,9 @@ def _disagreement(
 ) -> Disagreement:
     """Return how the views would fit better; nothing of one view.
 
-    A Newton step falls short of how far off the pose is, a refinement with the CT elsewhere in one
-    view, or of another size, does not. Another size moves targets from their middle, too; the larger
-    of the two counts.
+    Where they disagree, a refinement with the CT elsewhere in one view, or of another size, tells
+    how far off the pose is: a Newton step falls short. Another size moves targets from their
+    middle, too; the larger of the two counts.
     """
     if len(views) == 1:
         return Disagreement(0.0, 0.0, None)

@@ -4,7 +4,7 @@ A pose is either in the right minimum, with an error that noise explains, or it 
 with any error. The probability of that is a logistic function that grows with each feature; the
 error is log-normal in both cases. Where the views disagree, the right minimum is off by about as
 much as would make them agree. To it comes the error that the uncertainty of the cameras leaves,
-which no image shows (`uncertainty.camera_uncertainty`). prediction.json beside this
+which no image shows (`uncertainty.Minimum.cameras`). prediction.json beside this
 file holds the numbers, and what they were fitted to.
 
 Where targets appear in the X-rays, and how far that is known: cameras and pose are solved for

@@ -129,8 +129,9 @@ def forget_kernels() -> None:
 
 fast_kernel = partial(kernel, fastmath=True)
 #: Decorator of parts of kernels. LLVM puts them in their place, which compiles faster than `inline`.
-_PART = ("nogil", "fastmath", "forceinline", "no_cpython_wrapper", "no_cfunc_wrapper")
-part = nb.njit(**dict.fromkeys(_PART, True))
+_FLAGS = ("nogil", "fastmath", "forceinline", "no_cpython_wrapper", "no_cfunc_wrapper")
+_PART: dict[str, Any] = dict.fromkeys(_FLAGS, True)
+part = nb.njit(**_PART)
 
 #: Columns of the image that are gone through together where rays follow the rows of voxels.
 TILE = 32

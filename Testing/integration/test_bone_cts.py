@@ -36,6 +36,7 @@ def test_result_transforms_and_report(written, tmp_path):
     assert content["world_from_ct"] == first["world_from_ct"] and content["verdict"] == "check"
     words = f"This is the pose of {BONES[0]}: use each bone's own."
     assert any(words in reason for reason in content["reasons"])
+    assert "one-structure" in content["reason_codes"] and content["predicted_tre_mm"]
     for (name, bone), ct, pose in zip(content["bodies"].items(), cts, true, strict=True):
         found = np.array(bone["world_from_ct"])
         assert error_mm(ct, found, pose) < 0.05

@@ -97,6 +97,7 @@ def register_together(
     """
     if not any(each.body.bone_names for each in alone):
         return Together()
+    whole = alone[0].assessment
     if alone[0].body.apart:
         nothing = Alone(Body(air().ct), air(), alone[0].world_from_ct)
         alone = [nothing, *alone]
@@ -119,7 +120,6 @@ def register_together(
         if len(judged.usable) <= len(together.usable):
             break
         found, together = again, judged
-    whole = first.assessment
     if first.explain and count:
         all_found = together.of("accept") and not together.of("check", "reject")
         of_cause = part_of(progress, LEVELS_SHARE, 1.0)

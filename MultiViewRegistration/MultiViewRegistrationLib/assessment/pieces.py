@@ -232,7 +232,7 @@ class Asked:
         return not self.elsewhere.any() and bool(tested)
 
     def to_json(self) -> dict[str, Any]:
-        """Return `tested` of a result.json."""
+        """Return `tested` of a result.json: how many places were asked, and those in place for sure, by use."""
         sure = {use: self.points[self.sure(use)] for use in ("overlay", "room")}
         return {"asked": len(self.points), **sure}
 

@@ -328,7 +328,7 @@ class Minimum(TiledFit):
 
     @property
     def noise(self) -> PoseUncertainty:
-        """What noise explains."""
+        """The error that noise explains."""
         pairs = zip(self.split.views, self.split.gradients, strict=True)
         ways = self.ways()
         gradients = np.stack([ways[view].T @ gradient for view, gradient in pairs]) / self.pixels
@@ -337,7 +337,7 @@ class Minimum(TiledFit):
 
     @property
     def by_view(self) -> list[PoseUncertainty]:
-        """What noise explains of each view by itself, its camera as it is."""
+        """The error that noise explains where each view is asked alone, its camera as it is."""
         found = []
         for view, (_, hessian) in enumerate(self.fit.by_view):
             tiles = self.split.views == view

@@ -264,7 +264,7 @@ def air() -> PreparedCT:
 
 
 class Background(NamedTuple):
-    """What lies behind bones: a CT without those that it holds itself.
+    """A CT behind bones, without those that it holds itself, or air.
 
     Attributes
     ----------
@@ -294,7 +294,7 @@ class Background(NamedTuple):
 
     @property
     def is_air(self) -> bool:
-        """Whether nothing is known of it."""
+        """Whether it is `air`: nothing is known of what lies there."""
         return self.ct is air()
 
 

@@ -101,6 +101,37 @@ def test_places_next_to_each_other_are_asked_by_their_mean_and_those_far_away_al
     assert told.of_groups(points, 2).alone[:, 0, 0, 0, 0].tolist() == [3, 3, 6.5, 30]
 
 
+def test_an_image_shows_one_side_elsewhere_if_that_is_likelier_where_all_of_it_moves_as_one():
+    points = np.arange(16.0)[:, None] * [1, 0, 0]
+    alone = np.full((16, 2, 3, 2, 16), -2.0)
+    alone[10:, :, 1, 0, 5] = 1  # one way
+    alone[range(16), :, 2, 0, range(16)] = 4  # each its own way
+    told = pieces.Evidence(alone[:, :, 0], alone, np.ones((16, 1, 16), bool))
+    assert told.sides_elsewhere(points).tolist() == [False, True, False]
+
+
+def stitched(view, pixels):
+    """A view of which the lower half lies aside."""
+    image = view.xray.line_integrals.copy()
+    half = len(image) // 2
+    image[half:] = np.roll(image[half:], pixels, axis=1)
+    return replace(view, xray=replace(view.xray, line_integrals=image))
+
+
+def test_targets_are_not_accepted_of_which_one_x_ray_is_stitched(monkeypatch):
+    anatomy, found = registered(0.0)
+    *others, last = found.views
+    views = [*others, stitched(last, 6)]
+    found = refine(anatomy, views, START)
+    assess = partial(verdict.assess, anatomy, views, found, START, vertebrae())
+    doubted = assess()
+    assert doubted.overlay == doubted.room == "check"
+    (reason,) = [each for each in doubted.reasons if each.code == "view-disagrees"]
+    assert reason.startswith(f"{last.name} disagrees") and "one side of the bone" in reason
+    monkeypatch.setattr(pieces, "LIMITS", replace(pieces.LIMITS, side_elsewhere=np.inf))
+    assert assess().overlay == "accept"
+
+
 def noisy(rng, view, sd):
     image = view.xray.line_integrals
     image = image + rng.normal(0, sd, image.shape)

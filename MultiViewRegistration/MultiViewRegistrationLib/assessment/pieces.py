@@ -38,7 +38,8 @@ class Limits:
 
     On pieces that moved in seeds 5001 and 5002 of benchmarks/bent.py, `power`, `share` and `tested_targets`
     on its seed 50101, and on seed 204 of benchmarks/spines.py; what is doubtful on the bent spine of
-    `mvreg demo`; what targets next to each other tell, on seeds 97001 and 120001 and the protocol's 31.
+    `mvreg demo`; what targets next to each other tell, on seeds 97001 and 120001 and the protocol's 31;
+    what one side of the bone tells, on 45 bodies of seed 200001 and 40 of which one X-ray was stitched.
 
     Attributes
     ----------
@@ -70,6 +71,9 @@ class Limits:
     group, group_mm
         Given targets next to each other would have moved together: for each, so many within this
         distance are asked as one, by their mean. So are all, with the first extent.
+    side, side_elsewhere
+        An X-ray is stitched or bent if so many places of bone to one side of the others lie elsewhere
+        in it: are so much likelier there, moved as one, in the mean.
     tested_targets, tested_bone
         No answer is accepted of whose targets a smaller share is in place for sure, or, where nobody
         gave targets, of whose bone; nor where a view alone has a smaller share than `tested_bone`.
@@ -94,6 +98,8 @@ class Limits:
     pair_elsewhere: float = 6.0
     group: int = 6
     group_mm: float = 40.0
+    side: int = 6
+    side_elsewhere: float = 0.5
     tested_targets: float = 0.4
     tested_bone: float = 0.2
 
@@ -158,6 +164,15 @@ class Evidence(NamedTuple):
         opposite = -np.take_along_axis(likelier, other, axis=2)[..., 0]
         return _elsewhere(*_least(self.moved), opposite, least)
 
+    def sides_elsewhere(self, points: np.ndarray) -> np.ndarray:
+        """Return which views (V,) show the places (N, 3) to one side of the others elsewhere, moved as one."""
+        likelier = self.alone[:, :, :, 0].mean(axis=1)
+        counts = np.arange(1, len(points) + 1)
+        sides = np.minimum(counts, len(points) - counts) >= LIMITS.side
+        orders = [way for order in points.T.argsort(axis=1) for way in (order, order[::-1])]
+        means = likelier[orders].cumsum(axis=1)[:, sides] / counts[sides, None, None]
+        return (means.max(axis=3) > LIMITS.side_elsewhere).any(axis=(0, 1))
+
 
 def _least(evidence: np.ndarray, where: Any = True) -> tuple[np.ndarray, np.ndarray]:
     """Return the margin and the power (N, extents) of evidence (N, extents, 2, motions).
@@ -203,7 +218,8 @@ class Asked:
     appears
         (N,) bool: as `in_place`, in these X-rays, whatever its depth.
     in_views
-        (V, N) bool: as `in_place`, by each view alone, or beyond its field.
+        (V, N) bool: as `in_place`, by each view alone, or beyond its field. None by one that shows
+        bone to one side of other bone elsewhere.
     given
         They are targets that somebody gave.
     moved_mm
@@ -284,6 +300,7 @@ def ask(
     likelier = np.where(elsewhere[:, None, None], evidence.moved[:, :, 0], -np.inf)
     clearest_mm = np.linalg.norm(MOTIONS[likelier.argmax() % len(MOTIONS)]).item()
 
+    straight = given | ~evidence.sides_elsewhere(points)
     together = True
     if given:
         margin, power = _least(evidence.moved.mean(0, keepdims=True), evidence.shown.all(0))
@@ -293,7 +310,9 @@ def ask(
     in_place = appears & _in_place(*_least(evidence.moved))
     beyond = ~in_field(views, rigid.transform_points(world_from_ct, points))
     in_views = beyond | [_in_place(*_least(each)) for each in np.moveaxis(evidence.alone, 2, 0)]
-    return Asked(points, in_place, elsewhere, appears, in_views, given, clearest_mm)
+    return Asked(
+        points, in_place, elsewhere, appears, in_views & straight[:, None], given, clearest_mm
+    )
 
 
 def displaced(asked: Asked) -> Elsewhere | None:
@@ -327,7 +346,8 @@ def untested(asked: Asked, names: Sequence[str]) -> list[Reason]:
             Reason(
                 "view-disagrees",
                 f"{names[asked.in_views.mean(axis=1).argmin()]} disagrees\n: alone it has hardly any {where} "
-                "in place. Look at its overlay; its camera may be known less well.",
+                "in place, or one side of the bone elsewhere. Look at its overlay: it may be stitched or bent, or its "
+                "camera known less well.",
             )
         ]
     return [

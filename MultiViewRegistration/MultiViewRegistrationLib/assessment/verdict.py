@@ -425,12 +425,16 @@ def _tested(of: Measured) -> Tested:
     sound = not (limits or of.alone or apart or rival)
     asked = None
     if not (of.anatomy.structure or of.contradictions or decide(room, of.model, sound) == "reject"):
-        asking = partial(ask, of.anatomy, of.features.uncovered(of.views), pose, of.targets)
-        asked = asking(given=of.given)
+        asking = partial(ask, of.anatomy, of.features.uncovered(of.views), pose)
+        asked = asking(of.targets, given=of.given)
         room, shown, right = of.told(asked)
         if sound and (right or decide(room, of.model, sound) == "accept"):
-            if not (of.given or asked.elsewhere.any()):  # where X-rays and CT agree least
-                doubtful = asking(doubtful=True)
+            if of.given:  # an X-ray that shows other bone elsewhere is no single projection
+                bone, _ = targets_of(of.anatomy, of.views, pose, None)
+                straight = asking(bone).in_views.any(axis=1, keepdims=True)
+                asked = replace(asked, in_views=asked.in_views & straight)
+            elif not asked.elsewhere.any():  # where X-rays and CT agree least
+                doubtful = asking(of.targets, doubtful=True)
                 asked = doubtful if doubtful.elsewhere.any() else asked
             apart = displaced(asked)
             limits = untested(asked, [view.name for view in of.views])

@@ -18,6 +18,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io.transforms import turned
+from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.image import structures_node
@@ -182,6 +183,9 @@ def test_a_row_tells_of_its_bone_and_shows_it_everywhere(host):
     assert [name for name, *_more in rows] == list(NAMES)
     assert rows[3][3] == f"{l3.mm:.1f} mm, {l3.degrees:.1f}\u00b0"
     assert "each bone where the X-rays show it" in text(section, "outlines")
+    host.registration.node.SetParameter(overlay.MODE, "off")
+    assert section.changing and not text(section, "outlines")
+    host.registration.node.SetParameter(overlay.MODE, "edges")
     act(section, "bones", "L1", 0)
     middle = rigid.transform_points(bone.world_from_ct, bone.bone.centroid)
     assert np.linalg.norm(host.seen[-1].mean(axis=0) - middle) < 8

@@ -13,6 +13,7 @@ from ...assessment.joint_motion import in_words
 from ...assessment.metrics import WRONG_MM
 from ...errors import InputError
 from ...mrml import ct_3d as scene_bones
+from ...mrml import overlay
 from ...mrml.cursor import CURSOR, LinkedCursor
 from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.layout import css
@@ -152,7 +153,7 @@ class BonesPresenter(Presenter):
 
     def _stamp(self) -> tuple:
         bones = self.session.bones
-        seen = bones.outlined, *bones.marks
+        seen = bones.outlined, *bones.marks, overlay.mode_of(self.registration)
         return *bones.states(), bones.chosen, self._moves_bone, *seen
 
     def form(self) -> Form:
@@ -236,6 +237,8 @@ class BonesPresenter(Presenter):
 
     def _outlines(self) -> str:
         """Return what is outlined, a sentence; "" for nothing."""
+        if overlay.mode_of(self.registration) == "off":
+            return ""
         bones = self.session.bones
         said = []
         if bones.outlined:

@@ -338,7 +338,7 @@ def _images(rng, covers, projector, cameras, pose):
 def without_asking(*arguments: Any, **questions: Any) -> verdict.Assessment:
     """As `verdict.assess`, without asking any place, and with other answers to further questions of it."""
     yes = np.ones(1, bool)
-    asked = Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None])
+    asked = Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None], ~yes)
     with patch.multiple(verdict, ask=lambda *_, **_doubtful: asked, **questions):
         return verdict.assess(*arguments)
 

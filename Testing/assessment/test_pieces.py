@@ -126,8 +126,9 @@ def test_targets_are_not_accepted_of_which_one_x_ray_is_stitched(monkeypatch):
     assess = partial(verdict.assess, anatomy, views, found, START, vertebrae())
     doubted = assess()
     assert doubted.overlay == doubted.room == "check"
-    (reason,) = [each for each in doubted.reasons if each.code == "view-disagrees"]
-    assert reason.startswith(f"{last.name} disagrees") and "one side of the bone" in reason
+    (reason,) = [each for each in doubted.reasons if each.code == "view-bent"]
+    assert reason.headline == f"{last.name} may be stitched or bent"
+    assert doubted.suspects == (last.name,)
     monkeypatch.setattr(pieces, "LIMITS", replace(pieces.LIMITS, side_elsewhere=np.inf))
     assert assess().overlay == "accept"
 
@@ -183,7 +184,7 @@ def test_without_targets_bone_is_asked_where_x_rays_and_ct_are_least_alike(monke
     told = pieces.ask(*every, doubtful=True)
     assert told.elsewhere.mean() > 1.5 * pieces.ask(*every).elsewhere.mean()
     yes = np.ones(1, bool)
-    missed = pieces.Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None])
+    missed = pieces.Asked(np.zeros((1, 3)), yes, ~yes, yes, yes[None], ~yes)
     monkeypatch.setattr(
         verdict, "ask", lambda *_, doubtful=False, **_given: told if doubtful else missed
     )

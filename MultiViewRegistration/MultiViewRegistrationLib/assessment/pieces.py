@@ -218,8 +218,9 @@ class Asked:
     appears
         (N,) bool: as `in_place`, in these X-rays, whatever its depth.
     in_views
-        (V, N) bool: as `in_place`, by each view alone, or beyond its field. None by one that shows
-        bone to one side of other bone elsewhere.
+        (V, N) bool: as `in_place`, by each view alone, or beyond its field.
+    bent
+        (V,) bool: which views show bone to one side of other bone elsewhere. None by given targets.
     given
         They are targets that somebody gave.
     moved_mm
@@ -231,6 +232,7 @@ class Asked:
     elsewhere: np.ndarray
     appears: np.ndarray
     in_views: np.ndarray
+    bent: np.ndarray
     given: bool = False
     moved_mm: float = 0.0
 
@@ -245,7 +247,7 @@ class Asked:
         """
         least = LIMITS.tested_targets if self.given or firmly else LIMITS.tested_bone
         tested = self.sure(use).mean() >= least and self.least_alone >= LIMITS.tested_bone
-        return not self.elsewhere.any() and bool(tested)
+        return bool(tested) and not self.elsewhere.any() and not self.bent.any()
 
     def to_json(self) -> dict[str, Any]:
         """Return `tested` of a result.json: how many places were asked, and those in place for sure, by use."""
@@ -300,7 +302,7 @@ def ask(
     likelier = np.where(elsewhere[:, None, None], evidence.moved[:, :, 0], -np.inf)
     clearest_mm = np.linalg.norm(MOTIONS[likelier.argmax() % len(MOTIONS)]).item()
 
-    straight = given | ~evidence.sides_elsewhere(points)
+    bent = evidence.sides_elsewhere(points) & ~np.bool_(given)
     together = True
     if given:
         margin, power = _least(evidence.moved.mean(0, keepdims=True), evidence.shown.all(0))
@@ -310,9 +312,7 @@ def ask(
     in_place = appears & _in_place(*_least(evidence.moved))
     beyond = ~in_field(views, rigid.transform_points(world_from_ct, points))
     in_views = beyond | [_in_place(*_least(each)) for each in np.moveaxis(evidence.alone, 2, 0)]
-    return Asked(
-        points, in_place, elsewhere, appears, in_views & straight[:, None], given, clearest_mm
-    )
+    return Asked(points, in_place, elsewhere, appears, in_views, bent, given, clearest_mm)
 
 
 def displaced(asked: Asked) -> Elsewhere | None:
@@ -331,7 +331,7 @@ def displaced(asked: Asked) -> Elsewhere | None:
 
 
 def untested(asked: Asked, names: Sequence[str]) -> list[Reason]:
-    """Return that too few places would have been seen to lie elsewhere: by all views, or by one alone.
+    """Return that a view is bent, or too few places would have been seen to lie elsewhere: by all views, or by one alone.
 
     Parameters
     ----------
@@ -340,14 +340,21 @@ def untested(asked: Asked, names: Sequence[str]) -> list[Reason]:
     """
     if asked.elsewhere.any() or asked.enough("room"):
         return []
+    if asked.bent.any():
+        return [
+            Reason(
+                "view-bent",
+                f"{names[int(asked.bent.argmax())]} may be stitched or bent\n: alone it shows one side of the bone "
+                "elsewhere than the other. Look at its overlay; of a stitched X-ray use one exposure.",
+            )
+        ]
     where = "targets" if asked.given else "places in bone"
     if replace(asked, in_views=np.ones((1, 1))).enough("room"):
         return [
             Reason(
                 "view-disagrees",
                 f"{names[asked.in_views.mean(axis=1).argmin()]} disagrees\n: alone it has hardly any {where} "
-                "in place, or one side of the bone elsewhere. Look at its overlay: it may be stitched or bent, or its "
-                "camera known less well.",
+                "in place. Look at its overlay; its camera may be known less well.",
             )
         ]
     return [

@@ -28,6 +28,7 @@ _BY_CODE: dict[str, Remedy] = {
     "not-refined": "register",
     "pose-set": "register",
     "part-displaced": "bones",
+    "view-bent": "overlays",
     "bone-displaced": "overlays",
     "bone-lost": "overlays",
     **{cause_code(cause): row.act for cause, row in FAULTS.items()},

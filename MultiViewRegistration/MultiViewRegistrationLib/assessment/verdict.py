@@ -431,11 +431,11 @@ def _tested(of: Measured) -> Tested:
         if sound and (right or decide(room, of.model, sound) == "accept"):
             if of.given:  # an X-ray that shows other bone elsewhere is no single projection
                 bone, _ = targets_of(of.anatomy, of.views, pose, None)
-                straight = asking(bone).in_views.any(axis=1, keepdims=True)
-                asked = replace(asked, in_views=asked.in_views & straight)
+                asked = replace(asked, bent=asking(bone).bent)
             elif not asked.elsewhere.any():  # where X-rays and CT agree least
                 doubtful = asking(of.targets, doubtful=True)
                 asked = doubtful if doubtful.elsewhere.any() else asked
+            room, shown, right = of.told(asked)
             apart = displaced(asked)
             limits = untested(asked, [view.name for view in of.views])
             if asked.enough("overlay") and evidence_ratio(*where) < LIMITS.mirror_ratio:
@@ -473,6 +473,7 @@ def _concluded(of: Measured, tested: Tested) -> Assessment:
     # How often these are wrong is not known. Nor is it of an unfamiliar kind, which is no doubt all
     # the same: bones that have moved make X-rays look so, and have a risk of their own.
     alike = ALIKE in tested.limits
+    bent = np.flatnonzero(asked.bent) if asked else ()
     return Assessment(
         room,
         _reasons(of, tested, told, room) if room != "accept" else [],
@@ -484,7 +485,7 @@ def _concluded(of: Measured, tested: Tested) -> Assessment:
         in_doubt=bool(of.limits or alike or of.alone or of.contradictions),
         cameras_in_doubt=not told.cameras_suffice,
         contradictions=of.contradictions,
-        suspects=of.suspects,
+        suspects=(*of.suspects, *(of.views[i].name for i in bent)),
         condition=condition(of.views),
         elsewhere=apart.points if apart else np.empty((0, 3)),
         overlay=overlay if room != "reject" else room,

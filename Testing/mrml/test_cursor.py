@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from scene_rendering import add_xray, slice_view
-from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.mrml.cursor import LinkedCursor, kept
+from MultiViewRegistrationLib.mrml.nodes import array_of, nodes_of_class
 
 POINT = np.array([12.0, -7.0, 25.0])  # RAS mm
 
@@ -38,11 +38,8 @@ def see(cursor, view, ras=POINT, off=(0.0, 0.0)):
 def mark(view, role):
     """(n, 2) pixels of what is drawn in a view's detector plane."""
     node = view.node.GetNodeReference(role)
-    return (
-        np.zeros((0, 2))
-        if node is None
-        else view.camera.project(lps(vtk_to_numpy(node.GetPolyData().GetPoints().GetData())))
-    )
+    points = node and node.GetPolyData().GetPoints()
+    return view.camera.project(lps(array_of(points)))
 
 
 @pytest.mark.parametrize(
@@ -160,11 +157,7 @@ def test_views_from_one_direction_are_a_warning(registration, cursor):
 
 def test_clear_leaves_no_mark(cursor, registration, scene):
     def models():
-        return [
-            scene.GetNthNode(i).GetName()
-            for i in range(scene.GetNumberOfNodes())
-            if scene.GetNthNode(i).IsA("vtkMRMLModelNode")
-        ]
+        return [node.GetName() for node in nodes_of_class("vtkMRMLModelNode", scene)]
 
     before = models()
     for view in registration.xrays[:2]:

@@ -7,6 +7,7 @@ from phantom_scene import phantom_registration, settle
 
 from MultiViewRegistrationLib.mrml import display, image
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
+from MultiViewRegistrationLib.mrml.nodes import nodes_of_class
 from MultiViewRegistrationLib.mrml.registration import Registration, delete
 from MultiViewRegistrationLib.session.session import Session
 
@@ -21,8 +22,7 @@ def registration(scene, watch):
 
 
 def all_nodes(scene):
-    nodes = map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
-    return {node.GetID(): node.GetName() for node in nodes}
+    return {node.GetID(): node.GetName() for node in nodes_of_class("vtkMRMLNode", scene)}
 
 
 def test_it_comes_back_with_all_that_was_made_for_it(scene, registration):

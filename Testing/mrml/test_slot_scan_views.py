@@ -11,7 +11,6 @@ from phantom import TRUE_POSE, slot_scan_of, write_slot_scan_case
 from refusals import refuses
 from scene_rendering import resize, slice_view
 from tiny_scene import c_arm, registration_of
-from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import display, overlay, source_view
@@ -19,7 +18,7 @@ from MultiViewRegistrationLib.mrml.cursor import RAY, LinkedCursor
 from MultiViewRegistrationLib.mrml.drawing import _level
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
-from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
+from MultiViewRegistrationLib.mrml.nodes import array_of, lps_from_ras
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session.result_files import missing_for_kind
 
@@ -77,9 +76,8 @@ def test_a_ray_of_the_cursor_begins_at_the_source_of_its_row(registration):
     pixel = np.array([30.0, 120.0])
     cursor.points.AddControlPoint(*view.ras_of(pixel))
     assert cursor.update()
-    ray = lps_from_ras(
-        vtk_to_numpy(registration.node.GetNodeReference(RAY).GetPolyData().GetPoints().GetData())
-    )
+    drawn = registration.node.GetNodeReference(RAY).GetPolyData()
+    ray = lps_from_ras(array_of(drawn.GetPoints()))
     assert np.allclose(ray[0], [0, 550, 80 - 120], atol=1e-3)
     assert np.allclose(view.camera.project(ray[1]), pixel, atol=1e-3)
     other = registration.xrays[1]
@@ -113,7 +111,7 @@ def test_the_way_of_its_sources_is_drawn_and_seen_from_afar(registration):
     view = registration.xrays[0]
     camera, scan = view.camera, slot_scan_of(0)
     lines = overlay.frustum_polydata(camera, view.detector_mm)
-    points = lps_from_ras(vtk_to_numpy(lines.GetPoints().GetData()))
+    points = lps_from_ras(array_of(lines.GetPoints()))
     for row in (-0.5, 159.5):
         assert np.linalg.norm(points - [0, 550, 80 - row], axis=1).min() < 1e-3
     assert points[:, 1].min() == pytest.approx(550 - 1.5 * scan["source_to_isocentre_mm"])

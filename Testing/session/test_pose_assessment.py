@@ -12,6 +12,7 @@ from MultiViewRegistrationLib.assessment.metrics import UseVerdict
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.view_record import LEFT_OUT
+from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.structures import TESTED_COLOUR
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.overlays import decisive_box
@@ -111,6 +112,9 @@ def test_crosses_stand_where_bone_was_tested_for_the_use_that_counts_while_the_p
         cross.lines.mean(axis=(0, 1)), detector.camera.project(place)[0], atol=1e-6
     )
     assert cross.colour == TESTED_COLOUR
+    for mode in ("colours", "difference", "off", "edges"):  # in two of them the DRR is blue
+        session.registration.node.SetParameter(overlay.MODE, mode)
+        assert bool(session.bones.outlines(detector)) == (mode == "edges")
     session.registration.world_from_ct = ELSEWHERE
     poll(session, 20.0, lambda: not session.bones.outlines(detector))
     assert not session.bones.outlines(detector)

@@ -38,6 +38,8 @@ BONES = "bones"
 BLENDS = ("blend", "flicker")
 PICTURES = ("checkerboard", "edges", "colours", "difference")
 MODES = (*BLENDS, *PICTURES, "off")
+#: Modes in which blue is where the DRR is brighter.
+WITH_BLUE_DRR = ("colours", "difference")
 #: Parameters of a registration.
 MODE = "overlay"
 OPACITY = "opacity"

@@ -24,7 +24,7 @@ from ..imaging.body import Body, Structures
 from ..imaging.bone_names import vertebra
 from ..imaging.field import nearest
 from ..io.placement import sees
-from ..mrml import ct_3d
+from ..mrml import ct_3d, overlay
 from ..mrml import ct_3d as scene_bones
 from ..mrml.ct_3d import Places, SceneBone, bones_of
 from ..mrml.fingerprints import fingerprint
@@ -411,17 +411,17 @@ class Bones:
     # What is seen
 
     def outlines(self, detector: DetectorPlane) -> list[Outline]:
-        """Return the outlines in an X-ray: of each bone with a pose of its own, and `marks`."""
+        """Return the outlines in an X-ray: of the bones `outlined`, and `marks`."""
         found = []
         chosen = self.chosen
         there = bones_of(self._registration)
         rejected = self._rejected()
-        for name, (_mesh, shape) in self._made().items():
-            if name in there:
-                pose = there[name].world_from_ct
-                colour = MISFIT_COLOUR if name in rejected else self._colours.get(name)
-                lines = self._outlines.of(name, shape, transform_to_ras(pose), detector)
-                found.append(Outline(name, colour or MISFIT_COLOUR, lines, name == chosen))
+        for name in self.outlined:
+            _mesh, shape = self._made()[name]
+            pose = there[name].world_from_ct
+            colour = MISFIT_COLOUR if name in rejected else self._colours.get(name)
+            lines = self._outlines.of(name, shape, transform_to_ras(pose), detector)
+            found.append(Outline(name, colour or MISFIT_COLOUR, lines, name == chosen))
         for colour, (pose, shape) in self.marks.items():
             lines = self._outlines.of(colour, shape, transform_to_ras(pose), detector)
             found.append(Outline("", colour, lines))
@@ -429,12 +429,21 @@ class Bones:
 
     @property
     def marks(self) -> dict[Colour, tuple[np.ndarray, Shape]]:
-        """Pose and shape, once made, of the bone that lies elsewhere than this pose has it, and of where that would have been seen."""
-        return self._marks.value_of(self._stands) or {}
+        """Pose and shape, once made, of the bone that lies elsewhere than this pose has it, and of where that would have been seen.
+
+        The latter is marked in blue, and not where blue is the DRR's; an X-ray alone has no marks.
+        """
+        mode = overlay.mode_of(self._registration)
+        made = dict(self._marks.value_of(self._stands) or {})
+        if mode in overlay.WITH_BLUE_DRR:
+            made.pop(TESTED_COLOUR, None)
+        return {} if mode == "off" else made
 
     @property
     def outlined(self) -> tuple[str, ...]:
-        """The names of the bones that are outlined."""
+        """The names of the bones that are outlined; none over an X-ray alone."""
+        if overlay.mode_of(self._registration) == "off":
+            return ()
         there = bones_of(self._registration)
         return tuple(name for name in self._made() if name in there)
 

@@ -98,9 +98,8 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
         residual = residuals.get((name, detector.view.name))
         text = "" if residual is None else _("{mm:.1f} mm").format(mm=residual.residual_mm)
         marks.append({"name": f"{name} {text}".strip(), "at": rounded(point)})
-    shown = overlay.mode_of(session.registration) != "off"
     bones = []
-    for each in session.bones.outlines(detector) if shown else ():
+    for each in session.bones.outlines(detector):
         said = {"name": each.name, "colour": css(each.colour), "chosen": each.chosen}
         bones.append({**said, "lines": rounded(each.lines, 1)})
     return {"landmarks": marks, "bones": bones}

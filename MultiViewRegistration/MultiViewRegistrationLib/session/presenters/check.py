@@ -342,8 +342,7 @@ class OverlaysPresenter(Presenter):
             overlay.lay(self.registration, monotonic())
             if self._structures is None:
                 self._structures = StructureOutlines(self.registration)
-            shown = self.session.drawing.mode != "off"
-            bones = self.session.bones.outlines if shown else lambda detector: []
+            bones = self.session.bones.outlines
             structures = self._structures.take()
             show_outlines(
                 self.registration, lambda detector: [*structures(detector), *bones(detector)]

@@ -13,7 +13,6 @@ from ...assessment.joint_motion import in_words
 from ...assessment.metrics import WRONG_MM
 from ...errors import InputError
 from ...mrml import ct_3d as scene_bones
-from ...mrml import overlay
 from ...mrml.cursor import CURSOR, LinkedCursor
 from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.layout import css
@@ -153,8 +152,7 @@ class BonesPresenter(Presenter):
 
     def _stamp(self) -> tuple:
         bones = self.session.bones
-        seen = bones.outlined, *bones.marks, overlay.mode_of(self.registration)
-        return *bones.states(), bones.chosen, self._moves_bone, *seen
+        return *bones.states(), bones.chosen, self._moves_bone, bones.outlined, *bones.marks
 
     def form(self) -> Form:
         """Return the controls."""
@@ -237,8 +235,6 @@ class BonesPresenter(Presenter):
 
     def _outlines(self) -> str:
         """Return what is outlined, a sentence; "" for nothing."""
-        if overlay.mode_of(self.registration) == "off":
-            return ""
         bones = self.session.bones
         said = []
         if bones.outlined:

@@ -7,7 +7,7 @@ other programs in RAS, which io.transforms turns).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain, count
 from time import perf_counter
@@ -302,6 +302,12 @@ def in_batch(scene: Any) -> Iterator[None]:
         scene.EndState(scene.BatchProcessState)
 
 
+def drawn_at_the_end() -> AbstractContextManager:
+    """Return a context in which Slicer's views are not drawn, but once at its end; else each of many nodes may wait for them."""
+    pauses = hasattr(getattr(slicer, "app", None), "pauseRender")
+    return slicer.util.RenderBlocker() if pauses else nullcontext()
+
+
 def with_subordinates(owners: list) -> list:
     """Return the nodes, and their display and storage nodes."""
     found = list(owners)
@@ -358,8 +364,17 @@ def take_out_of_views(node: Any) -> None:
             composite.SetBackgroundVolumeID(None)
 
 
+def leave_out_of_files(node: Any) -> None:
+    """Have no scene file take a node and its display node: it is drawn anew where a scene is opened."""
+    for each in with_subordinates([node]):
+        each.SetSaveWithScene(False)
+
+
 def lines_node(owner: Any, name: str, thickness: int):
-    """Return a vtkMRMLModelNode, made for `owner`, to `draw` lines in."""
+    """Return a vtkMRMLModelNode, made for `owner`, to `draw` lines in.
+
+    No file would keep its table of colours.
+    """
     node = make(
         owner,
         "vtkMRMLModelNode",
@@ -372,6 +387,7 @@ def lines_node(owner: Any, name: str, thickness: int):
         Lighting=False,
     )
     node.SetSelectable(False)
+    leave_out_of_files(node)
     return node
 
 

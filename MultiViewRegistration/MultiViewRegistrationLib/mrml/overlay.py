@@ -6,7 +6,7 @@ Its frustum in 3D, its name and angles, and the patient's sides at the edges of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,18 @@ from ..geometry.camera import Camera
 from ..geometry.machines import CArm, SlotScan, image_sides, side_of_direction
 from . import slice_view
 from .layout import colour_of, slice_of
-from .nodes import configure, mesh_of, polyline, product, ras_from_lps, remove_product
+from .nodes import (
+    Colour,
+    configure,
+    leave_out_of_files,
+    mesh_of,
+    polyline,
+    product,
+    products_of,
+    ras_from_lps,
+    remove_product,
+    remove_with_products,
+)
 from .registration import Registration
 from .slice_view import ras_from_slice
 from .xray import DetectorPlane, GreyRange, XRayView, on_image
@@ -293,7 +304,7 @@ def show_labels(view: XRayView) -> None:
     if node is None or 0 in view.size:
         remove_product(view.node, LABEL)
     else:
-        markups, display = _label_markups(view, LABEL, f"{view.name} label", tone)
+        markups, display = _label_markups(view.node, LABEL, f"{view.name} label", tone)
         if list(display.GetViewNodeIDs()) != [node.GetID()]:
             display.SetViewNodeIDs([node.GetID()])
         texts = _texts(view, node)
@@ -301,7 +312,7 @@ def show_labels(view: XRayView) -> None:
     if not view.placed:
         remove_product(view.node, LABEL_3D)
         return
-    markups, display = _label_markups(view, LABEL_3D, f"{view.name} label 3D", tone)
+    markups, display = _label_markups(view.node, LABEL_3D, f"{view.name} label 3D", tone)
     display.SetVisibility2D(False)
     display.GetTextProperty().SetJustificationToCentered()
     camera = view.camera
@@ -315,12 +326,19 @@ def is_labelled(view: XRayView) -> bool:
 
 
 def show_names(
-    view: XRayView, role: str, slice_id: str | None, places: Mapping[str, np.ndarray]
+    lines: Any, slice_id: str | None, names: Sequence[tuple[str, Colour, np.ndarray]]
 ) -> None:
-    """Write names in this slice view of an X-ray, each to the right of its place, (3,) RAS mm."""
-    markups, display = _label_markups(view, role, f"names in {view.name}", colour_of(view))
-    display.SetViewNodeIDs([slice_id])
-    _write_labels(markups, list(places), places.values())
+    """Write names in this slice view, each in its colour to the right of its place, (3,) RAS mm.
+
+    They are products of the model of lines whose names they are, and with it in no scene file.
+    """
+    for superfluous in products_of(lines)[len(names) :]:
+        remove_with_products(superfluous)
+    for number, (name, colour, place) in enumerate(names):
+        markups, display = _label_markups(lines, f"name{number}", name, colour)
+        display.SetViewNodeIDs([slice_id])
+        leave_out_of_files(markups)
+        _write_labels(markups, [name], [place])
 
 
 def settle_labels(view: XRayView) -> None:
@@ -438,15 +456,15 @@ def _image_in(view: XRayView, ras_from_xy: np.ndarray) -> np.ndarray:
     return np.linalg.solve(ras_from_xy, ras.T)[:2].T
 
 
-def _label_markups(view: XRayView, role: str, name: str, tone) -> tuple:
-    """Return the list of labels in this colour, and its display node."""
-    node = view.node.GetNodeReference(role)
+def _label_markups(owner: Any, role: str, name: str, tone: Colour) -> tuple:
+    """Return the owner's list of labels in this colour, and its display node."""
+    node = owner.GetNodeReference(role)
     if node is None:
-        selection = view.scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        selection = owner.GetScene().GetNodeByID("vtkMRMLSelectionNodeSingleton")
         kind = selection.GetActivePlaceNodeClassName()
         active = selection.GetActivePlaceNodeID()
         node = product(
-            view.node,
+            owner,
             role,
             "vtkMRMLMarkupsFiducialNode",
             name,

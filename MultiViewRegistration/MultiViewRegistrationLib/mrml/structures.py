@@ -244,8 +244,6 @@ STRUCTURE = "structure"
 #: In the record: whether the nodes of that role are shown ("chosen"), or all that moves
 #: with the CT ("").
 STRUCTURES = "structures"
-#: That of the models of single structures in an X-ray, in a scene of before.
-PROJECTION = "projection"
 PROJECTED_CLASSES = ("vtkMRMLSegmentationNode", "vtkMRMLModelNode", "vtkMRMLMarkupsNode")
 #: The arms of a point's cross, as shares of the image's larger side.
 GAP = 0.004
@@ -306,10 +304,11 @@ class Outline(NamedTuple):
 
 
 #: The role of the model of an X-ray with the outlines of structures, bones and what does not fit,
-#: that of their names, the colours of what does not fit and of where that would have been seen, and
-#: the thickness of lines.
-OUTLINES = "boneOutlines"
-NAMES = "boneNames"
+#: the colours of what does not fit and of where that would have been seen, and the thickness of
+#: lines.
+OUTLINES = "outlines"
+#: Those of what a scene of before has of them.
+OF_BEFORE = ("projection", "boneOutlines", "boneNames")
 MISFIT_COLOUR = (1.0, 0.35, 0.3)
 TESTED_COLOUR = (0.34, 0.71, 0.91)
 OUTLINE_THICKNESS = 3
@@ -330,38 +329,41 @@ def show_outlines(
     seen = {detector.view.id: detector for detector in detectors(registration) if detector.slice_id}
     making = in_time()
     for view in registration.xrays:
-        for before in references(view.node, PROJECTION):
+        for before in chain(*(references(view.node, role) for role in OF_BEFORE)):
             remove_with_products(before)
-        outlines = outlines_in(seen[view.id]) if view.id in seen else []
-        lines = np.concatenate([np.zeros((0, 2, 2)), *(each.lines for each in outlines)])
-        colours = np.array([*chain(*([each.colour] * len(each.lines) for each in outlines))])
-        node = view.node.GetNodeReference(OUTLINES)
-        shown_in = seen[view.id].slice_id if view.id in seen else ""
-        stamp = f"{zlib.crc32(colours.tobytes(), zlib.crc32(lines.tobytes()))} {shown_in}"
-        if not len(lines):
+        detector = seen.get(view.id)
+        outlines = [each for each in outlines_in(detector) if len(each.lines)] if detector else []
+        if detector is None or not outlines:
             remove_product(view.node, OUTLINES)
-            remove_product(view.node, NAMES)
-        elif making() if node is None else node.GetAttribute(OUTLINES) != stamp:
+            continue
+        lines = np.concatenate([each.lines for each in outlines])
+        colours = np.concatenate([np.tile(each.colour, (len(each.lines), 1)) for each in outlines])
+        node = view.node.GetNodeReference(OUTLINES)
+        stamp = f"{zlib.crc32(colours.tobytes(), zlib.crc32(lines.tobytes()))} {detector.slice_id}"
+        if making() if node is None else node.GetAttribute(OUTLINES) != stamp:
             if node is None:
-                node = lines_node(view.node, "", OUTLINE_THICKNESS)
+                node = lines_node(view.node, f"{view.name} outlines", OUTLINE_THICKNESS)
                 view.node.SetNodeReferenceID(OUTLINES, node.GetID())
-            draw(node, seen[view.id].on_plane(lines), colours, seen[view.id].slice_id)
-            beside = _beside(outlines)
-            places = seen[view.id].on_plane(np.reshape([*beside.values()], (-1, 2)))
-            show_names(view, NAMES, seen[view.id].slice_id, dict(zip(beside, places, strict=True)))
-            node.SetName(f"outlines in {view.name}")
+            draw(node, detector.on_plane(lines), colours, detector.slice_id)
+            show_names(node, detector.slice_id, _names_beside(outlines, detector))
             node.SetAttribute(OUTLINES, stamp)
 
 
-def _beside(outlines: Sequence[Outline]) -> dict[str, np.ndarray]:
-    """Return the pixel (2,) to whose right each name is written, lower with each: names of neighbours do not overlap."""
-    named = [each for each in outlines if each.name and len(each.lines)]
-    places = {}
+def _names_beside(
+    outlines: Sequence[Outline], detector: DetectorPlane
+) -> list[tuple[str, Colour, np.ndarray]]:
+    """Return each name, its colour and the place (3,), RAS mm, to whose right it is written.
+
+    Lower with each: names of neighbours do not overlap.
+    """
+    named = [each for each in outlines if each.name]
+    names = []
     for number, each in enumerate(named):
         ends = each.lines.reshape(-1, 2)
         lower = ends[ends[:, 1] >= np.quantile(ends[:, 1], number / len(named))]
-        places[each.name] = lower[lower[:, 0].argmax()]
-    return places
+        place = detector.on_plane(lower[lower[:, 0].argmax()])
+        names.append((each.name, each.colour, place))
+    return names
 
 
 class KnownOutlines:

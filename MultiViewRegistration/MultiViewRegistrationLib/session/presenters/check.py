@@ -13,6 +13,7 @@ from ...errors import InputError
 from ...mrml import manual_pose, overlay, source_view
 from ...mrml.case import settings_of
 from ...mrml.identity import true_pose
+from ...mrml.nodes import drawn_at_the_end
 from ...mrml.slice_view import pixel_box
 from ...mrml.structures import (
     StructureOutlines,
@@ -344,9 +345,10 @@ class OverlaysPresenter(Presenter):
                 self._structures = StructureOutlines(self.registration)
             bones = self.session.bones.outlines
             structures = self._structures.take()
-            show_outlines(
-                self.registration, lambda detector: [*structures(detector), *bones(detector)]
-            )
+            with drawn_at_the_end():
+                show_outlines(
+                    self.registration, lambda detector: [*structures(detector), *bones(detector)]
+                )
         camera = self.host.views.camera()
         seen = camera and source_view.viewed_xray(camera)
         resized = seen and source_view.size_of(camera) != self.host.views.size()

@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.mrml.structures import OUTLINES, show_outlines, st
 from MultiViewRegistrationLib.mrml.xray import detectors
 
 RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
-BOX = np.array([[10, 10], [30, 10], [30, 40], [10, 40]], float)
+BOX = np.array([[10, 10], [30, 10], [30, 40], [10, 40]])
 POSES = {f"L{n}": rigid.turn_and_shift([0.1 * n, 0, 0], [n, 2.0, 3.0]) for n in range(1, 6)}
 
 

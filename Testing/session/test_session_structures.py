@@ -211,7 +211,7 @@ def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has
             for part in ((1, 2), (3, 4))[:: 1 if upper else -1]
         )
     )
-    lines = outlines(session)[""].lines.reshape(-1, 2)
+    lines = session.bones.outlines(detector)[0].lines.reshape(-1, 2)
     cells_px = 2 * 8 * 1000 / 700 / 1.2
     assert (lines.min(axis=0) > own.min(axis=0) - cells_px).all() and (
         lines.max(axis=0) < own.max(axis=0) + cells_px

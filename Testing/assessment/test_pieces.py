@@ -133,6 +133,24 @@ def test_targets_are_not_accepted_of_which_one_x_ray_is_stitched(monkeypatch):
     assert assess().overlay == "accept"
 
 
+def test_targets_where_bones_meet_of_which_one_moved_are_not_accepted(monkeypatch):
+    ct, labels = chest()
+    above = np.indices(labels.shape)[0]
+    own = labels == 2
+    middle = np.median(above[own])
+    moved = rigid.translation([2.8, 2.1, 0.0])
+    anatomy = PreparedCT(ct)
+    views = xrays(ct, (own & (above > middle)).astype(labels.dtype), [moved], POSE)
+    found = refine(anatomy, views, START)
+    meeting = own & (above > middle) & (above <= middle + 2)
+    points = np.argwhere(meeting)[:, ::-1].astype(float)
+    targets = rigid.some_of(rigid.transform_points(ct.volume.ct_from_index, points), 16)
+    assess = partial(verdict.assess, anatomy, views, found, START, targets)
+    assert assess().overlay == assess().room == "check"
+    monkeypatch.setattr(pieces, "LIMITS", replace(pieces.LIMITS, small_mm=(8.0, 26.0)))
+    assert assess().overlay == assess().room == "accept"
+
+
 def noisy(rng, view, sd):
     image = view.xray.line_integrals
     image = image + rng.normal(0, sd, image.shape)
@@ -229,7 +247,7 @@ def test_a_motion_changes_the_detail_of_an_x_ray_as_that_of_the_ct_does(slices_m
     anatomy = PreparedCT(CT(ct.volume.pooled((1, 1, slices_mm // 2))))
     views = registered(0.0)[1].views
     place = vertebrae()[3]
-    bone = pieces._Bone(anatomy.attenuation(0), POSE)
+    bone = pieces._Bone(anatomy.attenuation(0), POSE, [(60.0, 61.0)])
     compared = pieces._compare(anatomy, views[0], POSE)
     shells = bone._shells(place, 60.0, 61.0)  # all there is, so that it moves as the CT
     camera, moved = compared.camera, rigid.translation([0, 0, 4.0]) @ POSE

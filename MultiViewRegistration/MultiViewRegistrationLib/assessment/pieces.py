@@ -39,7 +39,8 @@ class Limits:
     On pieces that moved in seeds 5001 and 5002 of benchmarks/bent.py, `power`, `share` and `tested_targets`
     on its seed 50101, and on seed 204 of benchmarks/spines.py; what is doubtful on the bent spine of
     `mvreg demo`; what targets next to each other tell, on seeds 97001 and 120001 and the protocol's 31;
-    what one side of the bone tells, on 45 bodies of seed 200001 and 40 of which one X-ray was stitched.
+    what one side of the bone tells, on 45 bodies of seed 200001 and 40 of which one X-ray was stitched;
+    `small_mm` on these 45 and on vertebrae and hips that moved, with targets at their joints.
 
     Attributes
     ----------
@@ -53,6 +54,8 @@ class Limits:
     extents_mm
         The bone about a place moves wholly up to the first distance from it, and not beyond the
         second: a piece of bone, and a larger one.
+    small_mm
+        The same, about given targets, which may lie where two bones meet, of which one moved.
     pixel_mm, voxel_mm
         Of the images that are compared, at the bone, and of the voxels of the bone that is moved.
     window, gain_mm
@@ -85,6 +88,7 @@ class Limits:
     doubtful_places: int = 24
     agreement_mm: float = 8.0
     extents_mm: tuple[tuple[float, float], ...] = ((8.0, 26.0), (15.0, 35.0))
+    small_mm: tuple[float, float] = (4.0, 14.0)
     pixel_mm: float = 1.5
     voxel_mm: float = 3.0
     window: int = 3
@@ -285,7 +289,8 @@ def ask(
     """
     volume = anatomy.attenuation(anatomy.level(LIMITS.voxel_mm))
     above = np.maximum(volume.values - SOFT_PER_MM, 0)
-    bone = _Bone(Volume(above, volume.ct_from_index), world_from_ct)
+    extents = (*LIMITS.extents_mm, *given * [LIMITS.small_mm])
+    bone = _Bone(Volume(above, volume.ct_from_index), world_from_ct, extents)
     compared = run_each(lambda view: _compare(anatomy, view, world_from_ct), views)
     places = LIMITS.places
     if doubtful:
@@ -443,10 +448,11 @@ def _alike(residual: np.ndarray) -> float:
 
 
 class _Bone(NamedTuple):
-    """The attenuation of bone above that of soft tissue, and the pose (4, 4) at which it lies."""
+    """The attenuation of bone above that of soft tissue, the pose (4, 4) at which it lies, and how far it moves with a place, mm."""
 
     volume: Volume
     world_from_ct: np.ndarray
+    extents_mm: Sequence[tuple[float, float]]
 
     def evidence(
         self, place: np.ndarray, views: Sequence[_Compared]
@@ -457,7 +463,7 @@ class _Bone(NamedTuple):
         appear_mm = MOTIONS @ np.array(each)
         at = np.swapaxes(appear_mm + REACH_MM, 1, 2) / STEP_MM
         tables = []
-        for extent in LIMITS.extents_mm:
+        for extent in self.extents_mm:
             shells = self._shells(place, *extent)
             tables.append([self._table(view, shells, place, extent[1]) for view in views])
         by_step = np.array(tables)

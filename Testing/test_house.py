@@ -75,7 +75,7 @@ ROOT = Path(__file__).parents[1]
 #: 661 and 470 draw where an answer was tested, in reports and over X-rays, and keep it in result and scene.
 #: 422 and 417 refuse DICOM pixels of another size than the header has, and kernels of another name on disk, and
 #: make training images alike whichever kernels were loaded before.
-#: 310 and 349 name, and accept none of, an X-ray that shows one side of the bone elsewhere, as one that is stitched does.
+#: 304 and 349 name, and accept none of, an X-ray that shows one side of the bone elsewhere, as one that is stitched does.
 #: 44 and 237 ask a small piece of bone about given targets, which may lie where bones meet of which one moved.
 #: 28 and 57 say nothing of outlines and crosses over an X-ray that is shown alone.
 #: 57 draw outlines anew in place of saving them, names of bones in their colours, and no blue crosses where the DRR is blue.

@@ -80,7 +80,7 @@ ROOT = Path(__file__).parents[1]
 #: 28 and 57 say nothing of outlines and crosses over an X-ray that is shown alone.
 #: 57 draw outlines anew in place of saving them, names of bones in their colours, and no blue crosses where the DRR is blue.
 #: 54 and 298 search for the cause of a poor fit once bones are judged, and try no other level of those that are found.
-MOST_TOKENS = {"MultiViewRegistration": 556_749, "Testing": 489_755, "benchmarks": 49_954}
+MOST_TOKENS = {"MultiViewRegistration": 556_746, "Testing": 489_755, "benchmarks": 49_954}
 #: Of the product: how often each is there.
 MOST = {
     "a, b = x, y": 20,

@@ -307,7 +307,7 @@ def ask(
     likelier = np.where(elsewhere[:, None, None], evidence.moved[:, :, 0], -np.inf)
     clearest_mm = np.linalg.norm(MOTIONS[likelier.argmax() % len(MOTIONS)]).item()
 
-    bent = evidence.sides_elsewhere(points) & ~np.bool_(given)
+    bent = evidence.sides_elsewhere(points) & (not given)
     together = True
     if given:
         margin, power = _least(evidence.moved.mean(0, keepdims=True), evidence.shown.all(0))

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http import HttpProcessingError
 
 from ..errors import InputError
 from ..io.files import keep_within, redact_upload_paths
@@ -23,6 +24,8 @@ from ..translation import _
 MAX_BYTES = 4 << 30
 MAX_FILES = 20_000
 CHUNK_BYTES = 1 << 18
+#: What aiohttp raises for a form that is cut short, has no boundary or cannot be decoded.
+MALFORMED_FORM = (ValueError, HttpProcessingError, web.RequestPayloadError)
 
 
 class Uploads:
@@ -58,7 +61,14 @@ class Uploads:
             folder = Path(tempfile.mkdtemp(prefix="mvreg-sent-", dir=parent))
             keep_within(folder)
             try:
-                await self._store(request, folder)
+                try:
+                    await self._store(request, folder)
+                except InputError:
+                    raise
+                except MALFORMED_FORM as error:
+                    raise InputError(
+                        _("The upload is incomplete or damaged. Send the files again.")
+                    ) from error
                 if target != "open" and session is not None and self.belongs_to() is not session:
                     raise InputError(
                         _(

@@ -1,7 +1,16 @@
-"""`python -m mvreg`, where the program itself is on no path, as in Slicer's Python."""
+"""Entry point of `mvreg`; also `python -m mvreg`, for Slicer's Python, which has no scripts on its path."""
 
 import sys
 
-from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.cli.interrupt import exit_on_ctrl_c
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the program and return its exit status."""
+    with exit_on_ctrl_c():
+        from MultiViewRegistrationLib.cli.main import main as run
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

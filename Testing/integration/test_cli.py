@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import SimpleITK as sitk
 from file_io import read_json, read_values, write_json
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from numpy.testing import assert_allclose
-from program import ENVIRONMENT, MVREG, changed, mtre_mm, mvreg, result_in, run
+from program import ENVIRONMENT, LIBRARY, MVREG, changed, mtre_mm, mvreg, result_in, run
 
 from MultiViewRegistrationLib.cli import options as progress_module
 from MultiViewRegistrationLib.cli.main import COMMANDS
@@ -50,6 +51,36 @@ def test_register_finds_the_pose_and_writes_it_as_agreed(registered, case_file):
     for name in ("case.json", "ct.nii.gz", "view1.mha", "view2.mha"):
         digest = hashlib.sha256((case_file.parent / name).read_bytes()).hexdigest()
         assert result["inputs"][name] == digest
+
+
+#: An import during which Ctrl-C comes, and which fails as VTK's does.
+INTERRUPTED_IMPORT = """
+import importlib, signal, sys
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == interrupted:
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ImportError from None
+
+sys.meta_path.insert(0, Interrupted())
+interrupted, (module, function) = sys.argv.pop(1), sys.argv.pop(1).split(":")
+sys.exit(getattr(importlib.import_module(module), function)())
+"""
+
+
+@pytest.mark.parametrize("package", ["numpy", "MultiViewRegistrationLib.viewer.serving"])
+def test_ctrl_c_during_an_import_is_one_sentence_and_130(package):
+    pytest.importorskip("trame_slicer", reason='needs trame-slicer: pip install -e ".[viewer]"')
+    project = (LIBRARY.parent / "pyproject.toml").read_text()
+    entry_point = re.search('^mvreg = "(.+)"', project, re.M)[1]
+    program = [sys.executable, "-c", INTERRUPTED_IMPORT, package, entry_point]
+    done = subprocess.run(
+        [*program, "view", "--no-browser"], env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (130, "\nmvreg: stopped; every file is whole.\n")
 
 
 def test_render_writes_what_the_camera_sees(case_file, registered, tmp_path):

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import InputError, install_command
+from .interrupt import exit_on_ctrl_c
 from .options import Parser
 
 
@@ -58,7 +59,8 @@ def _view(options: argparse.Namespace) -> dict:
         raise InputError(
             f'mvreg view: found no trame-slicer, expected the extra "viewer"; install it: {install_command("viewer")}.'
         )
-    from ..viewer.serving import serve
+    with exit_on_ctrl_c():
+        from ..viewer.serving import serve
 
     serve(
         options.path,

@@ -8,9 +8,10 @@ import numpy as np
 import pydicom
 import pytest
 from file_io import read_json, write_json
-from imaging.dicom_files import CT_IMAGE, write_dicom
+from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
 from planted_dicom import SECRETS, write_ct, write_xray
-from tiny_case import DISTANCE, PLACE, minimal
+from segmentation_files import write_seg
+from tiny_case import DISTANCE, PLACE, case_of_arrays, minimal
 
 from MultiViewRegistrationLib import Case, CaseFile
 from MultiViewRegistrationLib.io.case import changed_inputs, hashes
@@ -91,6 +92,19 @@ def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, wha
         "together."
     )
     assert not any(value in sentence for value in [*SECRETS, "OTHER-1", "20240228"])
+
+
+@pytest.mark.parametrize("uid, codes", [("1.2.3.5", ["other-frame"]), ("1.2.3.4", []), (None, [])])
+@pytest.mark.filterwarnings("ignore")
+def test_from_arrays_compares_the_frame_of_reference_of_a_segmentation(
+    case_folder, tmp_path, monkeypatch, uid, codes
+):
+    shutil.copytree(case_folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    write_series(tmp_path / "ct", HU.astype(np.int16), PLACE, FrameOfReferenceUID="1.2.3.4")
+    seg = write_seg("seg.dcm", {"L1": DISTANCE < 3}, PLACE, FrameOfReferenceUID=uid)
+    case = case_of_arrays(ct="ct", labels=seg)
+    assert [mismatch.code for mismatch in case.mismatches] == codes
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ from .dicom_identity import (
     mismatches,
     mismatches_of,
     read_identity,
+    read_volume,
     reveals,
 )
 from .files import describe, image_sha256, printable
@@ -287,8 +288,8 @@ class Case(OfBodies):
         -----
         UserWarning
             Where something looks otherwise than it is taken: order of the axes, bone bright, a view
-            that does not show the CT, DICOM headers of different patients, sides or days; labels on
-            another grid; structures that the end of the CT cuts off.
+            that does not show the CT, DICOM headers of different patients, sides or days, labels or
+            a mask of another frame of reference; labels on another grid; structures that the end of the CT cuts off.
         """
         from . import arrays  # most cases are of files
 
@@ -314,13 +315,26 @@ class Case(OfBodies):
                 mask = f"views[{n}].mask"
                 xrays[n] = _masked(xrays[n], rigid.array_of(mask, given.mask) != 0, f"{mask}:")
         check_sources(files, xrays, taken, start)
-        entries = [
-            *((f"the CT of {each.name}" if each.name else "ct", each.ct) for each in of_ct),
-            ("labels", of_ct[0].labels),
+        first, *others = of_ct
+        ct_name = f"the CT of {first.name}" if first.name else "ct"
+        volumes = [(ct_name, first.ct), ("labels", first.labels), ("mask", first.mask)]
+        named = [
+            *((f"the CT of {each.name}", each.ct) for each in others),
             *((file.name, each.image) for file, each in zip(files, images, strict=True)),
         ]
         different = mismatches(
-            [(entry, read_identity(Path(each))) for entry, each in entries if arrays.is_path(each)]
+            [
+                *(
+                    (name, read_volume(Path(each)))
+                    for name, each in volumes
+                    if arrays.is_path(each)
+                ),
+                *(
+                    (name, read_identity(Path(each)))
+                    for name, each in named
+                    if arrays.is_path(each)
+                ),
+            ]
         )
         for mismatch in different:
             warn(mismatch.sentence)

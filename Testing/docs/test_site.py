@@ -62,6 +62,11 @@ def anchors(path):
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 
 
+def test_the_readme_states_what_identifies_a_study_in_results():
+    (statement,) = re.findall(r"Results hold [^.]+\.", README)
+    assert all(kind in statement for kind in ("file names", "checksums", "UIDs of DICOM images"))
+
+
 def test_the_navigation_has_every_page_once():
     there, named = (
         {relative(path) for path in PAGES if written(path) or "tables" in path.parts},

@@ -15,6 +15,7 @@ from tiny_case import DISTANCE, PLACE, case_of_arrays, minimal
 
 from MultiViewRegistrationLib import Case, CaseFile
 from MultiViewRegistrationLib.io.case import changed_inputs, hashes
+from MultiViewRegistrationLib.io.case_file import is_of_content
 from MultiViewRegistrationLib.io.case_writer import anonymise
 from MultiViewRegistrationLib.io.dicom_identity import (
     BIRTH_DATE,
@@ -173,6 +174,15 @@ def test_a_copy_without_headers_is_as_doubtful(dicom_case, tmp_path):
     (reason,), (caution,) = case.identity_reasons, case.identity_cautions
     assert reason.startswith("CT and X-rays are of different patients ")
     assert "different days" in caution
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_anonymised_copy_has_no_uids_of_images(dicom_case, tmp_path):
+    path = dicom_case()
+    written, _ = anonymise(path, tmp_path / "copy")
+    original, copy = Case.load(path), Case.load(written)
+    assert original.dicom.views.keys() == {"AP", "LAT"} and not copy.dicom.views
+    assert is_of_content(copy.bodies[0].uid)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -12,6 +12,7 @@ from phantom import (
     decentred,
     error_mm,
     free,
+    make_slot_scan,
     make_views,
     masked,
     misplaced,
@@ -34,7 +35,9 @@ from MultiViewRegistrationLib.assessment.prediction import (
     model_inputs,
 )
 from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, target_jacobians
+from MultiViewRegistrationLib.assessment.verdict import _reasons
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
+    THIRD_VIEW_MISSING,
     _is_exact,
     _least_similar,
     camera_strain,
@@ -220,6 +223,25 @@ def test_cameras_that_are_not_known_well_are_never_accepted(lenient, registered,
     verdict, reasons = lenient(registered.given(readings))
     said = "The cameras are known only to \u00b14 px, 1 %: that alone may misplace the bone"
     assert verdict == "check" and reasons[0].startswith(said)
+
+
+@pytest.mark.parametrize("risk, first", [(0.0011, "unfamiliar-images"), (0.2, "cameras-uncertain")])
+def test_cameras_are_the_first_reason_only_where_their_own_risk_is_too_high(fine, ct, risk, first):
+    """Of X-rays of another kind than those that the model knows."""
+    views = [make_slot_scan(ct, degrees) for degrees in (0, 90)]
+    quantities = {"contradictions": (), "coarse": [], "weak": [], "features": fine.features}
+    of = SimpleNamespace(
+        **quantities,
+        views=views,
+        model=calibrated(),
+        anatomy=SimpleNamespace(structure=False),
+        of_cameras=SimpleNamespace(bound_mm=lambda: 1.4),
+    )
+    told = replace(fine.prediction, familiar=False, camera_failure_probability=risk)
+    tested = SimpleNamespace(apart=None, limits=[THIRD_VIEW_MISSING])
+    reasons = _reasons(of, tested, told, "check")
+    assert reasons[0].code == first and "cameras-uncertain" in [each.code for each in reasons]
+    assert not any("beads" in each or "third X-ray between" in each for each in reasons)
 
 
 @pytest.mark.parametrize(

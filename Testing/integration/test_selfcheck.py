@@ -1,6 +1,7 @@
 """`mvreg selfcheck`: a phantom's study and a head's, what is printed and the page, and studies that are wrong."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose
 from phantom_study import write_scout
 from program import mvreg
 
+from MultiViewRegistrationLib import register
 from MultiViewRegistrationLib.jobs import Job
 from MultiViewRegistrationLib.studies import selfcheck
 
@@ -30,6 +32,18 @@ def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path):
     assert "2 of 2 starts, 18 degrees and 55 mm off, end within" in text
     assert "<script src" not in text and text.count("data:image/") > 6
     assert "http" not in text.replace("http-equiv", "")
+
+
+def test_the_placed_starts_are_not_reported_as_too_small_a_search(phantom_study, monkeypatch):
+    def register_at_the_rim(*arguments, **options):
+        found = register(*arguments, **options)
+        doubtful = replace(found.assessment, room="check", overlay="check")
+        rim = replace(found.refinement, rim="55 mm from its middle")
+        return replace(found, assessment=doubtful, refinement=rim)
+
+    monkeypatch.setattr(selfcheck, "register", register_at_the_rim)
+    answer = mvreg(f"selfcheck {phantom_study} --starts 1 --json").json
+    assert answer["verdict"] == "check" and "range-too-small" not in answer["reason_codes"]
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, make_views, off
+from phantom import TRUE_POSE, error_mm, make_views, off, slot_scan_of
 from phantom_scene import START, add_view, body, phantom, phantom_registration, settle
 from presenter_host import PresenterHost, act, control, options, text
 from running_session import PausedRegistration
 
 from MultiViewRegistrationLib.errors import Reason
-from MultiViewRegistrationLib.geometry.machines import CArm
+from MultiViewRegistrationLib.geometry.machines import CArm, SlotScan
 from MultiViewRegistrationLib.mrml.case import change_settings, settings_of
 from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.session.assessment import stale_reason
@@ -391,6 +391,14 @@ def test_readings_of_a_c_arm_lead_to_what_can_be_done_without_a_phantom_first(ho
     assert geometry.open and control(geometry, "bead_model").primary
     settle(host.session, START, verdict="check", reasons=[READINGS, FURTHER])
     assert control(answer, "add_xrays").primary and not control(answer, "edges").primary
+
+
+def test_an_uncertain_scanner_leads_to_the_overlays(host, answer):
+    for view, degrees in zip(host.registration.xrays, (0, 90), strict=True):
+        scan = slot_scan_of(degrees) | {"size": view.camera.size}
+        view.change(geometry=SlotScan(**scan))
+    settle(host.session, START, verdict="check", reasons=[READINGS])
+    assert control(answer, "edges").primary and control(answer, "geometry") is None
 
 
 def test_the_verdict_of_before_is_not_offered_while_another_case_is_read(host, answer):

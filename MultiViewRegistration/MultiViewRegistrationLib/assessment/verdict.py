@@ -498,9 +498,14 @@ def _reasons(of: Measured, tested: Tested, told: Prediction, room: Verdict) -> l
     """Return why a pose is not accepted, what matters most first."""
     part = [tested.apart.reason] if tested.apart else []
     most = bool(tested.apart and tested.apart.most)
-    cameras = []
+    cameras: list[Reason] = []
+    minor: list[Reason] = []
     if of.of_cameras and not told.cameras_suffice:
-        cameras = camera_limits(of.views, of.of_cameras.bound_mm(), told)
+        limits = camera_limits(of.views, of.of_cameras.bound_mm(), told)
+        if told.camera_failure_probability > of.model.accept:
+            cameras = limits
+        else:
+            minor = limits
     of_images = told.image_failure_probability > of.model.accept
     return [
         *of.contradictions,
@@ -513,6 +518,7 @@ def _reasons(of: Measured, tested: Tested, told: Prediction, room: Verdict) -> l
         *(cameras if of_images else []),
         *(limit for limit in tested.limits if limit not in of.coarse),
         *prediction_limits(told, of.features, by_itself=of.anatomy.structure),
+        *minor,
     ]
 
 

@@ -394,10 +394,10 @@ def camera_limits(views: list[View], bound_mm: float, prediction: Prediction) ->
         )
     else:
         code = "cameras-uncertain"
-        sentence = (
-            f"The cameras are known only to {_least_known(views)}\n: that alone may {misplaced} Show "
-            f"beads in them (mvreg calibrate), {third}or check the result by other means."
-        )
+        advice = f"Show beads in them (mvreg calibrate), {third}or check the result by other means."
+        if all(view.camera.is_slot_scan for view in views):  # which are not calibrated by beads
+            advice = "Check the result by other means."
+        sentence = f"The cameras are known only to {_least_known(views)}\n: that alone may {misplaced} {advice}"
     return [*limits, Reason(code, sentence)]
 
 

@@ -408,6 +408,8 @@ class AnswerPresenter(Presenter):
         what = remedy(assessment.reasons(self.session))
         entry = session.history.current
         used = self.registration.used_xrays
+        if what == "calibration" and all(view.record.kind == "slot_scan" for view in used):
+            what = "overlays"  # the geometry of a scanner is not calibrated by beads
         if what == "calibration" and self._has_readings and not self._geometry.beads.known:
             what = "xray" if proposed_view(assessment.reasons(session)) else "overlays"
         elif entry is not None and len(entry.off_line) == len(used):

@@ -7,12 +7,15 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import slot_scan_of
+from phantom import make_ct, make_slot_scan, slot_scan_of
 from phantom_study import write_scout
 from tiny_case import run
 
 from MultiViewRegistrationLib import Case
+from MultiViewRegistrationLib.assessment.faults import misfits
 from MultiViewRegistrationLib.geometry.machines import SlotScan
+from MultiViewRegistrationLib.geometry.rigid import translation
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 NEW = "case new --ct study --scouts --out new/case.json"
 
@@ -116,6 +119,29 @@ def test_a_scout_that_was_turned_without_its_header_is_refused(study, refused, t
     image = turn(pydicom.dcmread(study / "LAT.dcm").pixel_array)
     write_scout(study, "LAT", np.ascontiguousarray(image))
     refused(NEW, said, "export it again")
+
+
+@pytest.mark.parametrize("off_mm, count", [(0, 0), (8, 1)])
+def test_a_noisy_scout_is_suspicious_only_where_the_ct_is_displaced(off_mm, count):
+    """The local NCC is 0.2, as with scouts that a scanner has edge-enhanced."""
+    ct = make_ct()
+    view = make_slot_scan(ct, 90, np.eye(4))
+    values = view.xray.line_integrals
+    noise = 0.2 * np.random.default_rng(1).normal(size=values.shape)
+    noisy = view.with_xray(line_integrals=(values + noise).astype(np.float32))
+    found = misfits(PreparedCT(ct), [noisy], translation([0, 0, off_mm]))
+    assert len(found) == count, found
+
+
+def test_the_scouts_of_a_lumbar_spine_are_not_suspicious(shared_data, tmp_path, capsys):
+    """Edge-enhanced by a Toshiba scanner, the lateral stored as seen from the detector."""
+    study = shared_data / "lumbar" / "study"
+    scans = [
+        f"--view {name} {study}/{name}.dcm --slot-scan source_to_isocentre_mm=600 isocentre_to_source={source}"
+        for name, source in (("AP", "0,-1,0"), ("LAT", "1,0,0"))
+    ]
+    run(f"case new --ct {study} --scouts {' '.join(scans)} --out {tmp_path}/case.json --json")
+    assert json.loads(capsys.readouterr().out)["findings"] == []
 
 
 def test_a_scout_that_shows_the_ct_elsewhere_is_suspicious(study, capsys):

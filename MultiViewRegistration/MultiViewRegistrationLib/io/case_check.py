@@ -304,8 +304,10 @@ def findings(check: dict[str, Any]) -> list[str]:
                 f"{count - points['inside']} of {count} {points['what']} lie outside of the CT; "
                 "check that they are of this CT, in LPS mm."
             )
-    mirrored = [view["name"] for view in check["views"] if view["mirrored"]]
-    if 0 < len(mirrored) < len(check["views"]):
+    # The header of a slot scan states its directions; a lateral scout may be stored either way.
+    pinholes = [view for view in check["views"] if not view["slot_scan"]]
+    mirrored = [view["name"] for view in pinholes if view["mirrored"]]
+    if 0 < len(mirrored) < len(pinholes):
         sentences.append(
             f"{', '.join(mirrored)} is stored as seen from the detector and the other views as "
             "from the source, which is rare on one machine; check whether the patient's right is "

@@ -54,6 +54,15 @@ def result(case, prepared):
     return assess(case, NEARBY, prepared)
 
 
+def test_without_targets_errors_are_those_of_the_bone_in_all_x_rays(case, prepared, result):
+    untargeted = replace(result, case=replace(case, targets=None))
+    bone = metrics.default_targets(prepared, case.views, phantom.TRUE_POSE)
+    expected = metrics.mtre(NEARBY, phantom.TRUE_POSE, bone)
+    assert untargeted.errors.mtre_mm == pytest.approx(expected, abs=1e-9)
+    points = [each.to_json()["errors"]["points"] for each in (untargeted, result)]
+    assert points == ["visible bone", "targets"]
+
+
 OVERRIDE = "The X-ray <LAT> was replaced after this result."
 
 

@@ -23,6 +23,7 @@ def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path):
     answer, text = said.json, page.read_text()
     assert "Wrote" in said.err and answer["mtre_mm"] < 0.05
     assert answer["verdict"] in ("accept", "check") and not answer["misfits"]
+    assert answer["errors"]["points"] == "visible bone"
     assert len(answer["runs"]) == answer["agreeing"] == 2
     for run in answer["runs"]:
         assert run["start_mtre_mm"] > 40 > 0.1 > run["mtre_mm"]

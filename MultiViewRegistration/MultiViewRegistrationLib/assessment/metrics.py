@@ -76,6 +76,54 @@ def targets_of(
     ]
 
 
+#: Points at which the error against a known pose is measured, by `ErrorPoints.kind`.
+POINTS_IN_WORDS = {
+    "targets": "the case's targets",
+    "visible bone": "the bone in all X-rays",
+    "bone": "the bone of the CT",
+    "corners": "the corners of the body",
+}
+
+
+class ErrorPoints(NamedTuple):
+    """Points at which the error against a known pose is measured.
+
+    Attributes
+    ----------
+    points
+        (N, 3), CT mm.
+    kind
+        A key of `POINTS_IN_WORDS`.
+    """
+
+    points: np.ndarray
+    kind: str
+
+    def __str__(self) -> str:
+        return POINTS_IN_WORDS[self.kind]
+
+
+def error_points(
+    anatomy: PreparedCT, views: Sequence[View], true: np.ndarray, targets: np.ndarray | None
+) -> ErrorPoints:
+    """Return the points at which the error against a known pose is measured.
+
+    Parameters
+    ----------
+    views
+        The views as the case has them.
+    true
+        (4, 4) true pose.
+    targets
+        (N, 3) targets of the case, CT mm; without these, bone in the fields of all views at the true
+        pose, or else all bone, or else the corners of the body.
+    """
+    points, limits = targets_of(anatomy, list(views), true, targets)
+    kinds = {"no-bone": "corners", "no-shared-bone": "bone"}
+    kind = "visible bone" if targets is None else "targets"
+    return ErrorPoints(points, kinds[limits[0].code] if limits else kind)
+
+
 def shown_bone(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> np.ndarray:
     """Return all points (N, 3), CT mm, of bone in the fields of all views at a pose."""
     points = anatomy.bone_points()

@@ -481,7 +481,8 @@ def summarise(result: Result) -> None:
     ]
     if errors:
         lines.append(
-            f"Against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm."
+            f"Against the truth, at {result.error_points}: mTRE {errors.mtre_mm:.3f} mm, "
+            f"mRPD {errors.mrpd_mm:.3f} mm."
         )
     if result.regressor:
         lines.append(f"Start: {result.regressor}")

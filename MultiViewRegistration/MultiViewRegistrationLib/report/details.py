@@ -371,7 +371,7 @@ def _errors(result: Result) -> ET.Element:
         if key == "mpd_mm" and slots:
             meaning += ", of a slot scan at the isocentre"
         rows.append([tag("span", name, tag("small", meaning)), *cells])
-    return table(["Error", *columns], rows)
+    return table([f"Error at {result.error_points}", *columns], rows)
 
 
 def _views(result: Result) -> ET.Element:

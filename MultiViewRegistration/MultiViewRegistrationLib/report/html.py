@@ -318,7 +318,8 @@ def notebook_card(result: Result, outlines: Mapping[str, bytes]) -> str:
     known = (
         "The true pose is unknown, so the error is, too."
         if errors is None
-        else f"Error against the known truth: mTRE {errors.mtre_mm:.3f} mm, rotation {errors.rotation_deg:.3f}\u00b0."
+        else f"Error against the known truth, at {result.error_points}: mTRE {errors.mtre_mm:.3f} mm, "
+        f"rotation {errors.rotation_deg:.3f}\u00b0."
     )
     _, word, _ = words_of(result)
     figures = []

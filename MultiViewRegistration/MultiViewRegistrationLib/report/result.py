@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -448,7 +448,7 @@ class Result(Answered):
             "motions": together.motions if together.bodies else None,
             "relative_poses": together.relative_poses or None,
             "relative_geometry": case.relative_geometry,
-            "errors": self.errors,
+            "errors": self._errors_json(),
             "start": self._start(),
             "regressor": self.regressor,
             "alternative": rival
@@ -538,13 +538,27 @@ class Result(Answered):
 
         None without one.
         """
+        truth = self.case.truth_world_from_ct
+        if truth is None or self.error_points is None:
+            return None
+        cameras = [view.camera for view in views]
+        pixels_mm = [view.xray.pixel_mm for view in views]
+        return metrics.errors(cameras, world_from_ct, truth, self.error_points.points, pixels_mm)
+
+    def _errors_json(self) -> dict[str, Any] | None:
+        if self.errors is None or self.error_points is None:
+            return None
+        return {**asdict(self.errors), "points": self.error_points.kind}
+
+    @cached_property
+    def error_points(self) -> metrics.ErrorPoints | None:
+        """The points at which `errors` are measured; None without a truth."""
         case = self.case
         if case.truth_world_from_ct is None:
             return None
-        targets = case.targets if case.targets is not None else self.anatomy.corners()
-        cameras = [view.camera for view in views]
-        pixels_mm = [view.xray.pixel_mm for view in views]
-        return metrics.errors(cameras, world_from_ct, case.truth_world_from_ct, targets, pixels_mm)
+        return metrics.error_points(
+            self.anatomy, case.views, case.truth_world_from_ct, case.targets
+        )
 
 
 #: Pixels of the longer side of a picture that is coarse, and shows where bone has edges.

@@ -135,8 +135,8 @@ class SelfCheck:
         return [
             f"{self.agreeing} of {len(self.runs)} starts, {START_DEG:g} degrees and {START_MM:g} "
             f"mm off, end within {WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees of one pose.",
-            f"The best fit is {mm:.1f} mm and {degrees:.1f} degrees from the scanner's pose: mTRE "
-            f"{self.mtre_mm:.2f} mm.",
+            f"The best fit is {mm:.1f} mm, at the centre of the bone, and {degrees:.1f} degrees from "
+            f"the scanner's pose: mTRE {self.mtre_mm:.2f} mm, at {self.result.error_points}.",
             f"The scanner's pose is itself good to some {TRUTH_MM:g} mm: the patient may have "
             "moved between scouts and slices.",
         ]
@@ -220,8 +220,7 @@ def selfcheck(case: Case, starts: int, seed: int, show: Show) -> SelfCheck:
     Parameters
     ----------
     case
-        As of `study_to_check`; without targets, errors are those of the bone that all localizers
-        show, or of the body's corners.
+        As of `study_to_check`; for errors see `metrics.error_points`.
     starts, seed
         How many starts, of random directions by this seed.
     show
@@ -239,9 +238,7 @@ def selfcheck(case: Case, starts: int, seed: int, show: Show) -> SelfCheck:
     anatomy = PreparedCT(case.ct)
     truth = case.truth_world_from_ct
     assert truth is not None
-    if case.targets is None:
-        bone = metrics.default_targets(anatomy, case.views, truth)
-        case = replace(case, targets=bone if len(bone) else None)
+    points = metrics.error_points(anatomy, case.views, truth, case.targets).points
     found_misfits = misfits(anatomy, case.views, truth)
     poses = perturbed(truth, anatomy.centroid, START_DEG, START_MM, starts, seed)
     whole = starts + ASSESSED_RUNS
@@ -254,7 +251,7 @@ def selfcheck(case: Case, starts: int, seed: int, show: Show) -> SelfCheck:
         def report(now: Progress, n: int = n, stage: str = stage) -> None:
             show((n + now.fraction) / whole, stage)
 
-        runs.append(_run(case, anatomy, start, n, report))
+        runs.append(_run(case, anatomy, start, points, n, report))
     answered = [(n, run.found) for n, run in enumerate(runs) if run.found]
     if not answered:
         raise InputError(
@@ -278,6 +275,7 @@ def _run(
     case: Case,
     anatomy: PreparedCT,
     start: np.ndarray,
+    points: np.ndarray,
     seed: int,
     report: Report,
 ) -> Run:
@@ -285,7 +283,6 @@ def _run(
     found = None
     error = None
     truth = case.truth_world_from_ct
-    targets = anatomy.corners() if case.targets is None else case.targets
     assert truth is not None
     try:
         found = refine(
@@ -297,10 +294,10 @@ def _run(
             reach=Range(**case.search_range),
             seed=seed,
         )
-        error = metrics.mtre(found.world_from_ct, truth, targets)
+        error = metrics.mtre(found.world_from_ct, truth, points)
     except InputError:  # it shows too little of the CT
         pass
-    return Run(start, metrics.mtre(start, truth, targets), perf_counter() - began, found, error)
+    return Run(start, metrics.mtre(start, truth, points), perf_counter() - began, found, error)
 
 
 #: mm, degrees and start: AAPM's TG-135 moves a phantom by up to 10 mm and 1 degree, from where a

@@ -34,7 +34,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
 from MultiViewRegistrationLib.imaging.xray import View, load_image, to_line_integrals
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.localizer import study_case
+from MultiViewRegistrationLib.io.localizer import study_with_localizers
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies.statistics import grouped, perturbed, table
@@ -90,7 +90,7 @@ def portal(data: Path) -> RealSet:
 def scouts(data: Path) -> RealSet:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "case.json"
-        path.write_text(json.dumps(study_case(data / "scout")))
+        path.write_text(json.dumps(study_with_localizers(data / "scout").case()))
         case = Case.load(path)
     truth = case.truth_world_from_ct
     assert truth is not None

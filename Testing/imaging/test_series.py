@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.imaging.dicom_file import ct_series
+from MultiViewRegistrationLib.imaging.ct_series import ct_series
 
 PIXELS = np.random.default_rng(0).integers(-1000, 1500, (7, 9, 11)).astype(np.int16)
 

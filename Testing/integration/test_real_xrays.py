@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_case
+from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_with_localizers
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -99,7 +99,7 @@ def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_sta
 @pytest.fixture(scope="module")
 def head(shared_data, tmp_path_factory):
     path = tmp_path_factory.mktemp("head") / "case.json"
-    write_json(path, study_case(shared_data / "scout"))
+    write_json(path, study_with_localizers(shared_data / "scout").case())
     case = Case.load(path)
     return case, PreparedCT(case.ct)
 

@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.io.dicom_geometry import (
     FLAT_FAN,
     IN_IMAGE,
 )
-from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_case
+from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_with_localizers
 
 SIZE = COLUMNS, ROWS = 40, 30
 FRAME = "1.2.3.9"
@@ -150,7 +150,7 @@ def loaded(study, content):
 
 def test_what_a_localizer_lacks_can_be_given_in_the_case(study):
     write_localizer(study / "series 1" / "top.dcm", DistanceSourceToPatient=None)
-    content = study_case(study)
+    content = study_with_localizers(study).case()
     message = refusal(loaded, study, content)
     assert 'views[0] ("AP") is missing' in message and "isocentre_to_source (TubeAngle" in message
     assert "source_to_isocentre_mm (Distance" in message and "slot_scan" in message
@@ -166,14 +166,16 @@ def test_localizers_of_different_examinations_are_refused(study):
     other = write_localizer(
         study / "series 1" / "other.dcm", FrameOfReferenceUID="1.2.3.8", TubeAngle=90.0
     )
-    content = study_case(study)
+    content = study_with_localizers(study).case()
     content["views"].append({"name": "LAT", "image": str(other)})
     assert "different frames of reference" in refusal(loaded, study, content)
 
 
 def test_folders_without_a_study_are_refused(study):
     shutil.rmtree(study / "series 1")
-    assert "holds no localizer of its CT, expected one or more" in refusal(study_case, study)
+    assert "holds no localizer of its CT, expected one or more" in refusal(
+        study_with_localizers, study
+    )
     shutil.rmtree(study / "series 2")
     assert "holds no slices of a CT" in refusal(find_study, study)
     assert "is no folder" in refusal(find_study, study / "nothing")
@@ -198,11 +200,24 @@ def test_of_several_series_the_longest_with_localizers_is_taken(study):
                 setattr(data, tag, value)
             data.save_as(study / name / f"{number}.dcm")
     found = find_study(study)
-    assert found.ct.name == "series 2" and {path.name for path in found.other_series} == {
-        "thick",
-        "earlier",
-    }
-    assert "the longest is taken" in found.left_out[0]
+    assert found.ct.name == "series 2" and found.series is None
+    (sentence,) = found.left_out
+    used, not_used = sentence.split(" Not used: ")
+    assert used.endswith(f"in a scout's frame of reference is used: {found.ct} (12 slices).")
+    assert "thick (6 slices)" in not_used and "earlier (24 slices)" in not_used
+
+
+def test_series_in_one_folder_are_told_apart(study):
+    """As in an export that puts a whole study into one folder."""
+    for number, path in enumerate(sorted((study / "series 2").iterdir())):
+        data = pydicom.dcmread(path)
+        data.SeriesInstanceUID = "1.2.3.99"
+        if number % 2:
+            data.save_as(study / "series 2" / f"thick {number}.dcm")
+    found = find_study(study)
+    assert loaded(study, found.case()).ct.volume.values.shape == (12, 16, 16)
+    chosen = find_study(study, "1.2.3.99")
+    assert loaded(study, chosen.case()).ct.volume.values.shape == (6, 16, 16)
 
 
 def test_a_scout_of_another_part_of_the_patient_is_left_out(study):
@@ -214,7 +229,9 @@ def test_a_scout_of_another_part_of_the_patient_is_left_out(study):
     assert found.elsewhere == [path] and len(found.localizers) == 1
     assert "chest.dcm is a localizer of another part of the patient" in found.left_out[0]
     write_localizer(study / "series 1" / "top.dcm", TubeAngle=0.0, ImagePositionPatient=chest)
-    assert "no localizer of its CT (2 of another part of the pat" in refusal(study_case, study)
+    assert "no localizer of its CT (2 of another part of the pat" in refusal(
+        study_with_localizers, study
+    )
 
 
 @pytest.mark.parametrize(

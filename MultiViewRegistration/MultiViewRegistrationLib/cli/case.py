@@ -1,4 +1,4 @@
-"""`mvreg case`: make, check, show and anonymise the file that describes what there is to register."""
+"""`mvreg case`: make, check, show and anonymise the file that describes a registration, and list DICOM folders."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         "--ct",
         type=Path,
         metavar="CT",
-        help="file that SimpleITK reads, or a folder of DICOM slices",
+        help="file that SimpleITK reads, or a folder of DICOM slices, or one above it, as of an export with a DICOMDIR",
     )
     add(
         "--ct-series",
@@ -226,13 +226,24 @@ def add_case(command: Parser) -> None:
     """Add the parts of `mvreg case`."""
     command.describe(
         None,
-        "new|check|show|anonymise ...",
+        "new|list|check|show|anonymise ...",
         "new --ct CT --view AP ap.dcm --view LAT lat.dcm    # asks for what is missing",
+        "list export                                        # which CT and X-rays it holds",
         "check case.json",
         "show case.json --open",
     )
-    parts = command.add_subparsers(required=True, metavar="new|check|show|anonymise")
+    parts = command.add_subparsers(required=True, metavar="new|list|check|show|anonymise")
     add_new(parts)
+
+    about = "list the patients, studies and series of a folder of DICOM files"
+    part = parts.add_parser(
+        "list",
+        help=about,
+        description=f"{sentence(about)}\nNames and IDs are printed at the terminal, and are not part of --json.",
+    )
+    assert isinstance(part, Parser)
+    part.describe(_list, "FOLDER", "export", "export/DICOMDIR")
+    part.add_argument("folder", type=Path, metavar="FOLDER", help="searched with its subfolders")
 
     _part(
         parts,
@@ -269,6 +280,20 @@ def _part(
     part.describe(run, "CASE [options]", *examples)
     add_one_case(part)
     return part
+
+
+def _list(options: argparse.Namespace) -> dict:
+    from ..io.dicom_list import list_folder
+
+    listing = list_folder(options.folder)
+    lines = []
+    for patient in listing.patients:
+        lines.append(patient.title)
+        for study in patient.studies:
+            lines.append(f"  {study.title}")
+            lines += [f"    {series}" for series in study.series]
+    tell(options, *lines, *listing.problems)
+    return listing.to_json()
 
 
 def _check(options: argparse.Namespace) -> dict:

@@ -35,7 +35,7 @@ COMMANDS = {
     "track": ("track", "track a structure through the frames of a sequence"),
     "motion": ("track", "compute the motion of one tracked structure against another"),
     "calibrate": ("calibrate", "find the cameras of X-rays from beads that they show"),
-    "case": ("case", "make, check, show or anonymise a case"),
+    "case": ("case", "make, check, show or anonymise a case; list a DICOM folder"),
     "view": ("view", "work in a web page, until Ctrl-C: look, register, check, export"),
     "export": ("export", "write a result for other programs, or send it to navigation"),
     "selfcheck": ("selfcheck", "register a CT to its own scouts: how accurate is it?"),

@@ -17,7 +17,7 @@ from ..geometry.fields import CALIBRATION, SLOT_SCAN_UNCERTAINTY, TABLES
 from ..geometry.landmarks import Landmark
 from ..geometry.machines import left_side
 from ..imaging.ct import UNITS, per_mm_of
-from ..imaging.dicom_file import ct_series
+from ..imaging.ct_series import CTSeries, ct_series, export_folder
 from ..imaging.xray import load_image
 from ..io.calibration.calibrated import OPEN, MissingInformation
 from ..io.calibration.matrices import IN_LPS_MM, read_matrix_file
@@ -27,7 +27,7 @@ from ..io.case_check import case_report, check_case
 from ..io.case_file import ALL, BodySource, CaseFile
 from ..io.case_writer import DEFAULT_INTENSITY, tells_its_intensity, write_new_case
 from ..io.files import YES_OR_NO, InputFile, parse_field
-from ..io.localizer import SCANNERS_POSE, study_with_localizers
+from ..io.localizer import SCANNERS_POSE, Study, study_with_localizers
 from ..io.points import read_markups, read_pixels, read_targets
 from ..io.transforms import read_pose
 from ..io.view_headers import by_header, header_of, missing_readings, planned_pose
@@ -71,16 +71,26 @@ def make_case(options: argparse.Namespace) -> dict:
         ct = ask("CT (a file, or a folder of DICOM slices): ", _path)
     given = options.views or []
     suspicious: list[str] = []
+    ct = ct and export_folder(ct)
+    chosen = None
+    if ct and ct.is_dir() and (options.ct_series or not options.scouts):
+        chosen = _chosen_series(ct, options.ct_series, ask)
+    series = None
     if options.scouts:
-        ct, given = _with_scouts(ct, given)
+        study = study_with_localizers(ct, chosen and chosen.uid)
+        ct = study.ct
+        series = study.series
+        given = _with_scouts(study, given)
         start = SCANNERS_POSE if start is None else start
         more["truth_world_from_ct"] = SCANNERS_POSE
+    elif chosen:
+        ct = chosen.folder
+        series = chosen.uid if len(ct_series(ct)) > 1 else None
 
     def check(case: Case) -> None:
         if options.scouts:
             suspicious.extend(_scout_misfits(case))
 
-    series = _chosen_series(ct, options.ct_series, ask) if ct and ct.is_dir() else None
     views = [_view(each, ask) for each in given]
     if not views:
         if ask is None:
@@ -177,17 +187,17 @@ def _new_file(options: argparse.Namespace) -> Path:
     return checked(out_file, out)
 
 
-def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | None:
-    """Return the UID of the series that is meant in a folder; None where there is no choice."""
+def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> CTSeries | None:
+    """Return the series that is meant in a folder or below it; None for no series."""
     found = ct_series(folder)
     if len(found) < 2 and wanted is None:
-        return None
-    listed = "".join(f"\n  {series}" for series in found) or " none"
+        return found[0] if found else None
+    listed = "".join(f"\n  {series}{_place(series, folder)}" for series in found) or " none"
 
-    def understood(answer: str) -> str:
+    def understood(answer: str) -> CTSeries:
         for series in found:
             if answer in (series.number, series.uid):
-                return series.uid
+                return series
         raise InputError(
             f'--ct-series: found "{answer}", expected the number or the UID of a CT series of {folder}:{listed}'
         )
@@ -204,12 +214,12 @@ def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | N
     )
 
 
-def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict]]:
-    """Return the CT of a study, and its scouts as views.
+def _place(series: CTSeries, folder: Path) -> str:
+    return "" if series.folder == folder else f", in {series.folder.relative_to(folder)}"
 
-    Scouts that are given, with their options, come first.
-    """
-    study = study_with_localizers(folder)
+
+def _with_scouts(study: Study, given: list[dict]) -> list[dict]:
+    """Return the scouts of a study as views; those that are given, with their options, come first."""
     scouts = {path.resolve(): name for name, path in study.localizers.items()}
     for each in given:
         name, image = each["view"]
@@ -221,7 +231,7 @@ def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict]]:
             )
     for sentence in study.left_out:
         warn(sentence)
-    return study.ct, [*given, *({"view": (name, str(path))} for path, name in scouts.items())]
+    return [*given, *({"view": (name, str(path))} for path, name in scouts.items())]
 
 
 def _scout_misfits(case: Case) -> list[str]:

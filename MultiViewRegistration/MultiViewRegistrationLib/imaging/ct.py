@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError, UnitMismatch, warn
 from ..geometry import rigid
-from .dicom_file import ct_slices
+from .ct_series import ct_slices
 from .image_source import is_surface
 from .reading import StoredImage, check_right_angles, read_image, read_series
 

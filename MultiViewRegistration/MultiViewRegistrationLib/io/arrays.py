@@ -25,12 +25,14 @@ from ..geometry.rigid import array_of, kind_of
 from ..imaging import body
 from ..imaging.body import NO_STRUCTURES, Structures, StructureSource, bone_of_ct, check_names
 from ..imaging.ct import CT, ct_from_array, load_ct, masked, per_mm_of
+from ..imaging.ct_series import ct_folder
 from ..imaging.field import bone_is_bright
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_image, undistorted
 from ..imaging.segmentation import read_structures, structures_of_array
 from ..imaging.xray import load_image
 from .case_file import names_of_bones, new_uid
+from .dicom_identity import read_identity, read_volume
 from .files import InputFile, JsonObject, printable
 from .transforms import LPS_FROM_RAS, in_lps
 from .view_record import (
@@ -142,7 +144,8 @@ def sorted_parts(parts: Sequence[Any], axes: Any) -> tuple[list[Body], list[View
     for part in parts:
         if isinstance(part, Body):
             placed = {"ct_from_index": part.ct_from_index, "world_from_ct": part.world_from_ct}
-            bodies.append(replace(part, **in_lps(axes, **placed)))
+            ct = ct_folder(Path(part.ct)) if is_path(part.ct) else part.ct
+            bodies.append(replace(part, ct=ct, **in_lps(axes, **placed)))
         elif isinstance(part, View):
             views.append(replace(part, **in_lps(axes, projection=part.projection)))
         else:
@@ -154,6 +157,27 @@ def sorted_parts(parts: Sequence[Any], axes: Any) -> tuple[list[Body], list[View
             "ct_from_index) and, for each X-ray, View(image, projection)."
         )
     return bodies, views
+
+
+def identities(
+    bodies: Sequence[Body], names: Sequence[str], views: Sequence[View]
+) -> list[tuple[str, dict[str, str]]]:
+    """Return what is compared of the parts that are paths, by name, see `dicom_identity.mismatches`.
+
+    Parameters
+    ----------
+    names
+        Of the views.
+    """
+    first, *others = bodies
+    ct_name = f"the CT of {first.name}" if first.name else "ct"
+    volumes = [(ct_name, first.ct), ("labels", first.labels), ("mask", first.mask)]
+    images = [(f"the CT of {each.name}", each.ct) for each in others]
+    images += [(name, view.image) for name, view in zip(names, views, strict=True)]
+    return [
+        *((name, read_volume(Path(each))) for name, each in volumes if is_path(each)),
+        *((name, read_identity(Path(each))) for name, each in images if is_path(each)),
+    ]
 
 
 def is_path(value: Any) -> bool:

@@ -41,7 +41,6 @@ from .dicom_identity import (
     mismatches,
     mismatches_of,
     read_identity,
-    read_volume,
     reveals,
 )
 from .files import describe, image_sha256, printable
@@ -315,27 +314,8 @@ class Case(OfBodies):
                 mask = f"views[{n}].mask"
                 xrays[n] = _masked(xrays[n], rigid.array_of(mask, given.mask) != 0, f"{mask}:")
         check_sources(files, xrays, taken, start)
-        first, *others = of_ct
-        ct_name = f"the CT of {first.name}" if first.name else "ct"
-        volumes = [(ct_name, first.ct), ("labels", first.labels), ("mask", first.mask)]
-        named = [
-            *((f"the CT of {each.name}", each.ct) for each in others),
-            *((file.name, each.image) for file, each in zip(files, images, strict=True)),
-        ]
-        different = mismatches(
-            [
-                *(
-                    (name, read_volume(Path(each)))
-                    for name, each in volumes
-                    if arrays.is_path(each)
-                ),
-                *(
-                    (name, read_identity(Path(each)))
-                    for name, each in named
-                    if arrays.is_path(each)
-                ),
-            ]
-        )
+        names = [file.name for file in files]
+        different = mismatches(arrays.identities(of_ct, names, images))
         for mismatch in different:
             warn(mismatch.sentence)
         made = views_of("the case", files, xrays, taken, start)

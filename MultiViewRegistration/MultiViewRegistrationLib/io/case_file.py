@@ -24,6 +24,7 @@ from ..imaging.body import (
     check_names,
 )
 from ..imaging.ct import CT, MATERIAL, UNITS, load_ct, per_mm_of
+from ..imaging.ct_series import ct_folder
 from ..known import without_none
 from .case_settings import CaseSettings
 from .files import NAMELESS, InputFile, JsonObject, describe, input_file, printable, upload_root
@@ -311,7 +312,7 @@ def _patients_ct(
         )
     series = "the SeriesInstanceUID of one in the folder"
     structures = [_structure(entry, folder, has_labels=fields.has("labels")) for entry in listed]
-    ct = input_file(fields, "ct", folder, "file or DICOM folder")
+    ct = _ct_file(fields, folder)
     mask, labels = (
         input_file(fields, key, folder) if fields.has(key) else None for key in ("mask", "labels")
     )
@@ -379,7 +380,7 @@ def _with_ct(
                 "remove the one that is wrong",
             )
     return BodySource(
-        ct=input_file(entry, "ct", folder, "file or DICOM folder"),
+        ct=_ct_file(entry, folder),
         name=name,
         unit=_unit(entry, unit),
         world_from_ct=entry.optional("world_from_ct", entry.rigid, default=world_from_ct),
@@ -423,6 +424,12 @@ def _refuse_same_view_twice(file: str, views: list[ViewRecord]) -> None:
                     f"{file}: {view.field} has the same {key[0]} as {other.field}, expected "
                     "different views; correct it or remove one of the two."
                 )
+
+
+def _ct_file(fields: JsonObject, folder: Path) -> InputFile:
+    """Return the CT's file or folder; of an export with a single CT series the folder of that."""
+    ct = input_file(fields, "ct", folder, "file or DICOM folder")
+    return replace(ct, path=ct_folder(ct.path))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError, Reason
-from ..imaging.dicom_file import DicomFile, ct_slices, quiet, read_dicom
+from ..imaging.ct_series import ct_slices
+from ..imaging.dicom_file import DicomFile, quiet, read_dicom
 from ..known import without_empty
 from .case_file import CaseFile, DicomImage, DicomOrigin
 from .case_settings import MISMATCH_KINDS, SALT

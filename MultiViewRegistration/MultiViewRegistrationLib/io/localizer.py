@@ -17,7 +17,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.fields import SLOT_SCAN
-from ..imaging.dicom_file import DicomFile, DicomFrame, is_localizer, lies_down, read_dicom
+from ..imaging.ct_series import files_below
+from ..imaging.dicom_file import (
+    DicomFile,
+    DicomFrame,
+    is_localizer,
+    lies_down,
+    read_dicom,
+)
 from .dicom_geometry import (
     ACROSS_AT_ISOCENTRE,
     AT_PATIENT,
@@ -201,7 +208,6 @@ HOW_TO_ADD = "add them to its slot_scan in the case.json, or make the case with 
 #: Tube angles in private attributes: the creator, its group and element.
 TUBE_AZIMUTH = ("GEMS_ACQU_01", 0x0019, 0x26)
 PLANE = ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
-MAX_FILES = 20_000
 #: The scanner's pose of a CT in the world of its own localizers.
 SCANNERS_POSE = np.eye(4)
 
@@ -428,15 +434,21 @@ class Study:
         Localizers of another frame of reference, or of none.
     elsewhere
         Localizers in that of the CT that show another part of the patient.
+    series
+        SeriesInstanceUID of the CT where its folder has several series, else None.
+    slices
+        How many the CT has.
     other_series
-        Folders of further CT series.
+        Further CT series: their folders, with the number of slices.
     """
 
     ct: Path
     localizers: dict[str, Path]
     others: list[Path]
     elsewhere: list[Path] = field(default_factory=list)
-    other_series: list[Path] = field(default_factory=list)
+    series: str | None = None
+    slices: int = 0
+    other_series: list[str] = field(default_factory=list)
 
     def case(self) -> dict[str, Any]:
         """Return the study as a case.json, with absolute paths.
@@ -446,79 +458,93 @@ class Study:
         images = [(name, str(path.resolve())) for name, path in self.localizers.items()]
         views = [{"name": name, "image": image} for name, image in images]
         pose = {"world_from_ct": SCANNERS_POSE.tolist()}
-        return {"version": 1, "ct": str(self.ct.resolve()), "views": views, **pose, "truth": pose}
+        series = {"ct_series": self.series} if self.series else {}
+        ct = {"ct": str(self.ct.resolve()), **series}
+        return {"version": 1, **ct, "views": views, **pose, "truth": pose}
 
     @property
     def left_out(self) -> list[str]:
         """What is not used, a sentence each."""
-        series = ", ".join(map(printable, self.other_series[:6]))
         others = {"frame of reference": self.others, "part of the patient": self.elsewhere}
         told = []
         for what, paths in others.items():
             of = f"is a localizer of another {what} than the CT, and is left out."
             told += [f"{printable(path)} {of}" for path in paths]
-        if series:
-            ct = printable(self.ct)
-            told.append(f"Of several CT series the longest is taken, {ct}, not {series}.")
+        if self.other_series:
+            told.append(
+                "Of several CT series, the one with the most slices in a scout's frame of reference "
+                f"is used: {_described(self.ct, self.slices)}. Not used: "
+                f"{', '.join(self.other_series[:6])}."
+            )
         return told
 
 
-def find_study(folder: str | os.PathLike) -> Study:
+def _described(folder: Path, slices: int) -> str:
+    return f"{printable(folder)} ({slices} slices)"
+
+
+def find_study(folder: str | os.PathLike, uid: str | None = None) -> Study:
     """Find the CT and the localizers in a folder and those below it.
 
-    Of several CT series the longest one with localizers.
+    Parameters
+    ----------
+    uid
+        SeriesInstanceUID of the CT; by default that with the most slices, of those in a localizer's
+        frame of reference if there are any.
 
     Raises
     ------
     InputError
         For no such folder, no slices, and too many files.
     """
-    if not os.path.isdir(folder):
-        raise InputError(
-            f"{printable(Path(folder))}: is no folder, expected that of a CT study in DICOM, "
-            "slices and scouts; correct it."
-        )
-    along: dict[Path, list[float]] = {}  # of each slice in a folder, its place along the patient
-    frames: dict[Path, str] = {}
-    localizers: list[tuple[Path, str, DicomFile]] = []
-    for number, path in enumerate(
-        path for path in sorted(Path(folder).rglob("*")) if path.is_file()
-    ):
-        if number == MAX_FILES:
-            raise InputError(
-                f"{printable(Path(folder))}: holds more than {MAX_FILES} files, expected one "
-                "study; name its folder."
-            )
+    folder = Path(folder)
+    series: dict[tuple[Path, str], list[DicomFile]] = {}
+    localizers: list[DicomFile] = []
+    for path in files_below(folder):
         file = read_dicom(path)
         if file is None or file.text("Modality") != "CT":
             continue
         if is_localizer(file):
-            localizers.append((path, _frame_of_reference(file), file))
-        elif len(place := file.numbers("ImagePositionPatient")) == 3:  # no report or picture
-            along.setdefault(path.parent, []).append(float(place[2]))
-            frames.setdefault(path.parent, _frame_of_reference(file))
-    if not along:
+            localizers.append(file)
+        elif len(file.numbers("ImagePositionPatient")) == 3:  # no report or picture
+            key = path.parent, str(file.value("SeriesInstanceUID") or "")
+            series.setdefault(key, []).append(file)
+    if not series:
         raise InputError(
-            f"{printable(Path(folder))}: holds no slices of a CT, expected a CT study in DICOM, "
+            f"{printable(folder)}: holds no slices of a CT, expected a CT study in DICOM, "
             "slices in a file each, and scouts; name the folder of both."
         )
-    known = {frame for _, frame, _ in localizers if frame}
-    ct = max(along, key=lambda each: (frames[each] in known, len(along[each])))
+    known = {_frame_of_reference(file) for file in localizers} - {""}
+
+    def rank(key: tuple[Path, str]) -> tuple[bool, int]:
+        return _frame_of_reference(series[key][0]) in known, len(series[key])
+
+    chosen = max((key for key in series if uid in (None, key[1])), key=rank)
+    slices = series.pop(chosen)
+    frame = _frame_of_reference(slices[0])
+    along = [float(file.numbers("ImagePositionPatient")[2]) for file in slices]
     mine = []
     others = []
     elsewhere = []
-    for path, frame, file in localizers:
-        if not frame or frame != frames[ct]:
-            others.append(path)
-        elif (
-            (rows := _rows_extent(file)) is None
-            or min(along[ct]) <= rows[1]
-            and rows[0] <= max(along[ct])
-        ):
+    for file in localizers:
+        rows = _rows_extent(file)
+        if not frame or _frame_of_reference(file) != frame:
+            others.append(file.path)
+        elif rows is None or min(along) <= rows[1] and rows[0] <= max(along):
             mine.append(file)
         else:
-            elsewhere.append(path)
-    return Study(ct, _named(mine), others, elsewhere, [each for each in along if each != ct])
+            elsewhere.append(file.path)
+    ct, uid = chosen
+    shared = any(parent == ct for parent, _uid in series)
+    return Study(
+        ct,
+        _named(mine),
+        others,
+        elsewhere,
+        uid if shared else None,
+        len(slices),
+        [_described(parent, len(files)) for (parent, _uid), files in series.items()],
+    )
 
 
 def _rows_extent(localizer: DicomFile) -> tuple[float, float] | None:
@@ -548,7 +574,7 @@ def _frame_of_reference(file: DicomFile) -> str:
     return str(file.value("FrameOfReferenceUID") or "")
 
 
-def study_with_localizers(folder: str | os.PathLike) -> Study:
+def study_with_localizers(folder: str | os.PathLike, uid: str | None = None) -> Study:
     """Find the study in a folder as `find_study` does, with a CT that has localizers.
 
     Raises
@@ -556,7 +582,7 @@ def study_with_localizers(folder: str | os.PathLike) -> Study:
     InputError
         As `find_study`, and where it finds no localizer of the CT.
     """
-    study = find_study(folder)
+    study = find_study(folder, uid)
     if not study.localizers:
         found = {
             "of another frame of reference": study.others,
@@ -569,14 +595,3 @@ def study_with_localizers(folder: str | os.PathLike) -> Study:
             "examination, with its scouts."
         )
     return study
-
-
-def study_case(folder: str | os.PathLike) -> dict[str, Any]:
-    """Return the case.json of a CT and its own localizers, see `Study.case`.
-
-    Raises
-    ------
-    InputError
-        As `study_with_localizers`.
-    """
-    return study_with_localizers(folder).case()

@@ -19,7 +19,8 @@ import numpy as np
 
 from ..errors import InputError, MissingInformation
 from ..geometry.rigid import check_rigid
-from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom, slice_spacing_mm
+from ..imaging.ct_series import MAX_FILES, slice_spacing_mm
+from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom
 from ..imaging.image_source import BEGINNINGS, PAIR, head_of, is_surface, without_data_files
 from ..imaging.reading import image_header, read_slice
 from .calibration.programs import header_of, is_sequence, is_transform
@@ -29,7 +30,6 @@ from .hdf5 import is_hdf5
 from .points import is_bead_model
 from .transforms import ZIP, read_named_matrix
 
-MAX_FILES = 20_000
 #: Kinds of files. WHOLES open a registration in place of another; the first that is there is what
 #: the others belong to.
 SCENE, RESULT, TRACK, CASE = WHOLES = ("scene", "result", "track", "case")

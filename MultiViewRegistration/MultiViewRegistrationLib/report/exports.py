@@ -18,7 +18,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.ct import CT, Volume
-from ..imaging.dicom_file import ct_slices
+from ..imaging.ct_series import ct_slices
 from ..imaging.field import widened
 from ..io.case import Case
 from ..io.case_file import CaseFile, DicomImage, new_uid

@@ -393,6 +393,8 @@ def _study(folder: Path, ct_slice: Path) -> Study | None:
         return None
     with suppress(InputError):
         study = find_study(folder)
-        if study.localizers and frame_of_reference(study.ct) == frame_of_reference(ct_slice):
+        if study.localizers and frame_of_reference(study.ct, study.series) == frame_of_reference(
+            ct_slice
+        ):
             return study
     return None

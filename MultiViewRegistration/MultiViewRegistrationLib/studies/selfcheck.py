@@ -25,6 +25,7 @@ from ..assessment.faults import misfits
 from ..errors import InputError, Show, warn
 from ..finding import find_pose, refinement_method, seed_of
 from ..geometry import rigid
+from ..imaging.ct_series import export_folder
 from ..imaging.xray import SharedUnknowns
 from ..io.case import Case
 from ..io.files import printable, write_atomically
@@ -189,6 +190,7 @@ def study_to_check(path: Path) -> Case:
     UserWarning
         Of localizers and series of the study that are left out.
     """
+    path = export_folder(path)
     if path.is_file() or (path / "case.json").is_file():
         case = Case.load(path)
         if case.truth_world_from_ct is None or any(

@@ -46,11 +46,11 @@ def test_names_are_text_and_what_is_wrong_is_refused_while_the_work_is_kept(
     assert evil.ask("upload?target=ct/files", b"x", Content_Type="text/plain")[0] == 400
     case = json.dumps({"views": [{"name": "a", "image": "/etc/hostname"}]}).encode()
     assert evil.send("open", ("case.json", case))[0] == 200
-    tab.wait_state("s.message.includes('case.json')")
+    tab.wait_state("c('files', 'refused') && c('files', 'refused').label.includes('case.json')")
     (tmp_path / "broken.nii.gz").write_bytes(b"not a volume")
     tab.open_step("1. CT")
     tab.page.locator(".mv-files input[type=file]").first.set_input_files(tmp_path / "broken.nii.gz")
-    tab.wait_state("c('files', 'unused') && c('files', 'unused').label.includes('broken.nii.gz')")
+    tab.wait_state("c('files', 'refused').label.includes('broken.nii.gz')")
     assert tab.state("has_registration") and tab.evaluate("ct()").startswith("{{2+3}}")
     assert "Traceback" not in evil.output
 
@@ -82,8 +82,8 @@ def test_header_and_voxels_are_dropped_together_and_no_other_file_is_read(
     tab.wait_state("s.ct_form.state.kind === 'ready' || s.message", 20)
     assert tab.evaluate("ct()") == "ct", tab.state("message")
     tab.drop(("a.mhd", f"{planted_file.META}ElementDataFile = {target}\n".encode()))
-    unused = "(c('files', 'unused') || { label: '' }).label"
-    tab.wait_state(f"{unused}.includes('outside its own folder')", 20)
+    refused = "(c('files', 'refused') || { label: '' }).label"
+    tab.wait_state(f"{refused}.includes('outside its own folder')", 20)
     assert planted_file.WORD.decode() not in tab.page.content() + tab.server.output
 
 
@@ -112,7 +112,7 @@ def test_no_message_title_or_file_shows_a_temporary_path(open_tab, serve, case_f
         tab.page.evaluate("window.trame.state.set('message', '')")
         tab.wait_state("s.message === ''")
         assert server.send(target, tmp_path / name)[0] == 200
-        said = "s.message + (c('files', 'unused') || { label: '' }).label"
+        said = "s.message + (c('files', 'refused') || { label: '' }).label"
         named = f"({said}).includes({json.dumps(Path(name).stem)})"
         tab.wait_state(f"{named} && !s.opening && !reading()", 30)
         assert hidden(tab.evaluate(said)) and hidden(tab.page.locator("body").inner_text())

@@ -71,7 +71,8 @@ def test_another_file_takes_its_place(person, case, reading):
     opens(person, __file__)
     reading.set()
     person.wait(lambda: not person.panel.opening.under_way)
-    assert "test_panel_opening.py" in person.message and not Registration.all(person.host.scene)
+    assert "test_panel_opening.py" in person.panel.files.form.controls["refused"].label
+    assert not Registration.all(person.host.scene)
 
 
 def test_no_verdict_stays_for_a_tick_while_another_case_is_read(person, reading, monkeypatch):

@@ -85,6 +85,10 @@ class PresenterHost:
         self._presenters["files"] = FilesPresenter(self, self.presenters)
         return self._presenters["files"]
 
+    @property
+    def files_presenter(self):
+        return self.files
+
     @cached_property
     def answer(self):
         """The `AnswerPresenter`, with the sections whose acts it offers."""

@@ -46,7 +46,7 @@ def test_a_chosen_calibration_gives_the_camera_that_is_meant_and_can_be_put_back
     )
     assert view.record.origin == "rtk.xml"
     assert field(table, "mode").value == "matrix" and cell(table, "mode").caution == ""
-    assert "RTK's fixed frame" in text(host.files, "unused")
+    assert "RTK's fixed frame" in host.session.notices.sentences[0]
     act(table, "put_back")
     assert view.record.is_given_as(before) and not control(table, "put_back").enabled
 
@@ -59,5 +59,5 @@ def test_a_file_that_is_no_calibration_changes_nothing(host, table, tmp_path):
     before = [view.record for view in table._xrays.views]
     (tmp_path / "page.xml").write_text("<html/>")
     choose(host, table, tmp_path / "page.xml")
-    assert "Not used: page.xml" in text(host.files, "unused")
+    assert "page.xml: not recognised" in text(host.files, "refused")
     assert_equal([view.record for view in table._xrays.views], before)

@@ -5,6 +5,7 @@ import pytest
 from file_io import write_values
 from phantom import TRUE_POSE, make_ct, make_views, write_ct_file, write_phantom_case
 from phantom_study import write_study, write_xrays
+from PIL import Image
 from planted_dicom import write_ct
 from presenter_host import PresenterHost, act, asking, control, text
 
@@ -176,3 +177,43 @@ def test_what_an_answer_would_close_is_offered_to_be_saved(host, files, tmp_path
     assert files.closes
     host.replaces = False  # as in Slicer
     assert not files.closes
+
+
+def drop_refused(files, folder):
+    """A colour screenshot, a tilted CT and a letter, dropped with two good X-rays."""
+    Image.new("RGB", (8, 8), "navy").save(folder / "screen.png")
+    (folder / "letter.txt").write_text("Dear colleague")
+    write_ct(folder / "tilted", np.zeros((4, 8, 8)), np.eye(4), GantryDetectorTilt=10)
+    write_pngs(folder, "a.png", "b.png")
+    drop(files, folder)
+
+
+def test_files_that_are_not_used_are_listed_until_the_list_is_dismissed(host, files, tmp_path):
+    drop_refused(files, tmp_path)
+    drop(files, *write_pngs(tmp_path, "c.png"))
+    lines = text(files, "refused").splitlines()
+    assert len(host.registration.xrays) == 3 and len(lines) == 3
+    for word in ("letter.txt", "screen.png: is a colour image", "gantry"):
+        assert any(word in line for line in lines), lines
+    act(files, "dismiss")
+    assert not asking(files)
+
+
+def test_the_list_survives_what_its_own_drop_closes(host, files, tmp_path):
+    host.begin()
+    (tmp_path / "letter.txt").write_text("Dear colleague")
+    drop(files, tmp_path / "letter.txt", *write_pngs(tmp_path, "a.png"), replacing=True)
+    assert "letter.txt" in text(files, "refused")
+
+
+def test_an_action_that_fails_does_not_keep_the_others_from_being_done(host, files, tmp_path):
+    """Of a mask of another size the X-ray is named; the next mask is used."""
+    drop(files, *write_pngs(tmp_path, "a.png"))
+    for name, side in (("small", 64), ("mask", 128)):
+        used = np.zeros((side, side), np.uint8)
+        used[20:60, 20:60] = 255
+        write_values(tmp_path / f"{name}.png", used)
+        drop(files, tmp_path / f"{name}.png")
+        act(files, "asked0.0")
+    assert host.registration.xrays[0].mask is not None
+    assert text(files, "refused").startswith("small.png")

@@ -183,7 +183,10 @@ def test_frames_that_a_page_sends_are_kept_as_long_as_their_registration_is_open
     sent = tmp_path / "sent"
     sent.mkdir()
     case = write_moving_case(sent, swing(count))
-    host = SimpleNamespace(registration=None, session=None, show_message=print)
+    files = SimpleNamespace(refused=[], refusing=nullcontext)
+    host = SimpleNamespace(
+        registration=None, session=None, show_message=print, files_presenter=files
+    )
     host.show_reading, host.ui_action = print, nullcontext
     host.take_read = lambda read, autosaved: setattr(host, "registration", read(scene))
     opening = Opening(host)

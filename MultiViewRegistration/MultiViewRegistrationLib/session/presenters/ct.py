@@ -346,7 +346,8 @@ class CTPresenter(Presenter):
                 self.mismatch = read
                 return
             self.exit()
-            reading.result(self)
+            with self.host.files_presenter.refusing():
+                reading.result(self)
 
     def choose(self, node_id: str) -> None:
         """Register this volume of the scene; "" for none.

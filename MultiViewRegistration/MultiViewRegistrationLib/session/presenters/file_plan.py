@@ -104,15 +104,15 @@ def plan(files: Files, answers: Answers, opened: OpenCase) -> Plan:
     return (_whole if files.found.whole else _dropped)(files, answers, opened)
 
 
-def unused(found: FoundFiles) -> str:
-    """Return which files are of no use here, and why, in sentences; "" for none."""
-    sentences = [redact_upload_paths(problem) for problem in found.problems]
-    if found.unknown and not found.whole:
-        what = _(
-            "Not used: {files} (no CT, X-ray, mask, surface, calibration, pose, landmarks, case or scene)."
-        )
-        sentences.append(what.format(files=_listed(found.unknown)))
-    return "\n".join(sentences)
+def unused(found: FoundFiles) -> list[str]:
+    """Return why files cannot be used, one sentence for each."""
+    if found.whole:
+        return found.problems
+    what = _(
+        "{file}: not recognised as a CT, X-ray, mask, surface, calibration, pose, landmarks, case "
+        "or scene."
+    )
+    return [*found.problems, *(what.format(file=path.name) for path in found.unknown)]
 
 
 def _ask(

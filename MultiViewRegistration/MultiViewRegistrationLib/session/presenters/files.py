@@ -6,8 +6,8 @@ Asks what `file_plan.plan` asks about them, and does what it says.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, starmap
@@ -22,6 +22,7 @@ from ...imaging.ct import load_ct, load_mask
 from ...imaging.segmentation import read_segments
 from ...io.case_file import CaseFile
 from ...io.dicom_identity import read_identity, view_identity
+from ...io.files import redact_upload_paths
 from ...io.recognise import CALIBRATION, CASE, CT, POSE, XRAY, FoundFiles, recognise
 from ...mrml.identity import Identity, ct_header, doubt_about, say_unknown_are_of_patient
 from ...mrml.image import segmentation_node, structures_node
@@ -70,6 +71,8 @@ DEMO = _("Nothing at hand? The demo is a chest CT and two X-rays of it.")
 #: Answers that are buttons; of these, characters of the longest where they are beside each other.
 MAX_BUTTONS = 6
 MAX_BESIDE = 32
+#: Refused files that are listed; more are counted.
+MAX_REFUSED_LISTED = 200
 
 
 @dataclass(eq=False)
@@ -144,6 +147,11 @@ class FilesPresenter(Presenter):
         See `Presenter`.
     sections
         The steps of the work; those of CT, X-rays and start take files.
+
+    Attributes
+    ----------
+    refused
+        Why files are not used, one sentence for each, until the user dismisses the list.
     """
 
     TITLE = _("Files")
@@ -162,11 +170,8 @@ class FilesPresenter(Presenter):
         """Forget all that belongs to the registration at work before."""
         if self._beginning:  # of the registration that the files themselves begin
             return
-        self._tasks: list[PendingTask] = []
-        self._pending: list[PendingFiles] = []
-        self._unused = ""
-        self._forget_calibrations()
-        self._remove_folders()
+        self.refused: list[str] = []
+        self.exit()
 
     def _forget_calibrations(self) -> None:
         self._calibrations = PendingFiles(
@@ -176,7 +181,10 @@ class FilesPresenter(Presenter):
 
     def exit(self) -> None:
         """Files that wait, and what was asked of them, are forgotten."""
-        self.reset()
+        self._tasks: list[PendingTask] = []
+        self._pending: list[PendingFiles] = []
+        self._forget_calibrations()
+        self._remove_folders()
 
     @property
     def _every(self) -> list[PendingFiles]:
@@ -222,7 +230,7 @@ class FilesPresenter(Presenter):
             quiet("looking", self.looking),
             *self._ct.unit_question(),
             *asked,
-            *self._unused_form(),
+            *self._refused_files(),
         ]
 
     @property
@@ -290,12 +298,17 @@ class FilesPresenter(Presenter):
             return [title, *(row(f"{button.key}.row", button) for button in buttons), end]
         return [title, row(f"{key}.row", *buttons, Button(f"{key}.leave", leave_out, leave))]
 
-    def _unused_form(self) -> Form:
-        if not self._unused:
+    def _refused_files(self) -> Form:
+        if not self.refused:
             return []
+        lines = self.refused[:MAX_REFUSED_LISTED]
+        if more := len(self.refused) - len(lines):
+            lines.append(_("{count} more files").format(count=more))
+        title = _("Files not used: {count}")
         return [
-            Text("unused", self._unused.strip()),
-            row("unused_end", Button("close", _("Close"), self._close)),
+            Text("refused_title", title.format(count=len(self.refused)), tone="strong"),
+            Text("refused", "\n".join(lines), tone="caution"),
+            row("refused_end", Button("dismiss", _("Dismiss"), self.refused.clear)),
         ]
 
     # What a person does
@@ -321,7 +334,6 @@ class FilesPresenter(Presenter):
             Whether what is open is closed first, which the person knows.
         """
         paths = list(paths)
-        self._unused = ""
         if folder is not None:
             self._folders.append(folder)
         task = Task(lambda on_progress: recognise(paths))
@@ -340,8 +352,25 @@ class FilesPresenter(Presenter):
         else:
             self._pending.remove(pending)
 
-    def _close(self) -> None:
-        self._unused = ""
+    def refuse(self, problem: str | InputError) -> None:
+        """List a file that is not used until the user dismisses the list.
+
+        Parameters
+        ----------
+        problem
+            A sentence that names the file and the reason.
+        """
+        sentence = redact_upload_paths(str(problem))
+        if sentence not in self.refused:
+            self.refused.append(sentence)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Refuse a file whose use raises InputError."""
+        try:
+            yield
+        except InputError as error:
+            self.refuse(error)
 
     # What threads have done
 
@@ -354,7 +383,7 @@ class FilesPresenter(Presenter):
         if self._tasks and ended(self._tasks[0].task):
             done = self._tasks.pop(0)
             changed = True
-            with self.host.ui_action():
+            with self.host.ui_action(), self.refusing():
                 done.take(done.task)
         changed |= self._go_on()
         if self._folders and self._idle():
@@ -364,7 +393,8 @@ class FilesPresenter(Presenter):
     def _take_found(self, dropped: Dropped, task: Task[FoundFiles]) -> None:
         found = task.result
         found.prefer(dropped.preferred)
-        self._unused = unused(found)
+        for sentence in unused(found):
+            self.refuse(sentence)
         registration = self.host.registration
         doubt = ""
         if registration is not None and not dropped.replacing:
@@ -394,10 +424,11 @@ class FilesPresenter(Presenter):
     def _act(self, decided: PendingFiles) -> None:
         self._leave_out(decided)
         if isinstance(decided.plan, InputError):
-            raise decided.plan
+            self.refuse(decided.plan)
         if isinstance(decided.plan, tuple):
             for action in decided.plan:
-                self._do(action)
+                with self.refusing():
+                    self._do(action)
 
     def _opened(self) -> OpenCase:
         """Return what is open now."""
@@ -436,11 +467,11 @@ class FilesPresenter(Presenter):
     def _do(self, action: Action) -> None:
         match action:
             case Step.CLOSE:
-                # which would go with what is open
-                folders = self._folders
+                # These would be forgotten with what is open.
+                folders, refused = self._folders, self.refused
                 self._folders = []
                 self.host.close_registration()
-                self._folders = folders
+                self._folders, self.refused = folders, refused
             case Step.BEGIN:
                 self._begin()
             case Step.REMOVE_XRAYS:
@@ -471,7 +502,7 @@ class FilesPresenter(Presenter):
                 view = self._xrays.view(xray)
                 self._xrays.geometry.use_camera(view, camera, path)
                 if camera.notes:
-                    self._unused += f"\n{view.name}: {describe_camera(camera)}"
+                    self.session.notices.warn(f"{view.name}: {describe_camera(camera)}")
             case file_actions.UseLandmarks(path, of) if of == CT:
                 landmarks_to_ct(self.registration, path)
             case file_actions.UseLandmarks(path, xray, place):

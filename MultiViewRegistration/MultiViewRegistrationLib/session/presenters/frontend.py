@@ -125,7 +125,7 @@ class Opening:
         self._task = None
         self._host.show_reading("")
         if not chosen:
-            with self._host.ui_action():
+            with self._host.ui_action(), self._host.files_presenter.refusing():
                 self._take(task)
         self.stop()
 
@@ -137,7 +137,10 @@ class Opening:
 
     def _take(self, task: Task[tuple[Read, bool]]) -> None:
         read, has_frames = task.result
+        files = self._host.files_presenter
+        refused = files.refused  # of the drop that is opened
         self._host.take_read(read, self._autosaved)
+        files.refused = refused
         if self._sent is not None and has_frames:
             self._release()
             self._frames = (self._host.registration, self._sent)

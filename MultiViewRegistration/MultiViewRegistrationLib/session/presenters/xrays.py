@@ -72,7 +72,6 @@ class XRaysPresenter(XRaySelection):
         """Forget the files that are being read."""
         self._waiting: list[Path] = []
         self._reading: Task | None = None
-        self._failures: list[str] = []
         self._first_is_next = False
 
     # The form
@@ -291,22 +290,16 @@ class XRaysPresenter(XRaySelection):
             self._reading = Task(lambda on_progress: adding.read(path))
 
     def _take_read(self, reading: Task) -> None:
-        """Add what was read, and read on; problems are shown once all are read."""
+        """Add what was read, and read on."""
         self._reading = None
         self._waiting.pop(0)
         with self.host.ui_action():
-            try:
+            with self.host.files_presenter.refusing():
                 first = reading.result(self.registration, self.session.cache_xray)[0]
                 if self._first_is_next:  # of several that came together the first
                     self._first_is_next = False
                     self._selected = first.id
-            except InputError as error:
-                self._failures.append(str(error))
             self._read_next()
-            if self._reading is None and self._failures:
-                failures = self._failures
-                self._failures = []
-                raise InputError("\n".join(failures))
 
     def add_volume(self, node_id: str) -> None:
         """Add an X-ray from a volume of the scene.

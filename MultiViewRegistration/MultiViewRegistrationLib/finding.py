@@ -36,11 +36,18 @@ MAX_MINUTES = 1e4
 
 
 def case_of(case: Case | str | os.PathLike[str]) -> Case:
-    """Return the case, loaded where its path is given."""
+    """Return the case, loaded where its path is given.
+
+    Raises
+    ------
+    InputError
+        For what is no case, and for CT and X-rays of different patients that no person has confirmed.
+    """
     from .io.case import Case
+    from .io.dicom_identity import PATIENT
 
     if isinstance(case, (str, os.PathLike)):
-        return Case.load(case)
+        case = Case.load(case)
     if not isinstance(case, Case):
         raise InputError(
             f"case: found {rigid.kind_of(case)}, expected a Case or the path of a case.json; "
@@ -49,6 +56,13 @@ def case_of(case: Case | str | os.PathLike[str]) -> Case:
         )
     if case.use not in (None, *get_args(Use)):  # which anybody may have set
         raise InputError(f"use: found {case.use!r}, expected one of {', '.join(get_args(Use))}.")
+    patients = [each.sentence for each in case.mismatches if each.kind == PATIENT]
+    if patients and not case.same_patient:
+        raise InputError(
+            f'{patients[0]} If they are of one patient, set "same_patient": true in the case.json '
+            "(mvreg register: --same-patient; Case.from_arrays: same_patient=True).",
+            "same_patient",
+        )
     return case
 
 

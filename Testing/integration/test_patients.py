@@ -13,11 +13,13 @@ from file_io import read_json, write_json
 from phantom import CORNERS, TRUE_POSE, make_ct, make_views
 from planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
 from program import mvreg
+from refusals import refuses
 
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.io.arrays import Body, View
 from MultiViewRegistrationLib.io.case import SAME_PATIENT, Case
+from MultiViewRegistrationLib.registration import warm_up
 from MultiViewRegistrationLib.report.result_page import save_result
 
 OTHER = "OTHER-77"
@@ -52,11 +54,18 @@ def arrays(tmp_path, monkeypatch, no_cause):
     return case
 
 
-@pytest.mark.parametrize(
-    "tags", [{"PatientID": OTHER}, {"PatientBirthDate": "19410407"}, {"Laterality": "R"}]
-)
-def test_another_patient_or_side_is_the_first_reason_of_a_check(arrays, tags):
-    result = register(arrays(**tags))
+@pytest.mark.parametrize("tags", [{"PatientID": OTHER}, {"PatientBirthDate": "19410407"}])
+def test_different_patients_are_refused_before_anything_is_computed(arrays, monkeypatch, tags):
+    case = arrays(**tags)
+    monkeypatch.setattr(warm_up, "warm_up", lambda: pytest.fail("something is computed"))
+    for compute in (register, lambda case: assess(case, TRUE_POSE)):
+        with refuses("are of different (patients|dates of birth)") as refused:
+            compute(case)
+        assert refused.value.key == "same_patient" and not held(str(refused.value))
+
+
+def test_another_side_is_the_first_reason_of_a_check(arrays):
+    result = register(arrays(Laterality="R"))
     assert result.verdict == "check" and "are of different" in result.reasons[0]
     assert assess(result.case, TRUE_POSE, result.anatomy).verdict == "check"
     unassessed = replace(result, assessment=None)
@@ -92,14 +101,13 @@ def test_the_command_line_says_so_and_exports_no_identity(arrays, tmp_path):
     content["targets"] = CORNERS.tolist()
     path = tmp_path / "case.json"
     write_json(path, content)
-    result = mvreg(f"register {path} --json").json
-    assert result["verdict"] != "accept" and "different patients" in result["reasons"][0]
-    assert "same_patient" not in result
+    refused = mvreg(f"register {path} --json", 2)
+    assert not refused.out and "--same-patient" in refused.err and OTHER not in refused.err
+    assert SAME_PATIENT in mvreg(f"register {path} --json --same-patient").json["reasons"]
     result, out = tmp_path / "result", tmp_path / "out"
     export = f"export {result} --case {path} --as dicom --identity --out {out}"
     refused = mvreg(export, 2).err
     assert "different patients" in refused and OTHER not in refused
-    assert SAME_PATIENT in mvreg(f"register {path} --json --same-patient").json["reasons"]
     write_json(path, {**content, "same_patient": True})
     mvreg(f"register {path} --out {result}")
     mvreg(export)
@@ -156,7 +164,7 @@ def test_what_is_planted_is_found_where_it_is(planted_case):
         "case check CASE",
         "case check CASE --json",
         "case show CASE --json --out OUT/page.html",
-        "register CASE --out OUT --json",
+        "register CASE --same-patient --out OUT --json",
         "render CASE --out OUT --json",
     ],
 )

@@ -269,9 +269,7 @@ def of_one_bone(folder, poses):
     path = write_moving_case(folder, poses)
     mask = phantom.largest_bone(phantom.make_ct())
     phantom.write_ct_file(folder / "mask.nii.gz", mask.astype(np.uint8))
-    write_json(
-        path, {**read_json(path), "mask": "mask.nii.gz", "header_mismatch": {"patient": True}}
-    )
+    write_json(path, {**read_json(path), "mask": "mask.nii.gz", "header_mismatch": {"side": True}})
     return path
 
 
@@ -284,7 +282,7 @@ def test_frames_after_one_that_was_registered_before_the_rest_are_followed_befor
     for each, pose in zip(found, swing(4), strict=True):
         assert phantom.error_mm(each.world_from_ct, pose) < 0.3  # by itself 6 mm, turned
         assert phantom.error_mm(each.background.world_from_ct, pose) < 0.3
-        assert each.verdict == "check" and "are of different patients" in each.reasons[0]
+        assert each.verdict == "check" and "are of different sides" in each.reasons[0]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""DICOM headers of different patients, sides or days warn, and no value is shown."""
+"""DICOM headers of different patients or sides warn, and no value is shown."""
 
 import shutil
 import warnings
@@ -30,7 +30,7 @@ PATIENTS, SEXES, NAMED = "patients (PatientID)", "sexes (PatientSex)", "patients
 BORN = "dates of birth (PatientBirthDate)"
 PATIENT = {NAMED: "PLANTAGENET ELEONORE", PATIENTS: "PID-77419-X", BORN: "19310407"}
 ALL = "AP and LAT and CT"
-SIDES, DAYS = "sides of the body (laterality)", "days (StudyDate)"
+SIDES = "sides of the body (laterality)"
 
 
 HU = np.where(DISTANCE < 4, 900, -1000)
@@ -79,7 +79,6 @@ def header_warnings(dicom_case):
         ({"lateral": {"PatientID": "OTHER-1"}}, PATIENTS, "LAT and CT"),
         ({"ap": {"ImageLaterality": "R"}}, SIDES, "AP and CT"),
         ({"ct": {"Laterality": "R"}}, SIDES, ALL),
-        ({"ct": {"StudyDate": "20240228"}}, DAYS, ALL),
         ({"ct": {"PatientBirthDate": "19411212"}}, BORN, ALL),
         ({"lateral": {"PatientSex": "M"}, "ap": {"PatientSex": "O"}}, SEXES, "LAT and CT"),
         ({"ct": {"PatientName": "Smith^John"}}, NAMED, ALL),
@@ -121,6 +120,7 @@ def test_from_arrays_compares_the_frame_of_reference_of_a_segmentation(
         {"ct": {"PatientName": "ELEONORE PLANTAGENET"}, "ap": {"PatientName": "Plantagenêt^E^^"}},
         {"ap": {"ImageLaterality": "U"}, "lateral": {"ImageLaterality": "B"}},
         {"ct": {"PatientID": "", "StudyDate": "", "Laterality": ""}},
+        {"ct": {"StudyDate": "20240228"}},
     ],
 )
 def test_equal_or_missing_values_do_not_warn(header_warnings, tags):
@@ -146,6 +146,15 @@ def test_a_study_is_named_without_who_the_patient_is(tmp_path, tags, name):
     assert study_name(path, "SECRET_PERSON_ct") in ("", name)
     path.write_bytes(b"no DICOM")
     assert study_name(path, "SECRET_PERSON_ct") == "SECRET_PERSON_ct"
+
+
+def test_different_days_are_a_note_of_the_case(dicom_case):
+    case = Case.load(dicom_case(tags={"ct": {"StudyDate": "20240228"}}))
+    (note,) = case.identity_cautions
+    assert note.code == "other-day" and not case.identity_reasons
+    assert note == (
+        "AP and LAT and CT were taken on different days (StudyDate) by their DICOM headers."
+    )
 
 
 @pytest.mark.filterwarnings("ignore")

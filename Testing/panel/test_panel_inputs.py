@@ -58,18 +58,22 @@ def test_a_ct_is_dropped_read_and_seen(host, tmp_path):
     assert person.header("ct") == "\u25d0 ct0" and "Voxels: 48" in person.text("ct", "facts")
 
 
-def test_x_rays_of_two_patients_are_a_notice_until_acknowledged(person, tmp_path):
+def test_x_rays_of_two_patients_are_named_in_red_until_answered(person, tmp_path, monkeypatch):
     for name, patient in (("a", "P-1"), ("b", "P-2")):
         write_xray(tmp_path / f"{name}.dcm", PatientID=patient)
     person.open_files("xrays", "files", tmp_path / "a.dcm", tmp_path / "b.dcm")
     person.wait(lambda: "asked0.line0" in person.panel.files.form.drawn)
     person.host.click(person.panel.files.form.drawn["asked0.line0"].widget)  # all of this patient
     person.wait_until_read()
-    notice = person.ui.noticeLabel
-    assert notice.visible and "b and a are of different patients (PatientID)" in notice.text
-    assert "P-2" not in notice.text
-    person.host.click(person.ui.noticeButton)
-    assert not notice.visible and not person.ui.noticeButton.visible
+    named = person.drawn("answer", "patients")
+    assert "a P-1, b P-2" in named.widget.text and named.widget.property("tone") == "error"
+    assert not person.ui.noticeLabel.visible
+    questions = []
+    monkeypatch.setattr(
+        slicer.util, "confirmYesNoDisplay", lambda asked: not questions.append(asked)
+    )
+    person.press("answer", "patient")
+    assert "b P-2" in questions[0] and person.text("answer", "patients") == ""
 
 
 def test_a_button_leads_to_the_field_that_is_needed(table):

@@ -14,11 +14,14 @@ from running_session import PausedRegistration
 
 from MultiViewRegistrationLib.errors import Reason
 from MultiViewRegistrationLib.geometry.machines import CArm, SlotScan
+from MultiViewRegistrationLib.io.dicom_identity import PATIENT_ID
 from MultiViewRegistrationLib.mrml.case import change_settings, settings_of
+from MultiViewRegistrationLib.mrml.identity import remember_identity
 from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.presenters.section import State
+from MultiViewRegistrationLib.session.registering import AutomaticRegistration
 
 OUTSIDE = off(TRUE_POSE, (0, 0, 0), (0, 900.0, 0))
 
@@ -286,6 +289,36 @@ def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registra
     act(answer, "patient")
     assert settings_of(host.registration).same_patient and kind(answer) == "moved"
     assert control(answer, "register").primary  # what was said of the patient before does not hold
+
+
+def give_headers(host, ct, xray):
+    """Give the CT and the first X-ray these values of DICOM headers."""
+    remember_identity(host.registration.ct, ct)
+    remember_identity(host.registration.xrays[0].node, xray)
+
+
+def test_different_patients_are_named_in_red_and_answered_before_anything_is_computed(host, answer):
+    assert control(answer, "register").primary and control(answer, "patients") is None
+    give_headers(host, {PATIENT_ID: "A-1"}, {PATIENT_ID: "B-2"})
+    assert answer.answer().headline == "CT and X-rays are of different patients."
+    named = control(answer, "patients")
+    assert named.tone == "error" and "PatientID: CT A-1, view1 B-2, view2 unknown" in named.label
+    assert not control(host.presenters.register, "register").enabled
+    automatic = AutomaticRegistration(host.session)
+    assert not automatic.may_begin()
+    asked = control(answer, "patient")
+    assert asked.primary and asked.question.startswith("PatientID: CT A-1, view1 B-2")
+    act(answer, "patient")
+    assert control(answer, "register").primary and control(answer, "patients") is None
+    assert automatic.may_begin()
+
+
+def test_different_days_are_a_note_beside_the_x_rays(host, answer):
+    days = ({PATIENT_ID: "A-1", "days (StudyDate)": day} for day in ("20240101", "20240228"))
+    give_headers(host, *days)
+    note = control(host.presenters.xrays, "days")
+    assert note.tone == "quiet" and "taken on different days" in note.label
+    assert host.session.notices.sentences == [] and control(answer, "register").primary
 
 
 CAUSE = Reason(

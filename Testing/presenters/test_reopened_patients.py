@@ -18,6 +18,7 @@ from MultiViewRegistrationLib.mrml.identity import (
     DIGESTED,
     IDENTITY_KEY,
     patient_of,
+    patients_in_doubt,
 )
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.session.inputs import UnreadNotices
@@ -90,13 +91,13 @@ def test_an_x_ray_of_another_patient_is_asked_about_and_lends_no_name(
         drop(host.files, write_xray(tmp_path / "LAT.dcm", **who))
         assert not title(host)  # a name written otherwise, or a missing date
     assert patient_of(host.registration) == "B-2"
-    assert not UnreadNotices(host.registration).patient_in_doubt
+    assert not patients_in_doubt(host.registration)
     drop(host.files, write_xray(tmp_path / "AP.dcm", **A))
     assert "look like another patient's" in title(host)
     act(host.files, "asked0.line2")
     settled(host.files)
     assert len(host.registration.xrays) == 5 and patient_of(host.registration) == ""
-    assert UnreadNotices(host.registration).patient_in_doubt
+    assert patients_in_doubt(host.registration)
 
 
 @pytest.mark.parametrize("way", ["case", "scene"])
@@ -121,7 +122,7 @@ def test_that_two_headers_are_of_one_patient_stays_said(scene, tmp_path, reopen,
     registration = open_files(scene, tmp_path, B, A)
     UnreadNotices(registration).say_same_patient()
     host = reopen(way, registration)
-    assert not UnreadNotices(host.registration).patient_in_doubt
+    assert not patients_in_doubt(host.registration)
     drop(host.files, write_xray(tmp_path / "AP.dcm", **A))
     assert "look like another patient's" in title(host)
 

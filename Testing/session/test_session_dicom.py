@@ -31,6 +31,8 @@ from MultiViewRegistrationLib.mrml.identity import (
     ct_uid,
     identity_mismatches,
     origin_of,
+    patients_in_doubt,
+    patients_in_words,
     world_uid,
 )
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
@@ -94,19 +96,17 @@ def add(registration, path, **tags):
     adding.read(write_xray(path, **tags))(registration)
 
 
-def test_different_patients_are_a_notice_without_values(loaded, tmp_path):
-    registration = loaded(PatientID="OTHER-1", ImageLaterality="R")
+def test_different_sides_are_a_notice_without_values(loaded, tmp_path):
+    registration = loaded(PatientID="OTHER-1", ImageLaterality="R", StudyDate="20240210")
     notices = UnreadNotices(registration)
     assert notices.sentences == [
-        "ap and CT are of different patients (PatientID) by their DICOM headers; check that they "
-        "belong together.",
         "ap and CT are of different sides of the body (laterality) by their DICOM headers; check "
         "that they belong together.",
     ]
     notices.acknowledge()
     assert notices.sentences == [] == UnreadNotices(registration).sentences  # the scene keeps it
     add(registration, tmp_path / "lateral.dcm", PatientID="OTHER-1")
-    assert len(notices.sentences) >= 2  # of other images
+    assert notices.sentences  # of other images
 
 
 def test_what_headers_say_of_a_case_is_not_said_again(loaded):
@@ -115,24 +115,34 @@ def test_what_headers_say_of_a_case_is_not_said_again(loaded):
     assert notices.sentences == ["Another."]
 
 
+def test_the_patients_in_doubt_are_named(loaded):
+    registration = loaded(PatientID="OTHER-1", PatientName="Smith^John")
+    assert patients_in_words(registration).splitlines() == [
+        "PatientID: CT PID-77419-X, ap OTHER-1",
+        "PatientName: CT PLANTAGENET ELEONORE, ap SMITH JOHN",
+    ]
+
+
 def test_of_another_ct_nothing_is_known(loaded, scene):
     registration = loaded(PatientID="OTHER-1")
-    assert UnreadNotices(registration).sentences
+    assert patients_in_doubt(registration)
     registration.ct = volume_node(scene, "CT", np.full((12, 12, 12), -900.0), np.eye(4))
-    assert UnreadNotices(registration).sentences == []
+    assert not patients_in_doubt(registration) and patients_in_words(registration) == (
+        "PatientID: CT unknown, ap OTHER-1"
+    )
 
 
 def test_what_a_saved_scene_knows_stays_whatever_images_come_and_go(loaded, tmp_path, monkeypatch):
     registration = loaded(PatientID="OTHER-1")
     add(registration, tmp_path / "lateral.dcm", PatientID="OTHER-1")
-    assert UnreadNotices(registration).patient_in_doubt
+    assert patients_in_doubt(registration)
     monkeypatch.setattr(identity, "_identities", {})
     add(registration, tmp_path / "third.dcm", PatientID="OTHER-1")
-    assert UnreadNotices(registration).patient_in_doubt
+    assert patients_in_doubt(registration)
     registration.xrays[1].change(use=False)
     told = [
-        each.partition(" are of different patients")[0]
-        for each in UnreadNotices(registration).sentences
+        each.sentence.partition(" are of different patients")[0]
+        for each in identity_mismatches(registration)
     ]
     assert told == ["ap and CT", "third and CT"]
 
@@ -141,9 +151,9 @@ def test_what_a_person_said_holds_for_the_images_of_then(loaded, tmp_path):
     registration = loaded(PatientID="OTHER-1")
     UnreadNotices(registration).say_same_patient()
     add(registration, tmp_path / "third.dcm", PatientID="THIRD-3")
-    assert UnreadNotices(registration).patient_in_doubt
+    assert patients_in_doubt(registration)
     UnreadNotices(registration).say_same_patient()
-    assert not UnreadNotices(registration).patient_in_doubt
+    assert not patients_in_doubt(registration)
 
 
 def test_the_case_of_a_scene_has_mismatches(loaded):
@@ -164,10 +174,7 @@ def test_the_doubt_of_a_case_without_headers_is_that_of_its_scene(scene, tmp_pat
     content = read_json(path)
     write_json(path, {**content, "header_mismatch": {"patient": True}})
     registration = read_case(path)(scene)
-    assert (
-        UnreadNotices(registration).patient_in_doubt
-        and Session(registration).case().identity_reasons
-    )
+    assert patients_in_doubt(registration) and Session(registration).case().identity_reasons
     write_json(path, {**content, "header_mismatch": {"patient": True}, "same_patient": True})
     assert Session(read_case(path)(scene)).case().identity_cautions == [SAME_PATIENT]
 

@@ -141,13 +141,13 @@ def test_an_accepted_frame_says_what_it_was_tested_for():
     assert of_bones.code == "bones-tested" and "of its bones L3, L4 were tested" in of_bones
 
 
-def test_each_frame_says_first_that_the_patients_differ(tmp_path):
+def test_each_frame_says_first_that_the_sides_differ(tmp_path):
     path = write_moving_case(tmp_path, swing(3))
-    write_json(path, {**read_json(path), "header_mismatch": {"patient": True}})
+    write_json(path, {**read_json(path), "header_mismatch": {"side": True}})
     found = track_of(path).frames
     assert [frame.how for frame in found][1:] == ["followed"] * 2
     for frame in found:
-        assert frame.verdict != "accept" and "are of different patients" in frame.reasons[0]
+        assert frame.verdict != "accept" and "are of different sides" in frame.reasons[0]
         assert len(set(frame.reasons)) == len(frame.reasons)
 
 
@@ -166,7 +166,7 @@ def test_each_frame_has_the_verdict_of_what_its_pose_is_for(tmp_path, use, verdi
 def test_a_later_case_of_another_patient_is_a_doubt_of_the_sequence(tmp_path):
     first = write_moving_case(tmp_path, swing(1))
     later = first.with_name("later.json")
-    write_json(later, {**read_json(first), "header_mismatch": {"patient": True}})
+    write_json(later, {**read_json(first), "header_mismatch": {"side": True}})
     assert FrameSequence.of_cases([first, first]).first.identity_reasons == []
     assert len(FrameSequence.of_cases([first, later, later]).first.identity_reasons) == 1
 

@@ -200,7 +200,7 @@ class Case(OfBodies):
         -----
         UserWarning
             Of unknown keys, of a view that does not show the CT at the start pose, of structures as
-            `read_structures`, and of DICOM headers that tell of different patients, sides or days.
+            `read_structures`, and of DICOM headers of different patients or sides.
         """
         file = CaseFile.read(path)
         if world_from_ct is not None:
@@ -215,7 +215,8 @@ class Case(OfBodies):
         began = perf_counter()
         different = mismatches_of(file)
         for mismatch in different:
-            warn(Reason(mismatch.code, f"{printable(file.path)}: {mismatch.sentence}"))
+            if mismatch.kind != DAY:
+                warn(Reason(mismatch.code, f"{printable(file.path)}: {mismatch.sentence}"))
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         keys = tuple(body.keys(by_path.__getitem__) for body in file.bodies)
@@ -287,8 +288,9 @@ class Case(OfBodies):
         -----
         UserWarning
             Where something looks otherwise than it is taken: order of the axes, bone bright, a view
-            that does not show the CT, DICOM headers of different patients, sides or days, labels or
-            a mask of another frame of reference; labels on another grid; structures that the end of the CT cuts off.
+            that does not show the CT, DICOM headers of different patients or sides, labels or a mask
+            of another frame of reference; labels on another grid; structures that the end of the CT
+            cuts off.
         """
         from . import arrays  # most cases are of files
 
@@ -317,7 +319,8 @@ class Case(OfBodies):
         names = [file.name for file in files]
         different = mismatches(arrays.identities(of_ct, names, images))
         for mismatch in different:
-            warn(mismatch.sentence)
+            if mismatch.kind != DAY:
+                warn(mismatch.sentence)
         made = views_of("the case", files, xrays, taken, start)
         check_starts("", bodies, files, made)
         return cls(

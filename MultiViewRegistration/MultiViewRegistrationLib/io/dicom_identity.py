@@ -34,7 +34,7 @@ REASON_CODES = {
 KIND_WORDS = {
     PATIENT: "CT and X-rays are of different patients",
     SIDE: "CT and X-rays are of different sides of the body",
-    DAY: "CT and X-rays are of different days",
+    DAY: "CT and X-rays were taken on different days",
     FRAME: "CT and segmentation are of different frames of reference",
 }
 
@@ -96,8 +96,10 @@ class Mismatch(NamedTuple):
         return Reason(self.code, self.sentence)
 
 
-#: How each of the sentences below ends.
-BY_HEADERS = "by their DICOM headers; check that they belong together."
+def _sentence(kind: str, statement: str) -> str:
+    """Return a statement as a sentence; every mismatch except the day of a preoperative CT must be checked."""
+    check = "" if kind == DAY else "; check that they belong together"
+    return f"{statement} by their DICOM headers{check}."
 
 
 def mismatches_of(case: CaseFile) -> list[Mismatch]:
@@ -124,7 +126,7 @@ def with_recorded(found: list[Mismatch], recorded: Mapping[str, bool]) -> list[M
     """
     kinds = {each.kind for each in found}
     more = [kind for kind in MISMATCH_KINDS if recorded.get(kind) and kind not in kinds]
-    return [*found, *(Mismatch(kind, f"{KIND_WORDS[kind]} {BY_HEADERS}") for kind in more)]
+    return [*found, *(Mismatch(kind, _sentence(kind, KIND_WORDS[kind])) for kind in more)]
 
 
 def mismatches(entries: Sequence[tuple[str, dict[str, str]]]) -> list[Mismatch]:
@@ -166,9 +168,9 @@ def sentences(found: Sequence[tuple[str, str, str]]) -> list[Mismatch]:
         pairs = [(one, other) for each, one, other in told if each == what]
         others = [other for one, other in pairs if one == pairs[0][0]]
         if others:
-            sentence = (
-                f"{' and '.join(others)} and {pairs[0][0]} are of different {what} {BY_HEADERS}"
-            )
+            verb = "were taken on" if compared.kind == DAY else "are of"
+            names = " and ".join([*others, pairs[0][0]])
+            sentence = _sentence(compared.kind, f"{names} {verb} different {what}")
             mismatched.append(Mismatch(compared.kind, sentence))
     return mismatched
 

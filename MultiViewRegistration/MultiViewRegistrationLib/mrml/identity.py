@@ -19,7 +19,9 @@ from ..imaging.image_source import is_dicom
 from ..io.case_file import DicomImage, DicomOrigin, is_of_content, new_uid, uid_of
 from ..io.case_settings import SALT
 from ..io.dicom_identity import (
+    COMPARED,
     FRAMES,
+    PATIENT,
     PATIENT_ID,
     SALT_BYTES,
     Mismatch,
@@ -37,6 +39,7 @@ from ..io.dicom_identity import (
     with_recorded,
 )
 from ..io.view_record import sha256_of
+from ..translation import _
 from .case import change_settings, settings_of
 from .fingerprints import ct_fingerprint
 from .nodes import nodes_of_class
@@ -241,7 +244,7 @@ def identity_mismatches(registration: Registration) -> list[Mismatch]:
         kept.update(live)
         registration.keep(CONTRADICTIONS, sorted(kept))
     found: list[tuple[str, str, str]] = []
-    for (one, a, _), (other, b, _) in combinations(images, 2):
+    for (one, a, _one), (other, b, _other) in combinations(images, 2):
         found += [(what, one, other) for what, *keys in kept if set(keys) == {a, b}]
     return with_recorded(sentences(found), settings_of(registration).header_mismatch)
 
@@ -336,6 +339,31 @@ def said_same_patient(registration: Registration) -> bool:
     said = registration.kept(SAME_PATIENT, [])
     every = all(key in said for _, key, _ in _images(registration))
     return settings_of(registration).same_patient and every
+
+
+def patients_in_doubt(registration: Registration) -> bool:
+    """Return whether headers name different patients and no person has confirmed that they are one."""
+    found = any(each.kind == PATIENT for each in identity_mismatches(registration))
+    return found and not said_same_patient(registration)
+
+
+def patients_in_words(registration: Registration) -> str:
+    """Return the PatientID of the CT and of each used X-ray, and what else differs, for the screen alone.
+
+    Returns
+    -------
+    str
+        A line for each header value; "" where no header is at hand, as of a saved scene.
+    """
+    images = {"CT": _identity(registration.ct)}
+    images |= {view.name: _identity_of(view) for view in registration.used_xrays}
+    lines = []
+    for what, compared in COMPARED.items():
+        values = {each[what] for each in images.values() if what in each}
+        if compared.kind == PATIENT and (len(values) > 1 or values and what == PATIENT_ID):
+            named = (f"{name} {each.get(what, _('unknown'))}" for name, each in images.items())
+            lines.append(f"{compared.tags[0]}: {', '.join(named)}")
+    return "\n".join(lines)
 
 
 def _images(registration: Registration) -> list[tuple[str, str, Identity]]:

@@ -107,7 +107,6 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         ui.restoreButton.clicked.connect(self._on_restore)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
         ui.noticeButton.clicked.connect(self.acknowledge_notices)
-        ui.samePatientButton.clicked.connect(self.say_same_patient)
         self._reading_timer = qt.QTimer()  # it goes on where another module is open
         self._reading_timer.setInterval(TICK_MS)
         self._reading_timer.timeout.connect(self._on_reading)
@@ -478,8 +477,6 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         sentences = [] if notices is None else notices.sentences
         text = "\n".join(f"\u26a0 {sentence}" for sentence in sentences)
         show_text(text, self.ui.noticeLabel, self.ui.noticeButton)
-        doubtful = notices is not None and bool(sentences) and notices.patient_in_doubt
-        self.ui.samePatientButton.setVisible(doubtful)
 
     def _on_changed(self, caller: object = None, event: object = None) -> None:
         self._stale |= not self.filling  # what a refresh makes, it shows

@@ -24,7 +24,7 @@ from ..imaging.body import Body, Structures
 from ..imaging.ct import CT as CTVolume
 from ..imaging.xray import XRay
 from ..io.case import Case
-from ..io.dicom_identity import DAY, REASON_CODES
+from ..io.dicom_identity import DAY, PATIENT, REASON_CODES
 from ..jobs import start_compiling
 from ..mrml.case import bodies_of, case_of, ct_of, landmarks_of, xray_of
 from ..mrml.ct_3d import places_of, put_surface, surface_is_current, take_surface
@@ -90,22 +90,23 @@ class UnreadNotices:
         return [sentence for sentence, digest in self._every().items() if digest not in read]
 
     def _every(self) -> dict[str, str]:
-        """Return all warnings with their digests; those of headers are others with other images."""
+        """Return all warnings with their digests; those of headers are others with other images.
+
+        Different patients are a question, and different days a note.
+        """
         registration = self._registration
         nodes = [registration.ct, *(view.node for view in registration.xrays)]
         images = " ".join(node.GetID() for node in nodes if node is not None)
-        mismatches = (each.sentence for each in identity_mismatches(registration))
+        mismatches = (
+            each.sentence
+            for each in identity_mismatches(registration)
+            if each.kind not in (PATIENT, DAY)
+        )
         of_images = {sentence: _digest(f"{sentence} {images}") for sentence in mismatches}
         return {**of_images, **{sentence: _digest(sentence) for sentence in self._warnings}}
 
     def _acknowledged(self) -> set[str]:
         return set(self._registration.kept(ACKNOWLEDGED, "").split())
-
-    @property
-    def patient_in_doubt(self) -> bool:
-        """Whether CT and X-rays are of different patients or sides by their headers, and nobody has said otherwise."""
-        doubtful = any(each.kind != DAY for each in identity_mismatches(self._registration))
-        return doubtful and not said_same_patient(self._registration)
 
     def acknowledge(self) -> None:
         """Show the present warnings no more."""

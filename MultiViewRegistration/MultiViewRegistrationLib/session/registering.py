@@ -26,6 +26,7 @@ from ..mrml import landmarks, manual_pose
 from ..mrml.case import searches_whole_ct
 from ..mrml.ct_3d import places_of, same_places
 from ..mrml.fingerprints import body_fingerprint, fingerprint
+from ..mrml.identity import patients_in_doubt
 from ..mrml.image import FileImages, SliceImages, frames_in
 from ..mrml.registration import CT_TRANSFORM, Registration
 from ..translation import _
@@ -340,6 +341,8 @@ def missing_images(registration: Registration) -> str:
     views = registration.used_xrays
     if not views:
         return _("Add an X-ray first, better two, or use one that is skipped.")
+    if patients_in_doubt(registration):
+        return _("CT and X-rays are of different patients.")
     try:
         for view in views:
             camera_of(view)

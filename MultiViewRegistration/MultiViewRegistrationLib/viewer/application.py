@@ -408,7 +408,6 @@ class Application(Frontend):
         notices = self.session.notices if self.session is not None else None
         self.state.notices = notices.sentences if notices else []
         self.state.closes = self.files_presenter.closes
-        self.state.patient_in_doubt = notices is not None and notices.patient_in_doubt
         self.state.hand = {"on": self.hand.on, "possible": can_move_by_hand(self)}
         yield
         self.views.refresh()

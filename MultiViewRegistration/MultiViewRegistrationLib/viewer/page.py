@@ -167,13 +167,6 @@ def _messages(application: Application) -> None:
                 size="small",
                 variant="tonal",
             )
-            v.VBtn(
-                _("Same patient"),
-                v_if="patient_in_doubt",
-                click=application.say_same_patient,
-                size="small",
-                variant="tonal",
-            )
 
 
 def _open_another(application: Application) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from ...assessment.remedy import proposed_view, remedy
 from ...errors import InputError
 from ...io.recognise import CT, XRAY
+from ...mrml.identity import patients_in_doubt, patients_in_words
 from ...translation import _
 from .. import assessment
 from ..registering import (
@@ -27,7 +28,7 @@ from ..registering import (
 from ..tasks import within_sentence
 from ..verdicts import uses_of_bones
 from .check import EdgesPresenter
-from .form import Button, Choice, Control, Files, Form, Option, group, row, texts
+from .form import Button, Choice, Control, Files, Form, Option, Text, group, row, texts
 from .section import Host, Presenter, progress_bar
 from .sections import Sections
 
@@ -58,7 +59,13 @@ VIEW_WORDS = {
 SECTIONS_TO_CHECK = {
     "start": (_("Check the start"), "start"),
     "ct": (_("Check the CT"), "ct"),
+    "match": (_("Check the patient"), "ct"),
 }
+#: What the DICOM headers name, and what a person does about it.
+DIFFERENT_PATIENTS = _(
+    "The DICOM headers name different patients. Confirm that they are one, or remove the wrong "
+    "image."
+)
 #: Asked before it is kept that they are.
 PATIENTS = _(
     "By their DICOM headers CT and X-rays are of different patients or sides. Are they of the same "
@@ -228,11 +235,19 @@ class AnswerPresenter(Presenter):
         acts = [self._undo(), *self._edges.form()] if asked else self._acts()
         return [
             self._progress(run) if run is not None else None,
+            Text("patients", self._different_patients(), tone="error"),
             row("acts", *acts),
             *(self._sections.export.receipt() if session is not None else []),
             self._uses() if self._shown.kind in VERDICTS else None,
             group("why", _("Why"), *texts("why", self._shown.why), self._retake(), open=False),
         ]
+
+    def _different_patients(self) -> str:
+        """Return the patients that the headers name, where that is not answered; "" else."""
+        registration = self.host.registration
+        if registration is None or not patients_in_doubt(registration):
+            return ""
+        return f"{DIFFERENT_PATIENTS}\n{patients_in_words(registration)}"
 
     def _acts(self) -> Form:
         """Return undo, the next act, and what else can be done with a pose that is to be checked."""
@@ -377,6 +392,8 @@ class AnswerPresenter(Presenter):
                 CT,
                 _("a CT: DICOM folder, NIfTI, NRRD, MHA"),
             )
+        if patients_in_doubt(registration):
+            return self._confirm_patient()
         used = registration.used_xrays
         verdict = assessment.verdict(session)
         if len(used) < MIN_XRAYS and not verdict:
@@ -420,21 +437,16 @@ class AnswerPresenter(Presenter):
             )
         elif what == "bones" and entry.bodies:
             what = "overlays"
-        elif what == "overlays" and verdict == "reject":
+        elif what in ("overlays", "match") and verdict == "reject":
             if entry.method in PLACED and "good" not in entry.views.values():
                 return self._button(
                     "search", _("Search for the pose"), self.search, needs=("rendering",)
                 )
-            what = "geometry"
+            what = "geometry" if what == "overlays" else what
         if what == "calibration" and not self._has_readings:
             what = "geometry"  # a calibration is what it has: it is looked at
         if what == "patient":
-            return self._button(
-                "patient",
-                _("Check the patient"),
-                session.notices.say_same_patient,
-                question=PATIENTS,
-            )
+            return self._confirm_patient()
         if what in ("geometry", "certainty"):
             label = (
                 _("Say how well it is calibrated")
@@ -458,6 +470,12 @@ class AnswerPresenter(Presenter):
             return self._button("edges", _("Show edges"), self.show_edges, needs=("rendering",))
         label, section = SECTIONS_TO_CHECK[what]
         return self._button("look", label, partial(self.host.show_section, section))
+
+    def _confirm_patient(self) -> Control:
+        named = patients_in_words(self.registration)
+        question = "\n".join(filter(None, [named, PATIENTS]))
+        say = self.session.notices.say_same_patient
+        return self._button("patient", _("Check the patient"), say, question=question)
 
     def _bones(self) -> Control:
         if not self._sections.ct.bones.possible:

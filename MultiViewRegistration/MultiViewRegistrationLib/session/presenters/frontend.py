@@ -279,12 +279,6 @@ class Frontend(Host):
             if self.session is not None:
                 self.session.notices.acknowledge()
 
-    def say_same_patient(self) -> None:
-        """Keep that a person says that CT and X-rays are of one patient."""
-        with self.ui_action():
-            if self.session is not None:
-                self.session.notices.say_same_patient()
-
     def problems(self) -> list[str]:
         """Return the problems in the typed values in any section, a sentence each."""
         return list(chain(*(section.problems() for section in self.sections.values())))

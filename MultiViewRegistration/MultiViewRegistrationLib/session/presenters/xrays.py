@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import InputError
+from ...io.dicom_identity import DAY
 from ...io.files import redact_upload_paths
 from ...io.recognise import XRAY
-from ...mrml.identity import true_pose
+from ...mrml.identity import identity_mismatches, true_pose
 from ...mrml.image import change_image, set_mask
 from ...mrml.layout import css_colour
 from ...mrml.nodes import segmentations, volumes
@@ -160,6 +161,7 @@ class XRaysPresenter(XRaySelection):
             ),
             Text("problem", self._problem(), tone="error"),
             quiet("truth", self._truth()),
+            quiet("days", self._days()),
             row(
                 "selected",
                 TextField("name", _("Name"), rename_selected, text=name, of=selected.id),
@@ -243,6 +245,11 @@ class XRaysPresenter(XRaySelection):
             "scanner's own pose, which is good to some 1.5 mm, as the patient may have moved "
             "between scout and slices."
         )
+
+    def _days(self) -> str:
+        """Return that CT and X-rays were taken on different days, which is usual; "" for one day."""
+        found = identity_mismatches(self.registration)
+        return " ".join(each.sentence for each in found if each.kind == DAY)
 
     def state(self) -> State:
         """Return how far this step is."""

@@ -51,6 +51,7 @@ FOUND = {
     "risk": "overlays",
     "part-displaced": "bones",
     "most-displaced": "overlays",
+    "ct-misfit": "match",
 }
 
 

@@ -20,9 +20,11 @@ from phantom import (
 )
 from scipy import stats
 
+from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.cause import Cause, with_cause
 from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.metrics import Error, in_field
+from MultiViewRegistrationLib.assessment.parts import Elsewhere
 from MultiViewRegistrationLib.assessment.prediction import (
     COLUMNS,
     WRONG_MM,
@@ -34,6 +36,7 @@ from MultiViewRegistrationLib.assessment.prediction import (
     depth_risk,
     model_inputs,
 )
+from MultiViewRegistrationLib.assessment.remedy import remedy
 from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, target_jacobians
 from MultiViewRegistrationLib.assessment.verdict import _reasons
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
@@ -555,6 +558,19 @@ def test_a_pose_outside_all_x_rays_is_rejected_without_a_number(registered):
     told = registered.at(off(TRUE_POSE, [0, 0, 0], [0, 0, 300])).judged(None)
     assert told.verdict == "reject" and told.prediction is None and told.to_json() is None
     assert told.reasons == ["At this pose no X-ray shows enough of the CT to compare them."]
+
+
+@pytest.mark.parametrize("turn", [0, 4])
+def test_another_patient_is_suspected_first_where_the_x_rays_agree(
+    registered, views, monkeypatch, turn
+):
+    """Most of the bone does not fit, with right cameras and with a wrong one."""
+    most = Elsewhere(Reason("most-displaced", "Most."), unlike=True, proven=True, most=True)
+    monkeypatch.setattr(verdict, "elsewhere", lambda parts, targets: most)
+    told = registered.of([views[0], misplaced(views[1], [turn, 0, -turn], [0, 0, 0])]).judged()
+    assert told.prediction.agree == (turn == 0)
+    assert (told.reasons[0].code == "ct-misfit") == (turn == 0)
+    assert (remedy(told.reasons) == "match") == (turn == 0)
 
 
 def test_a_wrong_camera_is_not_accepted_and_is_asked_after(registered, views):

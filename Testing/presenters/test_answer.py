@@ -12,6 +12,7 @@ from phantom_scene import START, add_view, body, phantom, phantom_registration, 
 from presenter_host import PresenterHost, act, control, options, text
 from running_session import PausedRegistration
 
+from MultiViewRegistrationLib.assessment.parts import CT_MISFIT
 from MultiViewRegistrationLib.errors import Reason
 from MultiViewRegistrationLib.geometry.machines import CArm, SlotScan
 from MultiViewRegistrationLib.io.dicom_identity import PATIENT_ID
@@ -319,6 +320,24 @@ def test_different_days_are_a_note_beside_the_x_rays(host, answer):
     note = control(host.presenters.xrays, "days")
     assert note.tone == "quiet" and "taken on different days" in note.label
     assert host.session.notices.sentences == [] and control(answer, "register").primary
+
+
+@pytest.mark.parametrize("method, act_key", [("search", "look"), ("given", "search")])
+def test_a_ct_that_does_not_fit_leads_to_whose_it_is(host, answer, method, act_key):
+    """After a search; a given start may be wrong, too."""
+    host.slicer_tools = None
+    give_headers(host, {PATIENT_ID: "A-1"}, {})
+    settle(host.session, method=method, verdict="reject", reasons=[CT_MISFIT])
+    assert answer.answer().headline == "Bone does not fit: another patient's CT?"
+    found = control(answer, act_key)
+    assert found.primary and (found.label == "Check the patient") == (method == "search")
+    if method == "search":
+        act(answer, act_key)
+        ct = host.presenters.ct
+        host.wait(ct, lambda: control(ct, "facts"))
+        assert host.shown == ["ct"] and text(ct, "facts").endswith(
+            "CT A-1, view1 unknown, view2 unknown"
+        )
 
 
 CAUSE = Reason(

@@ -22,12 +22,13 @@ from ..imaging.xray import CALIBRATED, MIRROR, SharedUnknowns, View
 if TYPE_CHECKING:  # a panel opens before numba is installed
     from ..registration.prepared_ct import PreparedCT
 
-#: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where
-#: the registration started; a calibration, as the geometry is known too little; another X-ray; a
-#: registration; one of the bones by themselves; to say how well the geometry is known; else the
-#: overlays are to be looked at.
+#: What to check, or to do: what DICOM headers say of the patients, whether CT and X-rays match, the
+#: geometry of the X-rays, the CT, where the registration started; a calibration, as the geometry is
+#: known too little; another X-ray; a registration; one of the bones by themselves; to say how well
+#: the geometry is known; else the overlays are to be looked at.
 Remedy = Literal[
     "patient",
+    "match",
     "geometry",
     "ct",
     "start",

@@ -290,6 +290,13 @@ MOST_CONTRAST = 0.9
 INTERCEPT = -0.76
 WEIGHTS = (14.0, 1.8, 1.2)
 PADS_MM = (0.05, 0.1)
+#: The pose is wrong as a whole, and the X-rays agree with each other, so that no camera is why.
+CT_MISFIT = Reason(
+    "ct-misfit",
+    "Most of the bone does not fit: the CT may be of another patient. Check that CT and X-rays are "
+    "of the same patient.",
+    "Bone does not fit: another patient's CT?",
+)
 #: For whoever has registered the CT in one piece.
 ADVICE = " Register the bones by themselves."
 

@@ -27,6 +27,7 @@ _BY_CODE: dict[str, Remedy] = {
     "bones-not-registered": "register",
     "not-refined": "register",
     "pose-set": "register",
+    "ct-misfit": "match",
     "part-displaced": "bones",
     "view-bent": "overlays",
     "bone-displaced": "overlays",

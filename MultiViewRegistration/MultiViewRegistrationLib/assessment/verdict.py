@@ -23,7 +23,7 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .features import ReliabilityFeatures, compute_features
 from .metrics import Error, Judged, in_words, targets_of
-from .parts import IN_PLACE, Elsewhere, elsewhere, rival_in_place
+from .parts import CT_MISFIT, IN_PLACE, Elsewhere, elsewhere, rival_in_place
 from .pieces import LIMITS as PIECES
 from .pieces import Asked, ask, displaced, untested
 from .prediction import (
@@ -498,6 +498,8 @@ def _reasons(of: Measured, tested: Tested, told: Prediction, room: Verdict) -> l
     """Return why a pose is not accepted, what matters most first."""
     part = [tested.apart.reason] if tested.apart else []
     most = bool(tested.apart and tested.apart.most)
+    if most and told.agree:
+        part, most = [CT_MISFIT], False
     cameras: list[Reason] = []
     minor: list[Reason] = []
     if of.of_cameras and not told.cameras_suffice:

@@ -24,7 +24,7 @@ from ...mrml import ct_3d, slice_view
 from ...mrml.case import take_facts
 from ...mrml.ct_3d import named_bones, places_of, put_apart
 from ...mrml.fingerprints import of_ct
-from ...mrml.identity import file_of, header_of_ct, keep_header
+from ...mrml.identity import file_of, header_of_ct, keep_header, patients_in_words
 from ...mrml.loading import volume_node
 from ...mrml.manual_pose import centre_in_ct, keep_centre
 from ...mrml.nodes import free_name, lps_from_ras, models, segmentations_of_ct, segments_of, volumes
@@ -217,7 +217,8 @@ class CTPresenter(Presenter):
         registration = self.registration
         seen: Form = []
         if self.facts is not None:
-            seen = [quiet("facts", "\n".join(self.facts))]
+            facts = [*self.facts, patients_in_words(registration)]
+            seen = [quiet("facts", "\n".join(filter(None, facts)))]
             if missing := self.host.missing_packages():
                 seen += [
                     Text("packages", missing),

@@ -4,9 +4,10 @@ In the views themselves: Testing/mrml/test_display.py, and the walk through Slic
 """
 
 import pytest
+import qt
 import slicer
 from phantom import TRUE_POSE, off
-from phantom_scene import begun, make_registration
+from phantom_scene import begun, make_registration, settle
 
 from MultiViewRegistrationLib.mrml import display, layout
 from MultiViewRegistrationLib.mrml.registration import Registration
@@ -66,6 +67,43 @@ def test_another_registration_is_chosen_or_none_or_another_after_one_was_removed
     person.host.process(0.2)
     choose(person, person.b)
     sees_only(person, person.b)
+
+
+def visible_texts(around):
+    """The texts of the widgets within another one that are visible."""
+    inside = around.findChildren(qt.QWidget)
+    return [each.property("text") for each in inside if each.visible and each.property("text")]
+
+
+def test_sections_are_blank_until_they_show_the_registration_that_was_chosen(person):
+    sections = person.panel.sections
+    settle(person.session, verdict="accept")
+    for section in sections.values():
+        section.button.collapsed = False
+    person.host.process(0.3)
+    assert "accept" in sections["register"].button.text
+    assert all(visible_texts(section.widget) for section in sections.values())
+    person.panel.choose(person.b)
+    for section in sections.values():
+        assert section.button.text == section.title and not visible_texts(section.widget)
+    person.host.process(0.3)
+    assert all(visible_texts(section.widget) for section in sections.values())
+
+
+def test_the_geometry_table_is_closed_when_another_registration_is_chosen(person):
+    person.open_geometry(0)
+    assert person.panel.geometry.dialog.visible
+    person.panel.choose(person.b)
+    assert not person.panel.geometry.dialog.visible
+
+
+def test_questions_about_files_go_with_their_registration(person, tmp_path):
+    mask = tmp_path / "left femur.stl"
+    mask.write_text("solid s\nendsolid s\n")
+    person.drop(mask)
+    person.wait(lambda: "left femur" in " ".join(visible_texts(person.panel.files.widget)))
+    person.panel.choose(person.b)
+    assert not visible_texts(person.panel.files.widget)
 
 
 def test_what_marks_the_xrays_is_kept_while_another_registration_is_chosen(person):

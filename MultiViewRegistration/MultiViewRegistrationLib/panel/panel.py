@@ -198,16 +198,17 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             self.session.held = False
         for form in self._forms:
             form.presenter.reset()
-            form.form.controls = {}  # nothing of the one before can be clicked until this is shown
         self.files.presenter.reset()
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
         self.views.update_views()
         self.views.stand_back()
         self._follow()
         self.show_message("")
-        if self._forms:  # no verdict of another patient stays
-            self._fill(self.answer.refresh)
-            self._fill(self._show_head)
+        if self._forms:  # nothing of another patient stays
+            for form in self._forms:
+                self._fill(form.clear)
+            for show in (self.files.refresh, self.geometry.refresh, self._show_head):
+                self._fill(show)
         self.invalidate()
 
     def show_begun(self) -> None:

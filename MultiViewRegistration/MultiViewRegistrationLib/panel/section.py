@@ -257,6 +257,14 @@ class PanelSection:
         """Return the problems in the typed values here."""
         return self.form.problems()
 
+    def clear(self) -> None:
+        """Show nothing but the title, until the next `refresh`.
+
+        The height stays, so that nothing is scrolled meanwhile.
+        """
+        self.form.show([])
+        put(self.button, text=self.title, toolTip="")
+
     def refresh(self) -> None:
         """Show the scene as it is."""
         there = self.panel.registration is not None or self.presenter.BEGINS
@@ -308,6 +316,10 @@ class AnswerBar(PanelSection):
         self.panel = panel
         self.presenter = panel.answer_presenter
         self.form = QtForm(panel, panel.ui.answerForm)
+
+    def clear(self) -> None:
+        """Show the registration at work now, which costs little."""
+        self.refresh()
 
     def refresh(self) -> None:
         """Show the scene as it is; nothing before there is a registration."""

@@ -68,8 +68,9 @@ IN_SLICER = $(if $(or $(DISPLAY),$(filter-out Linux,$(shell uname -s))),,xvfb-ru
   "$(SLICER)" --no-splash --ignore-slicerrc --disable-settings --additional-module-paths "$(CURDIR)/MultiViewRegistration" \
   --python-script "$(CURDIR)/Testing/slicer_tests/run.py"
 
+# Slicer is started again where a test ends it.
 test-slicer:
-	$(IN_SLICER) --tests $(if $(INSTALL),--install) $(ARGS)
+	$(PYTHON) Testing/slicer_tests/go_on.py $(IN_SLICER) --tests $(if $(INSTALL),--install) $(ARGS)
 
 walks:
 	$(IN_SLICER) --walk Testing/walks/panel.py $(if $(INSTALL),--install) $(ARGS)

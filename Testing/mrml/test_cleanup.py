@@ -6,9 +6,10 @@ Nothing stays behind, and nothing else is touched.
 import numpy as np
 import pytest
 import slicer
-from phantom_scene import remove
+from hosts import IN_SLICER
 from running_session import nodes
 from scene_rendering import slice_view, threed_view
+from slicer_tree import follow_removals
 from tiny_scene import c_arm, complete, registration_of
 
 from MultiViewRegistrationLib.mrml import display, layout, source_view
@@ -18,25 +19,46 @@ def tree_items(scene):
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetNumberOfItems()
 
 
-@pytest.mark.parametrize("by_hand", (False, True))
-def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(
-    slicer_app, scene, watch, by_hand
-):
+@pytest.fixture
+def queued(scene):
+    """What the observer of the scene has queued: a function that does it, as Slicer's event loop would."""
+    calls = []
+    watch = display.SceneObserver(scene, lambda _ms, call: calls.append(call))
+    tag = None if IN_SLICER else follow_removals(scene)
+
+    def do():
+        while calls:
+            calls.pop(0)()
+
+    yield do
+    watch.stop()
+    if tag is not None:
+        scene.RemoveObserver(tag)
+
+
+def test_the_tree_of_the_data_stays_as_it_is_until_a_removal_is_over(scene, queued):
+    """Slicer changes it during the event, too, and ends where two do."""
+    registration = complete(scene)
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    scene.RemoveNode(registration.node)
+    assert tree.GetItemByName("Test")
+    queued()
+    assert not tree.GetItemByName("Test")
+
+
+def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, scene, watch):
     view = slice_view(slicer_app)
     above = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     items, before = tree_items(scene), nodes(scene)
     registration = registration_of(scene, {})
-    remove(registration)
+    scene.RemoveNode(registration.node)
     assert nodes(scene) == before
     registration = complete(scene)
     ct = registration.ct
     registration.ct = None
     ct.SetAndObserveTransformNodeID(above.GetID())
     registration.ct = ct
-    if by_hand:
-        scene.RemoveNode(registration.node)
-    else:
-        remove(registration)
+    scene.RemoveNode(registration.node)
     assert nodes(scene) == before | {ct.GetID(), ct.GetDisplayNodeID()}
     assert ct.GetParentTransformNode() is above
     assert tree_items(scene) == items
@@ -72,15 +94,39 @@ def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, sc
     assert second.get_background_volume_id() == lateral.GetID()
 
 
-def test_a_folder_that_is_deleted_takes_all_but_the_ct(slicer_app, scene, watch):
-    """As in Slicer's Data module, where the transform goes as well, and the registration starts again."""
+def delete_folder(registration):
+    """As in Slicer's Data module."""
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(registration.scene)
+    tree.RemoveItem(display.folder_of(registration), True, True)
+
+
+def test_a_registration_goes_with_its_folder_and_the_ct_stays(slicer_app, scene, queued):
     registration = complete(scene)
     ct = registration.ct
-    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    delete_folder(registration)
+    queued()
+    assert registration.scene is None
+    assert ct.GetScene() is scene and ct.GetParentTransformNode() is None
 
-    tree.RemoveItem(display.folder_of(registration), True, True)
-    assert registration.xrays == [] and registration.ct is ct
-    assert ct.GetParentTransformNode() is registration.ct_transform
+
+def test_a_registration_of_one_patient_stays_when_the_folder_of_another_one_is_deleted(
+    slicer_app, scene, queued
+):
+    first, second = complete(scene), complete(scene, "Other")
+    delete_folder(first)
+    queued()
+    assert first.scene is None
+    assert [view.name for view in second.xrays] == ["AP", "lateral"]
+
+
+def test_a_registration_stays_when_one_of_its_xrays_is_deleted_in_its_folder(
+    slicer_app, scene, queued
+):
+    registration = complete(scene)
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    tree.RemoveItem(tree.GetItemByDataNode(registration.xrays[0].node), True, True)
+    queued()
+    assert [view.name for view in registration.xrays] == ["lateral"]
 
 
 def test_without_its_transform_the_ct_gets_another(scene, watch):
@@ -97,7 +143,7 @@ def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, 
     assert [layout.tag_of(view) for view in second.xrays] == ["XRay3", "XRay4"]
     shown = [view.node.GetID() for view in second.xrays]
     plane = slicer.util.arrayFromVTKMatrix(views[2].get_view_node().GetSliceToRAS())
-    remove(first)
+    scene.RemoveNode(first.node)
     assert [view.get_background_volume_id() for view in views] == [None, None, *shown]
     assert (slicer.util.arrayFromVTKMatrix(views[2].get_view_node().GetSliceToRAS()) == plane).all()
     assert second.ct.GetParentTransformNode() is second.ct_transform

@@ -116,7 +116,7 @@ def test_what_marks_the_xrays_is_kept_while_another_registration_is_chosen(perso
 
 
 @pytest.mark.parametrize("elsewhere", (False, True))
-def test_panes_go_with_a_folder_that_is_deleted_in_data(person, elsewhere):
+def test_a_registration_and_its_panes_go_with_a_folder_that_is_deleted_in_data(person, elsewhere):
     scene = person.host.scene
     node = layout.layout_node(scene) or scene.AddNewNodeByClass("vtkMRMLLayoutNode")
     node.SetViewArrangement(node.SlicerLayoutFourUpView)
@@ -129,6 +129,8 @@ def test_panes_go_with_a_folder_that_is_deleted_in_data(person, elsewhere):
     tree.RemoveItem(display.folder_of(person.a), True, True)
     person.host.process(0.3)
     assert node.GetViewArrangement() == node.SlicerLayoutFourUpView
+    assert person.panel.registration is None and person.message == ""
+    assert Registration.all(scene) == [person.b]
 
 
 @pytest.mark.parametrize("elsewhere", (False, True))

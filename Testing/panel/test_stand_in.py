@@ -1,7 +1,9 @@
 """Slicer's stand-in fails where Slicer fails; what differed once is held here, in both."""
 
+import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -89,6 +91,28 @@ def test_a_place_comes_back_from_a_saved_scene_but_for_its_last_digits(host, tmp
     host.scene.Clear(False)
     slicer.util.loadScene(str(tmp_path / "scene.mrb"))
     assert 0 < abs(slicer.util.getNode("CT").GetOrigin()[2] - ORIGIN_MM) < 1e-9
+
+
+#: Of three, the second ends the application that it runs in.
+THREE_TESTS = """
+import os, signal
+def test_before(): pass
+def test_end(): os.kill(os.getpid(), signal.SIGKILL)
+def test_after(): pass
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_test_that_ends_slicer_hides_no_other(tmp_path):
+    tests = shutil.copytree(RUN.parent, tmp_path / "Testing" / "slicer_tests")
+    (tmp_path / "test_three.py").write_text(THREE_TESTS)
+    slicer_command = [sys.executable, "-c", ENDING, str(tests / "run.py"), "--tests"]
+    command = [sys.executable, str(tests / "go_on.py"), *slicer_command, "test_three.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    cases = ET.parse(tmp_path / "build" / "slicer" / "junit.xml").getroot().iter("testcase")
+    found = {case.get("name"): [child.tag for child in case] for case in cases}
+    assert found == {"test_before": [], "test_after": [], "test_end": ["error"]}
+    assert done.returncode == 1
 
 
 def test_slicer_ends_with_1_where_a_walk_fails_while_it_is_imported(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
+from slicer_tree import follow_removals
 
 from .mrml_widgets import qSlicerScriptedLoadableModuleWidget
 from .stand_in import stand_in, stored
@@ -72,6 +73,7 @@ class qSlicerApplication(QtWidgets.QApplication):
         self._core = core
         self._units = slicer.vtkSlicerUnitsLogic()
         self._units.SetMRMLScene(core.scene)
+        follow_removals(core.scene)
         self._modules = qSlicerModuleManager(self)
         self._temporary = tempfile.TemporaryDirectory(prefix="slicer_host_")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)

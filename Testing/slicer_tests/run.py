@@ -3,10 +3,10 @@
     Slicer --no-splash --ignore-slicerrc --disable-settings --additional-module-paths MultiViewRegistration
     --python-script Testing/slicer_tests/run.py --tests [--install] [PYTEST'S ARGUMENTS] | --walk WALK.py [ITS ARGUMENTS]
 
-One application runs all tests. Slicer's Python lacks pytest and some of what the tests need:
---install has pip install it there. build/slicer gets junit.xml, and a picture of the main window for
-each test that fails. Slicer ends with pytest's status, 2 where something is missing, or the walk's.
-An option comes first, since Slicer takes a file.py that comes first for its script.
+One application runs all tests; where one ends it, go_on.py starts it again, and it leaves out what was begun before. Slicer's Python
+lacks pytest and some of what the tests need: --install has pip install it there. build/slicer gets the results of each run, after each
+test, and a picture of the main window for each test that fails. Slicer ends with pytest's status, 2 where something is missing, or the
+walk's. An option comes first, since Slicer takes a file.py that comes first for its script.
 """
 
 import os
@@ -18,8 +18,10 @@ from pathlib import Path
 
 import slicer
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from go_on import ALL_DONE, BEGUN, OUT, begun_tests
+
 ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "build" / "slicer"
 #: Packages by the name of the module.
 NEEDED = {
     "pytest": "pytest>=8.0",
@@ -49,6 +51,32 @@ class Pictures:
         picture(OUT / f"{re.sub(r'[^A-Za-z0-9]+', '-', node.name)}.png")
 
 
+class Journal:
+    """A plugin of pytest that leaves nothing to the end, which Slicer may not see."""
+
+    def pytest_collection_modifyitems(self, items):
+        begun = {*begun_tests()}
+        items[:] = [item for item in items if item.nodeid not in begun]
+
+    def pytest_runtest_logstart(self, nodeid):
+        self._write(nodeid)
+
+    def pytest_runtest_logfinish(self):
+        self._junit.pytest_sessionfinish()
+
+    def pytest_sessionstart(self, session):
+        plugins = session.config.pluginmanager.get_plugins()
+        self._junit = next(each for each in plugins if type(each).__name__ == "LogXML")
+
+    def pytest_sessionfinish(self):
+        self._write(ALL_DONE)
+
+    @staticmethod
+    def _write(line):
+        with BEGUN.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
 def walk(arguments):
     sys.argv = arguments
     try:
@@ -75,8 +103,9 @@ def main(arguments):
     OUT.mkdir(parents=True, exist_ok=True)
     given = [each for each in arguments if each != "--install"]
     paths = [] if any(map(os.path.exists, (each.partition("::")[0] for each in given))) else TESTS
-    own = [f"--junitxml={OUT / 'junit.xml'}"]
-    return int(pytest.main([*own, *given, *paths], plugins=[Pictures()]))
+    runs = len(list(OUT.glob("junit-*.xml")))
+    own = [f"--junitxml={OUT / f'junit-{runs:03}.xml'}"]
+    return int(pytest.main([*own, *given, *paths], plugins=[Pictures(), Journal()]))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import slicer
 from vtkmodules.util.misc import calldata_type
-from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
+from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand, vtkIdList
 
 from . import image, layout, overlay, slice_view, source_view
 from .layout import claim, composite_node, number_of, slice_nodes, tag_of
@@ -61,19 +61,12 @@ def folder_of(registration: Registration) -> int:
     return 0
 
 
-def forget_item(node: Any) -> None:
-    """Take a node that is about to be removed out of the tree."""
-    tree = _tree(node.GetScene())
-    item = tree.GetItemByDataNode(node)
-    if item:
-        tree.RemoveItem(item, False, False)
-
-
-def remove_folder(registration: Registration) -> None:
-    """Remove the folder; what is still in it goes where the folder was."""
-    folder = folder_of(registration)
-    if folder:
-        _tree(registration.scene).RemoveItem(folder, False, False)
+def _items_in(scene: Any) -> set[int]:
+    """Return the IDs of all items in the tree."""
+    tree = _tree(scene)
+    items = vtkIdList()
+    tree.GetItemChildren(tree.GetSceneItemID(), items, True)
+    return set(map(items.GetId, range(items.GetNumberOfIds())))
 
 
 def _put_item(tree: Any, node: Any, parent: int) -> None:
@@ -238,7 +231,7 @@ def _displays(nodes: Iterable[Any]) -> Iterator[Any]:
 
 
 def take_down(registration: Registration) -> None:
-    """Remove all that was made for a registration.
+    """Remove all that was made for a registration, but for its folder in the tree.
 
     CT and segmentation go back under what they were under.
     """
@@ -247,7 +240,6 @@ def take_down(registration: Registration) -> None:
     for view in registration.xrays:
         hide_xray(view)
     registration.release()
-    remove_folder(registration)
     for made in products_of(registration.node):
         remove_with_products(made)
 
@@ -255,6 +247,8 @@ def take_down(registration: Registration) -> None:
 #: Milliseconds between the labels of two slice views that were changed: Slicer takes 50 for each,
 #: and the window is to answer in between.
 SETTLE_MS = 20
+#: Before Slicer's own observers, which have priority 0 and take the node out of the tree.
+BEFORE_SLICER = 1.0
 
 
 class SceneObserver:
@@ -263,6 +257,8 @@ class SceneObserver:
     - An X-ray that is removed takes along what was made for it, a registration its X-rays and its transform; the CT stays, under what it
       was under before.
     - Without its transform a CT gets a new one; without a CT the registration waits for another.
+    - A registration whose folder is deleted in Slicer's Data module is removed. The tree is changed only after a removal is over: Slicer
+      itself changes it during the event, and a change within a change ends Slicer.
     - A scene that is closed leaves no view and no layout behind; one that is loaded is shown as it was saved.
     - An X-ray's slice view shows the X-ray whatever other modules have put there, the whole image at any size, and stays on its plane.
 
@@ -276,13 +272,18 @@ class SceneObserver:
         self._scene = scene
         self._later = later
         self._unsettled: list[XRayView] = []
+        self._removals = 0
+        self._leftover_items: set[int] = set()
+        self._folders: dict[int, Registration] = {}
         self._observed: list[tuple[Any, int]] = []
         self._seen: dict[str, tuple] = {}
         self._busy = False
         layout.register(scene)
+        self._observe(
+            scene, scene.NodeAboutToBeRemovedEvent, self._about_to_be_removed, BEFORE_SLICER
+        )
         for event, handler in (
             (scene.NodeAddedEvent, self._added),
-            (scene.NodeAboutToBeRemovedEvent, self._about_to_be_removed),
             (scene.NodeRemovedEvent, self._removed),
             (scene.StartCloseEvent, self._closing),
             (scene.EndImportEvent, self._imported),
@@ -299,8 +300,10 @@ class SceneObserver:
             node.RemoveObserver(observer)
         self._observed.clear()
 
-    def _observe(self, node: Any, event: str | int, handler: Callable[..., None]) -> None:
-        self._observed.append((node, node.AddObserver(event, handler)))
+    def _observe(
+        self, node: Any, event: str | int, handler: Callable[..., None], priority: float = 0.0
+    ) -> None:
+        self._observed.append((node, node.AddObserver(event, handler, priority)))
 
     # Nodes
 
@@ -315,15 +318,20 @@ class SceneObserver:
     def _about_to_be_removed(self, scene: Any, event: str, node: Any) -> None:
         if scene.IsClosing() or scene.IsRestoring():
             return
-        if node.GetAttribute("ModuleName") == MODULE:
+        self._removals += 1
+        owner = node.GetNodeReference(OWNER)
+        registration = next((each for each in (node, owner) if _is_registration(each)), None)
+        if registration is not None and (folder := folder_of(Registration(registration))):
+            self._folders[folder] = Registration(registration)
+        if _is_registration(node):
             take_down(Registration(node))
         elif node.GetAttribute(ATTRIBUTE) is not None:
             hide_xray(XRayView(node))
         for made in products_of(node):
             remove_with_products(made)
-        if node.GetNodeReferenceID(OWNER):
+        if owner is not None:
             take_out_of_views(node)
-            forget_item(node)
+            self._leftover_items.add(_tree(scene).GetItemByDataNode(node))
 
     @calldata_type(VTK_OBJECT)
     def _removed(self, scene: Any, event: str, node: Any) -> None:
@@ -337,6 +345,23 @@ class SceneObserver:
         ):  # which another one may have taken the place of in a slice view
             for view in xrays_in(scene):
                 slice_view.fill(view)
+        self._removals -= 1  # one may be within another
+        if not self._removals and (self._folders or self._leftover_items):
+            self._later(0, self._tidy_tree)
+
+    def _tidy_tree(self) -> None:
+        """Take what was removed out of the tree, and remove a registration whose folder was deleted there."""
+        scene = self._scene
+        there = _items_in(scene)
+        folders, self._folders = self._folders, {}
+        leftover, self._leftover_items = self._leftover_items & there, set()
+        for folder, registration in folders.items():
+            if registration.scene is None:
+                leftover |= {folder} & there
+            elif folder not in there:
+                scene.RemoveNode(registration.node)
+        for item in leftover:
+            _tree(scene).RemoveItem(item, False, False)
 
     # Scenes
 
@@ -409,6 +434,10 @@ class SceneObserver:
         view = self._unsettled.pop(0)
         if view.scene is self._scene:
             overlay.settle_labels(view)
+
+
+def _is_registration(node: Any) -> bool:
+    return node is not None and node.GetAttribute("ModuleName") == MODULE
 
 
 def _shown_in(scene: Any, tag: str) -> XRayView | None:

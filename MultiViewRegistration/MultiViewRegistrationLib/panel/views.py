@@ -85,7 +85,7 @@ class Views:
         return made
 
     def leave_if_empty(self) -> None:
-        """Change to the layout from before where no X-ray is left, as after a folder was deleted in Data, until there is one."""
+        """Change to the layout from before where no X-ray is left, as after all were deleted in Data, until there is one."""
         registration = self._panel.registration
         reading = self._panel.presenters.xrays.reading
         if not (registration.xrays or reading) and layout.shown(registration.scene):

@@ -141,8 +141,8 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
                 selector.setCurrentNode(None)
 
     def onSceneStartClose(self, caller, event):
-        """Let go of the registration before its scene is cleared."""
-        self.panel.forget_deleted()
+        """End all work on the scene before it is cleared."""
+        self.panel.close_scene()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):

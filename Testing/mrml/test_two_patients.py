@@ -8,7 +8,7 @@ from test_bones_in_scene import POSES
 from test_display import dots
 from tiny_scene import complete, reopened
 
-from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bone_surface, put_bones
+from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bone_surface, put_bones, put_surface
 from MultiViewRegistrationLib.mrml.display import show_alone
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.layout import tag_of
@@ -139,6 +139,16 @@ def test_plans_stay_when_their_registration_is_removed(scene, patients):
     before = seen(scene)
     scene.RemoveNode(patients[0].node)
     assert seen(scene) & set(HIS) == before & {*HIS[:-1]}
+
+
+def test_the_bones_of_a_ct_go_with_it_and_what_is_planned_on_them_stays(scene, patients):
+    first, second = patients
+    for each in patients:
+        put_surface(each, ball())
+    scene.RemoveNode(first.ct)
+    assert not seen(scene) & {"L1", "first bones"} and seen(scene) >= {*HIS} - {"L1"}
+    assert slicer.util.getNode("screw").GetParentTransformNode() is first.ct_transform
+    assert second.node.GetNodeReference("bones") is not None
 
 
 def test_plans_come_back_with_a_registration_that_was_deleted(scene, patients):

@@ -80,6 +80,17 @@ def test_it_goes_on_while_another_registration_is_chosen(person, held, ct, views
     assert session.ended == "done" and error_mm(person.pose) < 0.1
 
 
+@pytest.mark.parametrize("elsewhere", (False, True))
+def test_a_registration_ends_with_its_scene_and_is_not_said_to_go_on(person, held, elsewhere):
+    if elsewhere:
+        person.host.leave(person.module_widget)
+    session = person.panel.session
+    person.host.scene.Clear(False)
+    person.host.process(0.3)
+    bar = slicer.util.mainWindow().statusBar()
+    assert bar.currentMessage() == "" and not session.running
+
+
 def test_a_scene_that_is_opened_next_has_a_session_of_its_own(person, ct, views):
     """Nodes of a new scene have the same IDs."""
     before, node_id = person.session, person.registration.node.GetID()

@@ -42,6 +42,7 @@ from .nodes import (
     products_of,
     ras_from_lps,
     references,
+    remove_product,
     remove_with_products,
     segments_of,
     set_transform,
@@ -367,13 +368,30 @@ def put_bones(registration: Registration, poses: Places) -> None:
     """
     there = bones_of(registration)
     for name in there.keys() - poses.keys() - registration.apart.keys():
-        bone = there.pop(name)
-        for node in _guests(bone):
-            node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
-        remove_with_products(bone.node)
+        _remove_bone(registration, there.pop(name))
     for name, pose in poses.items():
         bone = there.get(name) or _new(registration, name)
         bone.world_from_ct = pose
+
+
+def remove_bones_of(registration: Registration, volume: Any) -> None:
+    """Remove the surfaces and poses of the bones that a volume shows, which is about to be removed.
+
+    What a user has put under a bone goes under the transform of the CT.
+    """
+    there = bones_of(registration)
+    gone = {name for name, each in registration.apart.items() if each is volume}
+    if volume is registration.ct:
+        remove_product(registration.node, BONES)
+        gone |= there.keys() - registration.apart.keys()
+    for name in gone & there.keys():
+        _remove_bone(registration, there[name])
+
+
+def _remove_bone(registration: Registration, bone: SceneBone) -> None:
+    for node in _guests(bone):
+        node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    remove_with_products(bone.node)
 
 
 def _new(registration: Registration, name: str) -> SceneBone:

@@ -11,6 +11,7 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand, vtkIdList
 
 from . import image, layout, overlay, slice_view, source_view
+from .ct_3d import remove_bones_of
 from .layout import claim, composite_node, number_of, slice_nodes, tag_of
 from .nodes import (
     OWNER,
@@ -256,7 +257,7 @@ class SceneObserver:
 
     - An X-ray that is removed takes along what was made for it, a registration its X-rays and its transform; the CT stays, under what it
       was under before.
-    - Without its transform a CT gets a new one; without a CT the registration waits for another.
+    - Without its transform a CT gets a new one; without a CT the registration waits for another. Bones go with the volume that shows them.
     - A registration whose folder is deleted in Slicer's Data module is removed. The tree is changed only after a removal is over: Slicer
       itself changes it during the event, and a change within a change ends Slicer.
     - A scene that is closed leaves no view and no layout behind; one that is loaded is shown as it was saved.
@@ -327,6 +328,9 @@ class SceneObserver:
             take_down(Registration(node))
         elif node.GetAttribute(ATTRIBUTE) is not None:
             hide_xray(XRayView(node))
+        elif node.IsA("vtkMRMLVolumeNode"):
+            for each in Registration.all(scene):
+                remove_bones_of(each, node)
         for made in products_of(node):
             remove_with_products(made)
         if owner is not None:

@@ -245,9 +245,12 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             if deleted is not None:
                 self.choose(deleted.restore(slicer.mrmlScene))
 
-    def forget_deleted(self) -> None:
-        """Forget what was deleted, as the scene is closed."""
+    def close_scene(self) -> None:
+        """Cancel all work, and forget what was deleted, as the scene is closed."""
         self._deleted = None
+        for session in self.logic.sessions:
+            session.cancel()
+        slicer.util.showStatusMessage("")  # that a registration goes on, say
 
     def open_whole(self, path: Path, folder: Path | None = None) -> None:
         """Open a case, a result or a track beside what is open.

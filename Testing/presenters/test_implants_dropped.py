@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import slicer
 from phantom import TRUE_POSE, make_ct, write_ct_file
+from phantom_scene import settle
 from presenter_host import PresenterHost, act, control, text
 from scene_rendering import ball
 from tiny_scene import reopened
@@ -15,6 +16,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bones
 from MultiViewRegistrationLib.mrml.image import structures_node
+from MultiViewRegistrationLib.session.assessment import reason_not_to_use, verdict
 from MultiViewRegistrationLib.session.history import History
 from MultiViewRegistrationLib.session.presenters.form import visible
 
@@ -71,6 +73,34 @@ def test_an_implant_begins_where_the_ct_has_it(host, tmp_path):
     assert text(host.presenters.ct.bones, "name.stem") == "stem: cobalt-chrome"
     assert text(host.presenters.ct.bones, "name.ct 2") == "ct 2: titanium"
     assert len(control(host.presenters.ct, "unit").options) == 2  # no material is the CT's
+
+
+@pytest.fixture
+def accepted(host, tmp_path):
+    """A CT whose pose was accepted, and a stem that was dropped after that."""
+    with_ct(host, tmp_path)
+    settle(host.session, verdict="accept")
+    drop(host, write_cone(tmp_path / "stem.stl", make_ct().centroid()), material=0)
+    return host
+
+
+def test_an_implant_that_is_added_leaves_the_verdict_of_the_ct(accepted):
+    assert verdict(accepted.session) == "accept" and reason_not_to_use(accepted.session) == ""
+    assert accepted.session.bones.summary() == "stem: not registered"
+
+
+def test_an_added_implant_that_is_moved_by_hand_is_not_registered_there_until_undo(accepted):
+    history = accepted.session.history
+    bones_of(accepted.registration)["stem"].world_from_ct = rigid.translation([3.0, 0, 0])
+    history.note("by hand")
+    assert "stem: not registered here" in reason_not_to_use(accepted.session)
+    history.undo()
+    assert verdict(accepted.session) == "accept"
+
+
+def test_a_ct_that_is_moved_beside_an_added_implant_has_no_verdict(accepted):
+    accepted.registration.world_from_ct = rigid.translation([1.0, 0, 0]) @ TRUE_POSE
+    assert verdict(accepted.session) == ""
 
 
 def test_an_implant_without_a_ct_is_what_is_registered(host, tmp_path):

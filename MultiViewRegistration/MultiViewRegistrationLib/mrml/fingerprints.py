@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,14 +32,21 @@ NOT_LINEAR = "not linear"
 _checksums: dict = {}  # by the image's modification time, which no other image shares
 
 
-def fingerprint(registration: Registration) -> str:
+def fingerprint(registration: Registration, excluded: Collection[str] = ()) -> str:
     """Return the fingerprint of a registration, hexadecimal.
 
     It is the same after the scene was saved and loaded; voxels are summed up again only where they
     changed. Neither the pose nor the name of anything but structures is in it, nor what a
     registration corrected, nor what the pose is for.
+
+    Parameters
+    ----------
+    registration
+        The registration.
+    excluded
+        Names of implants whose fingerprints are not included.
     """
-    return sha256_of([*_body(registration), *of_bones(registration)])
+    return sha256_of([*_body(registration), *of_bones(registration, excluded)])
 
 
 def body_fingerprint(registration: Registration) -> str:
@@ -74,10 +81,12 @@ def ct_fingerprint(registration: Registration, name: str = "") -> str:
     return "" if volume is None else sha256_of(volume)
 
 
-def of_bones(registration: Registration) -> list[str]:
+def of_bones(registration: Registration, excluded: Collection[str] = ()) -> list[str]:
     """Return the fingerprints of the bones that get a pose of their own, of segments or of a CT each; none without any."""
     found = [of_structures(registration)] if registration.chosen_segments else []
     for name, volume in registration.apart.items():
+        if name in excluded:
+            continue
         found.append(sha256_of([name, volume.GetAttribute(UNIT), _volume(volume)]))
     return found
 

@@ -95,7 +95,7 @@ def outdated_reason(session: Session) -> str:
         return stale_reason(session)
     if left := left_reason(session):
         return left
-    if session.history.moved or entry.assessed != fingerprint(session.registration):
+    if session.history.is_displaced or entry.assessed != session.history.inputs:
         return _(
             "The assessment is stale: the CT, a bone, an X-ray or its geometry has changed since; "
             "assess the pose again."
@@ -119,7 +119,7 @@ def stale_reason(session: Session) -> str:
     entry = session.history.current
     if entry is None or not entry.fingerprint:
         return _("This pose is no result of a registration.")
-    if session.history.moved or entry.fingerprint != fingerprint(session.registration):
+    if session.history.is_displaced or entry.fingerprint != session.history.inputs:
         return _(
             "The result is stale: the CT, an X-ray or its geometry has changed since the "
             "registration."

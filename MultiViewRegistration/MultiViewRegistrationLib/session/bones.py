@@ -27,7 +27,6 @@ from ..io.placement import sees
 from ..mrml import ct_3d, overlay
 from ..mrml import ct_3d as scene_bones
 from ..mrml.ct_3d import Places, SceneBone, bones_of
-from ..mrml.fingerprints import fingerprint
 from ..mrml.nodes import (
     Colour,
     array_of,
@@ -183,8 +182,13 @@ class Bones:
 
     @property
     def by_hand(self) -> list[str]:
-        """The names of the bones with poses of their own that were not registered there."""
-        return [each.name for each in self.states() if each.own and each.verdict is None]
+        """The names of the bones with poses of their own that were moved from where they were registered.
+
+        An implant that was added since is not registered yet.
+        """
+        added = self._history.added_implants
+        own = [each for each in self.states() if each.own and each.name not in added]
+        return [each.name for each in own if each.verdict is None]
 
     @property
     def moving(self) -> SceneBone | None:
@@ -307,8 +311,10 @@ class Bones:
             default=None,
         )
         chosen = self.chosen
-        if worst is None or worst.verdict is None:
+        if worst is None:
             return ""
+        if worst.verdict is None:
+            return _("{name}: not registered").format(name=worst.name)
         of_chosen = next((each for each in own if each.name == chosen != worst.name), None)
         # Without a whole CT the answer's own words are those of its worst bone.
         of_worst = worst.name if worst.mm is None else _in_words(worst)
@@ -486,9 +492,9 @@ class Bones:
         marked = entry and (entry.elsewhere or entry.tested)
         if entry is None or not marked or self._registration.ct is None:
             return ""
-        if self._history.moved or session.sequence.frame is not None:
+        if self._history.is_displaced or session.sequence.frame is not None:
             return ""
-        stands = fingerprint(self._registration) in entry.inputs
+        stands = self._history.inputs in entry.inputs
         return f"{entry.key} {entry.use}" if stands else ""
 
     def _make_marks(self) -> Callable[[], dict[Colour, tuple[np.ndarray, Shape]]]:

@@ -344,6 +344,30 @@ class History:
         return current is None or not same_places(current.places, places_of(self._registration))
 
     @property
+    def added_implants(self) -> set[str]:
+        """The names of implants that were added since the current entry, whose verdict does not concern them."""
+        current = self.current
+        registration = self._registration
+        implants = registration.apart.keys() - registration.bone_cts.keys()
+        return set() if current is None else implants - current.bodies.keys()
+
+    @property
+    def is_displaced(self) -> bool:
+        """Whether what the current entry registered is elsewhere than the entry says, or there is no entry."""
+        current = self.current
+        if current is None:
+            return True
+        added = self.added_implants
+        places = places_of(self._registration)
+        registered = {name: pose for name, pose in places.items() if name not in added}
+        return not same_places(current.places, registered)
+
+    @property
+    def inputs(self) -> str:
+        """The fingerprint of the inputs as they are now, without the implants that were added since the current entry."""
+        return fingerprint(self._registration, self.added_implants)
+
+    @property
     def left(self) -> str:
         """Return what has become of CT and bones since the entry that no hand has made, a sentence; "" where they are there."""
         entry = self.current

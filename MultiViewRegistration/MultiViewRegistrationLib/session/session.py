@@ -20,7 +20,6 @@ from ..mrml import manual_pose
 from ..mrml.case import EXTRAS, searches_whole_ct
 from ..mrml.ct_3d import bones_of, places_of, put_bones
 from ..mrml.drawing import Drawing
-from ..mrml.fingerprints import fingerprint
 from ..mrml.identity import world_uid
 from ..mrml.registration import Registration
 from ..translation import _
@@ -444,7 +443,7 @@ class Session(Inputs):
         """
         entry = self.history.current
         known = self.result
-        if known is not None and not self.history.moved and not again:
+        if known is not None and not self.history.is_displaced and not again:
             return lambda: known
         case = self.corrected_case()
         ready = self.ready()
@@ -466,9 +465,11 @@ class Session(Inputs):
         """Return `find_result` with what a person said of the edges at this pose."""
         finding = self.find_result()
         entry = self.history.current
-        stands = entry is not None and fingerprint(self.registration) in entry.inputs
+        stands = entry is not None and self.history.inputs in entry.inputs
         checks = (
-            entry.edge_checks if entry is not None and stands and not self.history.moved else {}
+            entry.edge_checks
+            if entry is not None and stands and not self.history.is_displaced
+            else {}
         )
         return lambda: finding().with_edge_checks(checks)
 

@@ -176,7 +176,7 @@ class CheckPresenter(Presenter):
     @property
     def _result(self) -> Result | None:
         """The result that the CT is at."""
-        return None if self.session.history.moved else self.session.result
+        return None if self.session.history.is_displaced else self.session.result
 
     def _pictures(self) -> Form:
         """Return the maps of the result that the CT is at, once they are made."""

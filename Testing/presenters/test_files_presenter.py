@@ -129,6 +129,47 @@ def test_a_mask_or_bones_and_a_pose_wait_for_the_ct(host, files, tmp_path, label
         assert list(named_bones(host.registration)) == ["1", "2"]
 
 
+def write_bone(path):
+    """A segmentation of the phantom's bone."""
+    write_ct_file(path, (make_ct().volume.values > 300).astype(np.uint8))
+    return path
+
+
+@pytest.fixture
+def in_question(files, tmp_path):
+    """Files about which is asked whether they begin another case, and a segmentation that was dropped after them."""
+    write_ct_file(tmp_path / "ct.nrrd")
+    drop(files, tmp_path / "ct.nrrd")
+    write_ct_file(tmp_path / "other.nrrd")
+    drop(files, tmp_path / "other.nrrd")
+    assert "There is a CT already" in text(files, "asked0.title")
+    drop(files, write_bone(tmp_path / "bone.nrrd"))
+    return files
+
+
+def test_a_segmentation_waits_visibly_while_another_ct_is_in_question(host, in_question):
+    assert host.registration.segmentation is None
+    assert text(in_question, "asked1.title") == "bone.nrrd"
+    assert text(in_question, "asked1.waiting") == "Waits for the CT and X-rays."
+
+
+@pytest.mark.parametrize("answer", (0, 1))
+def test_a_segmentation_is_used_on_the_ct_that_the_answer_chooses(host, in_question, answer):
+    """In place of the one before, or in a new case."""
+    before = host.registration
+    act(in_question, f"asked0.line{answer}")
+    host.wait(in_question, lambda: host.registration and host.registration.segmentation)
+    assert (host.registration == before) == (answer == 0)
+    assert host.registration.ct.GetName() == "other" and not asking(in_question)
+
+
+def test_a_segmentation_without_a_ct_waits_visibly_and_can_be_left_out(files, tmp_path):
+    drop(files, write_bone(tmp_path / "bone.nrrd"))
+    assert text(files, "asked0.title") == "bone.nrrd"
+    act(files, "asked0.leave_out")
+    assert not asking(files) and files.waiting == ""
+
+
 def test_scouts_that_come_with_the_ct_are_offered(host, files, tmp_path):
     drop(files, write_study(tmp_path / "study"))
     host.wait(files, lambda: asking(files))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...io.calibration.calibrated import CalibratedView
 from ...io.recognise import CTFiles, FoundFiles
+from ...translation import _
 from .external_files import Question
 
 #: Answers that close what is open, where that is replaced.
@@ -48,6 +49,8 @@ class OpenCase:
         Whether a case that is opened takes its place.
     ct, ct_coming
         Whether it has a CT; whether one is being read, or waits for its unit.
+    ct_in_question
+        Whether the user is asked about another CT, which may take its place or begin another case.
     ct_header
         Of its CT, see `identity.ct_header`.
     xrays
@@ -65,6 +68,7 @@ class OpenCase:
     replaces: bool = True
     ct: bool = False
     ct_coming: bool = False
+    ct_in_question: bool = False
     ct_header: Mapping[str, str] = field(default_factory=dict)
     xrays: tuple[OpenXRay, ...] = ()
     xrays_coming: bool = False
@@ -74,7 +78,12 @@ class OpenCase:
     @property
     def ct_ready(self) -> bool:
         """Whether the CT is the one that will be registered."""
-        return self.ct and not self.ct_coming
+        return self.ct and self.ct_settled
+
+    @property
+    def ct_settled(self) -> bool:
+        """Whether no other CT will be registered, as far as known."""
+        return not (self.ct_coming or self.ct_in_question)
 
 
 # Files
@@ -144,11 +153,14 @@ class PendingQuestion:
     title
         Which files, and what is unclear.
     questions
-        The open and the answered ones; none where the files wait for X-rays.
+        The open and the answered ones; none where the files wait.
+    waits_for
+        What they wait for.
     """
 
     title: str
     questions: tuple[Question, ...] = ()
+    waits_for: str = _("X-rays")
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def _unclear(unclear: Part, answers: Answers, opened: OpenCase) -> Plan:
     else:
         kinds = _(" or ").join(FILE_MEANINGS[kind][0] for kind in unclear.kinds)
         title = _("{files}: may be {kinds}.").replace("{kinds}", kinds)
-    return _ask(title.format(files=_listed(unclear.files)), "kind", _("What is it?"), choices)
+    return _ask(title.format(files=listed(unclear.files)), "kind", _("What is it?"), choices)
 
 
 def _scouts(scouts: Part, answers: Answers, opened: OpenCase) -> Plan:
@@ -292,7 +292,7 @@ def _landmarks(landmarks: Part, answers: Answers, opened: OpenCase) -> Plan:
     path = landmarks.files[0]
     xrays = [(xray.id, xray.name) for xray in opened.xrays if not xray.needs_geometry]
     images = [*([(CT, _("the CT"))] if opened.ct else []), *xrays]
-    if opened.xrays_coming or opened.ct_coming or not images:
+    if opened.xrays_coming or not (opened.ct_settled and images):
         return None
     questions = [Question("of", _("Landmarks of"), "", tuple(images))]
     of = answers.get("of", "" if xrays else CT)
@@ -315,7 +315,7 @@ def _beads(beads: Part, answers: Answers, opened: OpenCase) -> Plan:
 
 def _surface(surface: Part, answers: Answers, opened: OpenCase) -> Plan:
     path = surface.files[0]
-    if opened.ct_coming:
+    if not opened.ct_settled:
         return None
     if material := answers.get("material"):
         return (AddImplant(path, material),)
@@ -340,7 +340,7 @@ def _calibrations(calibrations: Part, answers: Answers, opened: OpenCase) -> Pla
     files = calibrations.files
     if not files:
         return None
-    title = _("Calibration: {files}").format(files=_listed(files))
+    title = _("Calibration: {files}").format(files=listed(files))
     xrays = [xray for xray in opened.xrays if xray.needs_geometry] or list(opened.xrays)
     if not xrays:
         return PendingQuestion(title)
@@ -417,7 +417,8 @@ def _name(path: Path, folder: Path | None) -> str:
     return path.name if path.name != "case.json" else f"{path.parent.name}/{path.name}"
 
 
-def _listed(files: Sequence[Path]) -> str:
+def listed(files: Sequence[Path]) -> str:
+    """Return the names of files, of many the first ones and their number."""
     names = ", ".join(path.name for path in files[:MAX_NAMED])
     more = len(files) - MAX_NAMED
     return _("{names} and {count} more").format(names=names, count=more) if more > 0 else names

@@ -36,6 +36,7 @@ from .external_files import Answers, describe_camera, landmarks_to_ct, landmarks
 from .file_actions import (
     CLOSING,
     Action,
+    CTs,
     Dropped,
     OpenCase,
     OpenXRay,
@@ -44,7 +45,7 @@ from .file_actions import (
     Plan,
     Step,
 )
-from .file_plan import plan, unused
+from .file_plan import listed, plan, unused
 from .form import (
     Button,
     Choice,
@@ -123,6 +124,10 @@ class PendingFiles:
     def needed(self) -> bool:
         """Whether they must stay on the disk."""
         return isinstance(self.files, Dropped) or bool(self.files.files)
+
+
+def _has_cts(files: file_actions.Files) -> bool:
+    return bool(files.found.cts) if isinstance(files, Dropped) else isinstance(files, CTs)
 
 
 def _identities(found: FoundFiles) -> list[Identity]:
@@ -205,7 +210,8 @@ class FilesPresenter(Presenter):
             return ""
         if self.question():
             return _("The files wait for an answer.")
-        return _("The files wait for X-rays.") if self._asked() else READING
+        waits_for = next((asked.waits_for for *_pending, asked in self._asked()), "")
+        return _("The files wait for {what}.").format(what=waits_for) if waits_for else READING
 
     def question(self) -> str:
         """Return the key of the control of the first question that files wait for; "" for none."""
@@ -259,12 +265,15 @@ class FilesPresenter(Presenter):
         ]
 
     def _asked(self) -> list[tuple[str, PendingFiles, PendingQuestion]]:
-        """Return what is asked now, with the key of its controls; the calibrations last."""
+        """Return what is asked now, and what waits, with the key of its controls; the calibrations last."""
         asked: list[tuple[str, PendingFiles, PendingQuestion]] = []
         for each in self._every:
-            if isinstance(each.plan, PendingQuestion):
+            plan = each.plan
+            if plan is None and isinstance(each.files, Part) and each.files.files:
+                plan = PendingQuestion(listed(each.files.files), waits_for=_("the CT and X-rays"))
+            if isinstance(plan, PendingQuestion):
                 key = "calibrations" if each is self._calibrations else f"asked{len(asked)}"
-                asked.append((key, each, each.plan))
+                asked.append((key, each, plan))
         return asked
 
     def _form_of(self, key: str, pending: PendingFiles, asked: PendingQuestion) -> Form:
@@ -277,7 +286,7 @@ class FilesPresenter(Presenter):
         if not questions:
             return [
                 title,
-                quiet(f"{key}.waiting", _("Kept for the X-rays that are still to come.")),
+                quiet(f"{key}.waiting", _("Waits for {what}.").format(what=asked.waits_for)),
                 end,
             ]
         question = questions[0]
@@ -446,6 +455,7 @@ class FilesPresenter(Presenter):
             ct=registration.ct is not None,
             ct_header={} if registration.ct is None else ct_header(registration),
             ct_coming=bool(self._ct.reading) or self._ct.mismatch is not None,
+            ct_in_question=any(_has_cts(each.files) for each in self._pending),
             xrays=tuple(xrays),
             xrays_coming=bool(self._xrays.reading),
             scouts=None if scouts is None else tuple(scouts.missing_in(registration)),
@@ -467,11 +477,11 @@ class FilesPresenter(Presenter):
     def _do(self, action: Action) -> None:
         match action:
             case Step.CLOSE:
-                # These would be forgotten with what is open.
-                folders, refused = self._folders, self.refused
+                # Closing the registration must not discard what waits or was refused.
+                waiting = self._folders, self._pending, self._tasks, self.refused
                 self._folders = []
                 self.host.close_registration()
-                self._folders, self.refused = folders, refused
+                self._folders, self._pending, self._tasks, self.refused = waiting
             case Step.BEGIN:
                 self._begin()
             case Step.REMOVE_XRAYS:

@@ -618,6 +618,27 @@ def test_it_tells_how_far_it_is(registered):
     assert done == sorted(done) and done[0] < 0.01 and 0.5 < done[-1] <= 1
 
 
+def test_no_number_of_steps_of_a_stage_completes_the_search(registered):
+    """A CT of another patient took 460 steps, one that nearly fits 80."""
+    done = []
+    search = CauseSearch(*registered, progress=lambda told: done.append(told.fraction) or True)
+    for _ in range(1000):
+        search._report(None)
+    assert done == sorted(done) and done[-1] < 1
+
+
+@SLOW
+def test_a_search_that_explains_nothing_is_not_reported_complete_before_its_end(registered):
+    noise = np.random.default_rng(0).normal(size=registered.views[0].xray.line_integrals.shape)
+    views = [view.with_xray(line_integrals=np.float32(noise)) for view in registered.views]
+    done = []
+    search = CauseSearch(*registered.of(views))
+    search.progress = lambda told: done.append(told.fraction) or True
+    list(search.causes())
+    assert len(done) > 100 and done == sorted(done)
+    assert np.mean(np.array(done) > 0.9) < 0.3 and 0.7 < done[-1] < 1
+
+
 def test_it_can_be_cancelled(registered):
     with pytest.raises(Cancelled):
         CauseSearch(*registered, progress=lambda told: False).cause()

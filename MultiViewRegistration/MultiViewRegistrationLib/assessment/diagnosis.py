@@ -52,8 +52,10 @@ from .parts import shares_at
 
 #: Around the start, where all images may be at fault and no view knows where the CT is.
 START_SEARCH_BUDGET = SearchBudget(poses=128, max_poses=128, refined=2)
-#: A search for a cause that tries all reports about so many steps.
-STEPS = 180
+#: Steps after which half of a hypothesis counts as tested; 3 to 80 were seen.
+STEPS_TO_HALF = 15
+#: Stages besides the hypotheses: the poses of single views, corrected cameras, level and part.
+OTHER_STAGES = 4
 
 
 @dataclass(eq=False)
@@ -87,6 +89,9 @@ class CauseSearch:
     faults: Sequence[type] = ()
     bones_found: bool = False
     _steps: int = field(default=0, init=False)
+    _tested: int = field(default=0, init=False)
+    #: Before the hypotheses are counted: more than there are.
+    _count: int = field(default=200, init=False)
 
     @cached_property
     def tied(self) -> list[View]:
@@ -114,8 +119,14 @@ class CauseSearch:
     def _report(self, _: Progress) -> object:
         self._steps += 1
         stage = "searching for the cause of the poor fit"
-        done = min(self._steps / STEPS, 1.0)
+        part = self._steps / (self._steps + STEPS_TO_HALF)
+        done = (self._tested + part) / self._count
         return self.progress(Progress(done, stage, self.pose, self.found.fit.cost))
+
+    def finish_stage(self) -> None:
+        """Count a hypothesis, or another stage, as tested, for the reported progress."""
+        self._tested += 1
+        self._steps = 0
 
     @cached_property
     def alone(self) -> dict[str, np.ndarray]:
@@ -185,6 +196,11 @@ class CauseSearch:
         groups += [[own_fault(find("fault", name)())] for name in own]
         signs = []
         by_places = []
+        centroid = self.anatomy.centroid
+        images = (row.supposed(self.tied, centroid) for row in chain(*groups) if row.supposed)
+        cameras = camera_hypotheses(self.tied, self.shared)
+        self._count = sum(1 for _ in chain(*images, cameras)) + OTHER_STAGES
+        self.finish_stage()
         for group in groups:
             likeliest = self._of_images(group, least, evidence)
             if likeliest is None:
@@ -201,9 +217,11 @@ class CauseSearch:
             yield max(by_places, key=lambda cause: cause.gain)
         if cause := camera_cause(self, evidence, signs):
             yield cause
+        self.finish_stage()
         if not self.bones_found:
             if here and (cause := other_level(self, here)):
                 yield cause
+            self.finish_stage()
             if not placed and (cause := other_part(self, evidence)):
                 yield cause
         if cause := ct_too_short(self):
@@ -222,6 +240,7 @@ class CauseSearch:
             if minima and minima[0].fit.evidence > least:
                 run = self.best_refined(each.views, minima)
                 tried += [(run, each)] if run else []
+            self.finish_stage()
         if not tried:
             return None
         run, each = max(tried, key=lambda pair: pair[0].fit.evidence)
@@ -434,6 +453,7 @@ def _promising(
         minima = registration.descend(1, starts, TRIED_STEPS)
         if minima:
             tried.append((each, registration, minima))
+        search.finish_stage()
     most = max((evidence_gain(minima[0], evidence) for *_, minima in tried), default=0.0)
     if most < LEAST_GAIN:
         return []

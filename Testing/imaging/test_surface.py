@@ -2,25 +2,15 @@
 
 import numpy as np
 import pytest
+from imaging.damaged_surfaces import write
 from numpy.testing import assert_allclose
 from refusals import refuses
 from vtkmodules.vtkFiltersCore import vtkMassProperties, vtkTriangleFilter
 from vtkmodules.vtkFiltersSources import vtkConeSource, vtkPlaneSource
-from vtkmodules.vtkIOGeometry import vtkOBJWriter, vtkSTLWriter
-from vtkmodules.vtkIOLegacy import vtkPolyDataWriter
-from vtkmodules.vtkIOPLY import vtkPLYWriter
-from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from MultiViewRegistrationLib.imaging.ct import MATERIALS, attenuation, load_ct
 from MultiViewRegistrationLib.imaging.image_source import SURFACE_READERS
 
-WRITERS = {
-    ".stl": vtkSTLWriter,
-    ".obj": vtkOBJWriter,
-    ".ply": vtkPLYWriter,
-    ".vtk": vtkPolyDataWriter,
-    ".vtp": vtkXMLPolyDataWriter,
-}
 CENTRE = np.array([5.0, -3.0, 8.0])
 
 
@@ -36,16 +26,6 @@ def cone(height=30.0):
     return triangles.GetOutput()
 
 
-def write(surface, path, header=""):
-    writer = WRITERS[path.suffix]()
-    writer.SetInputData(surface)
-    writer.SetFileName(str(path))
-    if header:
-        writer.SetHeader(header)
-    writer.Write()
-    return path
-
-
 @pytest.mark.parametrize("ending", SURFACE_READERS)
 def test_a_surface_has_its_volume_in_its_place(tmp_path, ending):
     measured = vtkMassProperties()
@@ -59,7 +39,7 @@ def test_a_surface_has_its_volume_in_its_place(tmp_path, ending):
 
 
 def test_a_surface_that_slicer_wrote_in_ras_lies_in_lps(tmp_path):
-    path = write(cone(), tmp_path / "cone.vtk", "3D Slicer output. SPACE=RAS")
+    path = write(cone(), tmp_path / "cone.vtk", ["SetHeader", "3D Slicer output. SPACE=RAS"])
     assert_allclose(load_ct(path, "steel").centroid(), [2.5, 3, 8], atol=0.05)
 
 
@@ -78,8 +58,8 @@ def test_a_surface_that_cannot_be_used_is_refused(tmp_path):
     no_surface.write_text("solid\nendsolid\n")
     for path, said in (
         (write(plane.GetOutput(), tmp_path / "open.stl"), "is open along"),
-        (write(cone(0.03), tmp_path / "metres.stl"), "write it in mm"),
-        (no_surface, "has no triangles"),
+        (write(cone(0.03), tmp_path / "metres.stl"), "Export it in mm"),
+        (no_surface, "the surface cannot be read"),
         (tmp_path / "missing.stl", "no such file"),
     ):
         with refuses(said):

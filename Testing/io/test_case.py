@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from file_io import write_json, write_values
+from imaging.damaged_surfaces import absurd
 from numpy.testing import assert_allclose, assert_array_equal
+from program import mvreg
 from refusals import warns
 from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal
 
@@ -53,6 +55,13 @@ def test_a_ct_whose_header_stays_and_whose_voxels_change_is_another(write_case, 
     sitk.WriteImage(image + 1, str(tmp_path / "ct.mhd"))
     assert Case.load(path, before).ct is not before.ct
     assert changed_inputs(before.inputs, CaseFile.read(path)) == ["CT"]
+
+
+def test_a_surface_that_would_end_the_process_is_refused_in_a_sentence(write_case, tmp_path):
+    (tmp_path / "index.obj").write_bytes(absurd()["index.obj"])
+    case = write_case(minimal() | {"ct": "index.obj", "ct_unit": "steel"})
+    said = mvreg(f"case check {case}", status=2)
+    assert "index.obj: the surface cannot be read" in said.refusal
 
 
 def test_two_inputs_of_one_name_both_have_their_hash(load, tmp_path):

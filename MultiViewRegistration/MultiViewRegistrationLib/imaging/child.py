@@ -38,6 +38,7 @@ _CODE = f"from {__package__}.child_main import serve; serve({IDLE_S}, {{!r}})"
 #: the processors. Large pages: a CT needs a tenth of the page faults, and is read in 0.2 s less.
 _PLAIN = {
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
+    "VTK_SMP_BACKEND_IN_USE": "Sequential",
     "MALLOC_ARENA_MAX": "1",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }

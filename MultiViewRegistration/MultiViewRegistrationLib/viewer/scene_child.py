@@ -5,9 +5,9 @@ See `imaging.child`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from trame_slicer.core import SlicerApp
+
+from ..imaging.surface import is_whole
 
 
 def load(mrml: str, folder: str) -> str:
@@ -26,28 +26,7 @@ def load(mrml: str, folder: str) -> str:
         return "scene"
     for n in range(scene.GetNumberOfNodesByClass("vtkMRMLModelNode")):
         model = scene.GetNthNodeByClass(n, "vtkMRMLModelNode")
-        if not _is_whole(model.GetMesh()):
+        mesh = model.GetMesh()
+        if mesh is not None and not is_whole(mesh):
             return f"model {model.GetName()}"
     return ""
-
-
-def _is_whole(mesh: Any) -> bool:
-    if mesh is None:
-        return True
-    if not mesh.IsA("vtkPolyData"):
-        return False
-    points = mesh.GetNumberOfPoints()
-    for cells in (mesh.GetVerts(), mesh.GetLines(), mesh.GetPolys(), mesh.GetStrips()):
-        if not cells.IsValid():
-            return False
-        named = cells.GetConnectivityArray()
-        least, most = named.GetRange() if named.GetNumberOfTuples() else (0, -1)
-        if least < 0 or most >= points:
-            return False
-    of_points = _are_all(mesh.GetPointData(), points)
-    return of_points and _are_all(mesh.GetCellData(), mesh.GetNumberOfCells())
-
-
-def _are_all(data: Any, count: int) -> bool:
-    arrays = map(data.GetAbstractArray, range(data.GetNumberOfArrays()))
-    return all(array.GetNumberOfTuples() == count for array in arrays)

@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 
 from ..errors import InputError
 from ..imaging.child import ChildFailed, call
-from ..imaging.image_source import image_source, inside
+from ..imaging.image_source import image_source, inside, is_surface
 from ..imaging.reading import image_header
+from ..imaging.surface import check_counts
 from ..io.files import upload_root
 from ..io.hdf5 import is_hdf5, refuse_other_files
 from ..mrml.nodes import nodes_of_class
@@ -326,5 +327,7 @@ def _check(path: Path) -> None:
     """
     if is_hdf5(path):
         refuse_other_files(path, "a transform")
+    elif is_surface(path):
+        check_counts(path)
     else:
         image_source(path)

@@ -10,6 +10,7 @@ from vtkmodules.vtkFiltersSources import vtkConeSource, vtkPlaneSource
 
 from MultiViewRegistrationLib.imaging.ct import MATERIALS, attenuation, load_ct
 from MultiViewRegistrationLib.imaging.image_source import SURFACE_READERS
+from MultiViewRegistrationLib.imaging.surface import read_triangles
 
 CENTRE = np.array([5.0, -3.0, 8.0])
 
@@ -41,6 +42,28 @@ def test_a_surface_has_its_volume_in_its_place(tmp_path, ending):
 def test_a_surface_that_slicer_wrote_in_ras_lies_in_lps(tmp_path):
     path = write(cone(), tmp_path / "cone.vtk", ["SetHeader", "3D Slicer output. SPACE=RAS"])
     assert_allclose(load_ct(path, "steel").centroid(), [2.5, 3, 8], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "name, side, settings",
+    [("cone.stl", 1, []), ("cone.vtk", -1, [["SetHeader", "3D Slicer output. SPACE=RAS"]])],
+)
+def test_triangles_of_a_surface_lie_in_lps(tmp_path, name, side, settings):
+    """Also of a file of Slicer's in RAS."""
+    points, triangles = read_triangles(write(cone(), tmp_path / name, *settings))
+    corners = points[triangles]
+    areas = np.linalg.norm(np.cross(*np.diff(corners, axis=1).swapaxes(0, 1)), axis=1) / 2
+    measured = vtkMassProperties()
+    measured.SetInputData(cone())
+    assert_allclose(areas.sum(), measured.GetSurfaceArea(), rtol=1e-4)
+    assert_allclose(points.min(axis=0), CENTRE * [side, side, 1] - [15, 10, 10], atol=0.1)
+
+
+def test_triangles_of_a_damaged_surface_are_refused(tmp_path):
+    path = write(cone(), tmp_path / "cone.ply")
+    path.write_bytes(path.read_bytes()[:-100])
+    with refuses("the surface cannot be read"):
+        read_triangles(path)
 
 
 def test_a_surface_attenuates_as_it_is_told(tmp_path):

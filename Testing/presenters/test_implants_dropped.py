@@ -58,7 +58,9 @@ def test_an_implant_begins_where_the_ct_has_it(host, tmp_path):
     with_ct(host, tmp_path)
     middle = make_ct().centroid()
     asked = drop(host, write_cone(tmp_path / "stem.stl", middle), material=1)
-    assert asked == ["Titanium", "Cobalt-chrome", "Steel", "Polyethylene", "Leave out"]
+    assert asked == [
+        *("Titanium", "Cobalt-chrome", "Steel", "Polyethylene", "Show as model", "Leave out")
+    ]
     drop(host, write_cone(tmp_path / "ct.stl", middle + 500), material=0)  # a name that is taken
     whole, stem, screw = host.session.bodies()
     assert [(each.name, each.ct.unit) for each in (whole, stem, screw)] == [
@@ -73,6 +75,27 @@ def test_an_implant_begins_where_the_ct_has_it(host, tmp_path):
     assert text(host.presenters.ct.bones, "name.stem") == "stem: cobalt-chrome"
     assert text(host.presenters.ct.bones, "name.ct 2") == "ct 2: titanium"
     assert len(control(host.presenters.ct, "unit").options) == 2  # no material is the CT's
+
+
+def test_a_surface_is_shown_as_a_model_on_the_ct(host, tmp_path):
+    with_ct(host, tmp_path)
+    middle = make_ct().centroid()
+    host.files.take([write_cone(tmp_path / "screw.stl", middle)])
+    host.wait(host.files, lambda: control(host.files, "asked0.4"))
+    assert control(host.files, "asked0.4").label == "Show as model"
+    act(host.files, "asked0.4")
+    host.wait(host.files, lambda: slicer.util.getNodes("screw"))
+    model = slicer.util.getNode("screw")
+    low, high = np.reshape(model.GetPolyData().GetBounds(), (3, 2)).T
+    assert np.allclose((low + high) / 2, middle * [-1, -1, 1], atol=0.1)  # RAS
+    assert model.GetParentTransformNode() is host.registration.ct_transform
+    assert model.GetDisplayVisibility() and not host.registration.apart
+
+
+def test_a_surface_without_a_ct_cannot_be_a_model_on_it(host, tmp_path):
+    host.files.take([write_cone(tmp_path / "stem.stl", [0, 0, 0])])
+    host.wait(host.files, lambda: control(host.files, "asked0.3"))
+    assert control(host.files, "asked0.4") is None
 
 
 @pytest.fixture

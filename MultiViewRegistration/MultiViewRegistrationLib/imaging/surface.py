@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, install_command
-from .child import ChildFailed, call
+from .child import Answer, ChildFailed, call
 from .image_source import SURFACE_READERS
 from .reading import READING_BYTES, READING_S
 
@@ -63,22 +63,54 @@ def read_surface(path: Path) -> tuple[np.ndarray, np.ndarray]:
         If VTK is missing, the file cannot be read or has no triangles, the surface is not closed,
         or it has a size that no implant has.
     """
+    filled = _in_child("voxelise", path)
+    ct_from_index = np.array(filled.value["ct_from_index"])
+    if _is_in_ras(path):
+        ct_from_index[:2] *= -1
+    return filled.data.view(np.float32).reshape(filled.value["shape"]), ct_from_index
+
+
+def read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the triangles of a surface, which may be open.
+
+    Returns
+    -------
+    points
+        Float32 (n, 3), LPS mm.
+    triangles
+        Int32 (m, 3), the indices of their corners.
+
+    Raises
+    ------
+    InputError
+        If VTK is missing, or the file cannot be read or has no triangles.
+    """
+    read = _in_child("triangulate", path)
+    numbers = read.data.view(np.int32)
+    points = numbers[: 3 * read.value].view(np.float32).reshape(-1, 3)
+    if _is_in_ras(path):
+        points[:, :2] *= -1
+    return points, numbers[3 * read.value :].reshape(-1, 3)
+
+
+def _in_child(function: str, path: Path) -> Answer:
+    """Return what a function of this module makes of a surface, in a child process."""
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path.")
     check_counts(path)
     size = path.stat().st_size
     memory = READING_BYTES + MEMORY_PER_BYTE * size
     try:
-        filled = call(
-            f"{__name__}:voxelise", [os.fspath(path)], memory, READING_S + size / MIN_BYTES_PER_S
+        return call(
+            f"{__name__}:{function}", [os.fspath(path)], memory, READING_S + size / MIN_BYTES_PER_S
         )
     except ChildFailed:
         raise _unreadable(path) from None
-    ct_from_index = np.array(filled.value["ct_from_index"])
+
+
+def _is_in_ras(path: Path) -> bool:
     with path.open("rb") as file:
-        if RAS in file.read(HEADER_BYTES):
-            ct_from_index[:2] *= -1
-    return filled.data.view(np.float32).reshape(filled.value["shape"]), ct_from_index
+        return RAS in file.read(HEADER_BYTES)
 
 
 def check_counts(path: Path) -> None:
@@ -134,6 +166,22 @@ def voxelise(path: str) -> tuple[dict[str, Any], np.ndarray]:
     return described, parts.mean(axis=(1, 3, 5), dtype=np.float32)
 
 
+def triangulate(path: str) -> tuple[int, np.ndarray]:
+    """Return the number of a surface's points, and its points and triangles as int32, in a child process.
+
+    Raises
+    ------
+    InputError
+        As `read_triangles`.
+    """
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+
+    mesh = _triangles(Path(path)).GetOutput()
+    points = vtk_to_numpy(mesh.GetPoints().GetData()).astype(np.float32)
+    corners = vtk_to_numpy(mesh.GetPolys().GetConnectivityArray()).astype(np.int32)
+    return len(points), np.concatenate([points.ravel().view(np.int32), corners])
+
+
 def _size_with_air(extent_mm: np.ndarray, voxel_mm: float) -> np.ndarray:
     return np.ceil(extent_mm / voxel_mm).astype(int) + 4
 
@@ -170,10 +218,10 @@ def write_surface(surface: Any, path: Path) -> None:
     writer.Write()
 
 
-def _closed_surface(path: Path) -> Any:
-    """Return a vtkPolyData of triangles."""
+def _triangles(path: Path) -> Any:
+    """Return a filter with the triangles of a surface, whose points are merged."""
     try:
-        from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkFeatureEdges, vtkTriangleFilter
+        from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkTriangleFilter
     except ImportError as error:
         raise InputError(
             f"{path}: VTK, which reads surfaces, is not installed. Run {install_command('viewer')}."
@@ -192,13 +240,22 @@ def _closed_surface(path: Path) -> Any:
     triangles.PassLinesOff()
     triangles.PassVertsOff()
     triangles.SetInputConnection(merged.GetOutputPort())
+    triangles.Update()
+    if not triangles.GetOutput().GetNumberOfPolys():
+        raise _unreadable(path)
+    return triangles
+
+
+def _closed_surface(path: Path) -> Any:
+    """Return a vtkPolyData of triangles."""
+    triangles = _triangles(path)
+    from vtkmodules.vtkFiltersCore import vtkFeatureEdges
+
     edges = vtkFeatureEdges()
     edges.FeatureEdgesOff()
     edges.NonManifoldEdgesOff()
     edges.SetInputConnection(triangles.GetOutputPort())
     edges.Update()
-    if not triangles.GetOutput().GetNumberOfPolys():
-        raise _unreadable(path)
     if gaps := edges.GetOutput().GetNumberOfCells():
         raise InputError(
             f"{path}: the surface is open along {gaps} edges, so that its inside is undefined. Close "

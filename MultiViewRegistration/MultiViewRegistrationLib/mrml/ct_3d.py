@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import scipy
 import slicer
-from vtkmodules.util.numpy_support import numpy_to_vtk
-from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkImageData, vtkPolyData
 from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm
 from vtkmodules.vtkCommonTransforms import vtkTransform
 from vtkmodules.vtkFiltersCore import (
@@ -201,6 +202,44 @@ def put_model(
     node = product(owner, role, "vtkMRMLModelNode", name, hidden=hidden, **style)
     node.SetAndObservePolyData(made)
     node.SetAndObserveTransformNodeID(transform.GetID())
+    return node
+
+
+def add_model(
+    registration: Registration, name: str, points: np.ndarray, triangles: np.ndarray
+) -> Any:
+    """Return a new model of the user's under the CT's transform.
+
+    Parameters
+    ----------
+    registration
+        The registration.
+    name
+        Name of the model.
+    points
+        (n, 3), LPS mm, in the frame of the CT.
+    triangles
+        (m, 3), the indices of their corners.
+    """
+    corners = vtkPoints()
+    cells = vtkCellArray()
+    mesh = vtkPolyData()
+    normals = vtkPolyDataNormals()
+    corners.SetData(numpy_to_vtk(ras_from_lps(points).astype(np.float32), deep=True))
+    offsets = np.arange(0, triangles.size + 1, 3)
+    cells.SetData(
+        numpy_to_vtkIdTypeArray(offsets, deep=True),
+        numpy_to_vtkIdTypeArray(triangles.ravel().astype(np.int64), deep=True),
+    )
+    mesh.SetPoints(corners)
+    mesh.SetPolys(cells)
+    normals.SetInputData(mesh)
+    normals.Update()
+    scene = registration.scene
+    node = scene.AddNewNodeByClass("vtkMRMLModelNode", scene.GenerateUniqueName(name))
+    node.SetAndObservePolyData(normals.GetOutput())
+    node.CreateDefaultDisplayNodes()
+    node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     return node
 
 

@@ -254,6 +254,13 @@ class AddImplant:
 
 
 @dataclass(frozen=True)
+class ShowModel:
+    """Show a surface with the CT."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
 class FindBeads:
     """Look for the beads of a phantom in the X-rays."""
 
@@ -272,6 +279,7 @@ Action: TypeAlias = (
     | UseCamera
     | UseLandmarks
     | AddImplant
+    | ShowModel
     | FindBeads
 )
 Plan: TypeAlias = PendingQuestion | tuple[Action, ...] | None

@@ -62,6 +62,7 @@ from .file_actions import (
     ReadCT,
     ReadMask,
     ReadXRays,
+    ShowModel,
     Step,
     UseCamera,
     UseLandmarks,
@@ -82,6 +83,8 @@ MATERIALS = {
     "steel": _("Steel"),
     "polyethylene": _("Polyethylene"),
 }
+#: The answer in place of a material: no implant.
+MODEL = "model"
 MAX_NAMED = 4
 
 
@@ -318,9 +321,16 @@ def _surface(surface: Part, answers: Answers, opened: OpenCase) -> Plan:
     if not opened.ct_settled:
         return None
     if material := answers.get("material"):
-        return (AddImplant(path, material),)
-    title = _("{file}: the surface of an implant. What is it made of?").format(file=path.name)
-    return _ask(title, "material", "", MATERIALS.items())
+        return (ShowModel(path) if material == MODEL else AddImplant(path, material),)
+    title = _("{file}: a surface. What is the implant made of?")
+    choices = [*MATERIALS.items()]
+    if opened.ct:
+        title = _(
+            "{file}: a surface. Register it as an implant of this material, or show it as a model "
+            "on the CT (a bone, a planned screw)?"
+        )
+        choices.append((MODEL, _("Show as model")))
+    return _ask(title.format(file=path.name), "material", "", choices)
 
 
 # Calibrations

@@ -20,10 +20,12 @@ from ...errors import InputError, collect_warnings
 from ...imaging.body import Structures
 from ...imaging.ct import load_ct, load_mask
 from ...imaging.segmentation import read_segments
+from ...imaging.surface import read_triangles
 from ...io.case_file import CaseFile
 from ...io.dicom_identity import read_identity, view_identity
 from ...io.files import redact_upload_paths
 from ...io.recognise import CALIBRATION, CASE, CT, POSE, XRAY, FoundFiles, recognise
+from ...mrml.ct_3d import add_model
 from ...mrml.identity import Identity, ct_header, doubt_about, say_unknown_are_of_patient
 from ...mrml.image import segmentation_node, structures_node
 from ...mrml.xray_record import name_of
@@ -521,6 +523,9 @@ class FilesPresenter(Presenter):
                 task = Task(lambda on_progress: load_ct(path, material))
                 take = partial(self._ct.add_implant, name_of(path))
                 self._tasks.append(PendingTask(task, take))
+            case file_actions.ShowModel(path):
+                task = Task(lambda on_progress: read_triangles(path))
+                self._tasks.append(PendingTask(task, partial(self._show_model, name_of(path))))
             case file_actions.FindBeads(path):
                 self.host.show_geometry()
                 self._xrays.geometry.beads.find(path)
@@ -543,6 +548,9 @@ class FilesPresenter(Presenter):
             self._calibrations.files = Part(files.kinds, there.files + files.files)
         else:
             self._pending.append(PendingFiles(files))
+
+    def _show_model(self, name: str, task: Task[tuple[np.ndarray, np.ndarray]]) -> None:
+        add_model(self.registration, name, *task.result)
 
     def _read_mask(self, path: Path) -> None:
         ct = self.session.ct()

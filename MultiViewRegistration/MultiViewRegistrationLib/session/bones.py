@@ -9,7 +9,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import scipy
 
 from ..assessment.joint_motion import (
     JointMotion,
@@ -51,9 +50,10 @@ from ..mrml.structures import (
     Shape,
     shape_of,
 )
+from ..mrml.targets import TARGET_COLOUR, show_targets
 from ..mrml.xray import DetectorPlane
 from ..translation import _
-from .history import CELL_MM, HistoryEntry
+from .marks import marks_of, named_targets
 from .parts import Parts
 from .tasks import BackgroundValue
 from .verdicts import KnownBone
@@ -138,6 +138,7 @@ class Bones:
         self._ghost: tuple[bool, bool] | None = None
         self._pair: BonePair | None = None
         self._outlines = KnownOutlines()
+        self._targets: dict[int, np.ndarray] = {}
 
     def update(self) -> None:
         """Follow segments and result; call it from a timer."""
@@ -160,6 +161,8 @@ class Bones:
         there = bones_of(registration)
         self._of = self._session.of_structures if self._colours and there else ""
         self._stands = self._standing()
+        self._targets = named_targets(self._session)
+        show_targets(registration, self._targets)
         if self._of and any(bone.surface is not None for bone in there.values()):
             self._take_lines_along()
         ghost = bool(there), ct_3d.surface_is_current(registration)
@@ -431,6 +434,11 @@ class Bones:
         for colour, (pose, shape) in self.marks.items():
             lines = self._outlines.of(colour, shape, transform_to_ras(pose), detector)
             found.append(Outline("", colour, lines))
+        place = transform_to_ras(self._registration.world_from_ct)
+        for number, point in self._targets.items():
+            shape = Shape(points=ras_from_lps(point)[None])
+            lines = self._outlines.of(number, shape, place, detector)
+            found.append(Outline(str(number), TARGET_COLOUR, lines))
         return found
 
     @property
@@ -499,7 +507,7 @@ class Bones:
 
     def _make_marks(self) -> Callable[[], dict[Colour, tuple[np.ndarray, Shape]]]:
         entry = self._history.current
-        return lambda: {} if entry is None else _marks_of(entry)
+        return lambda: {} if entry is None else marks_of(entry)
 
 
 def _goes_with(node: Any, bone: SceneBone) -> bool:
@@ -569,25 +577,3 @@ def _surface(structures: Structures, n: int, ct_from_index: np.ndarray) -> Any:
     box = structures.boxes[n]
     place = ct_from_index @ rigid.translation([side.start for side in box[::-1]])
     return ct_3d.mask_surface(structures.labels[box] == n + 1, ras_from_lps(place))
-
-
-def _marks_of(entry: HistoryEntry) -> dict[Colour, tuple[np.ndarray, Shape]]:
-    """Return `Bones.marks` of an entry."""
-    marks = {}
-    if entry.elsewhere:
-        marks[MISFIT_COLOUR] = entry.pose, _cells_shape(entry)
-    tested = entry.tested.get(entry.use)
-    if tested and not entry.bodies:
-        marks[TESTED_COLOUR] = entry.pose, Shape(points=ras_from_lps(np.array(tested)))
-    return marks
-
-
-def _cells_shape(entry: HistoryEntry) -> Shape:
-    """Return the shape of the part of the bone that lies elsewhere."""
-    cells = np.array(entry.elsewhere) // CELL_MM
-    first = cells.min(axis=0)
-    place = np.diag([CELL_MM, CELL_MM, CELL_MM, 1.0]) @ rigid.translation(first)
-    there = np.zeros((np.ptp(cells, axis=0) + 1)[::-1], bool)
-    there[tuple((cells - first).T[::-1])] = True
-    closed = scipy.ndimage.binary_closing(np.pad(there, 1), iterations=1)[1:-1, 1:-1, 1:-1]
-    return shape_of(ct_3d.mask_surface(closed, ras_from_lps(place)))

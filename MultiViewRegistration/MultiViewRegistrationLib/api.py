@@ -581,8 +581,8 @@ def _check_start(case: Case, start: str) -> None:
             case.world_from_ct = pose
     if case.world_from_ct is None and start == "given":
         raise InputError(
-            "world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to "
-            "the case, or search for the pose (--start search)."
+            "world_from_ct: the case has no start pose. Set a rigid 4x4 matrix, or search for the "
+            'pose (start="search" in Python, --start search).'
         )
 
 

@@ -66,18 +66,34 @@ def cropped(tmp_path):
     return path
 
 
-def test_a_cropped_image_is_not_accepted_in_the_room_and_the_reason_says_why(cropped):
+def test_a_cropped_image_makes_its_principal_point_less_certain(cropped):
+    content = read_json(cropped)
+    for view in content["views"]:
+        del view["principal_point_sd_px"]
+    write_json(cropped, content)
     case = Case.load(cropped)
     assert {view.principal_point_sd_px for view in case.views} == {6.0}
     result = register(case, start="given")
     assert result.uses["room"].verdict != "accept"
-    assert any("128 x 122 pixels, unlike a detector" in reason for reason in result.reasons)
     # Cameras are solved for with the pose, so that in these images it is right all the same.
     true = rigid.transform_points(case.truth_world_from_ct, case.targets)
     found = rigid.transform_points(result.world_from_ct, case.targets)
     for given, solved in zip(case.views, result.views, strict=True):
         off_px = solved.camera.project(found) - (given.camera.project(true) - [0, 6])
         assert np.abs(off_px * given.camera.pixel_mm(true)).max() < 1
+
+
+def test_a_stated_certainty_of_a_cropped_image_holds_for_the_pose_but_not_in_the_room(cropped):
+    case = Case.load(cropped)
+    assert {view.principal_point_sd_px for view in case.views} == {0.5}
+    assert {view.presumed_principal_point_sd_px for view in case.views} == {6.0}
+    result = register(case, start="given")
+    assert result.uses["room"].verdict != "accept"
+    (reason,) = {
+        each for each in result.reasons if each.code == "image-cropped" and "view1" in each
+    }
+    assert "128 x 122 pixels, unlike a detector" in reason and "View(size=(128, 122))" in reason
+    assert "principal-point-unstated" not in {each.code for each in result.reasons}
 
 
 def test_a_matrix_may_say_the_size_of_its_image(cropped):

@@ -23,7 +23,17 @@ from phantom import START, TRUE_POSE, error_mm, make_views
 from refusals import refuses
 
 import MultiViewRegistrationLib
-from MultiViewRegistrationLib import Body, Cancelled, CArm, Case, View, register, train
+from MultiViewRegistrationLib import (
+    Body,
+    Camera,
+    Cancelled,
+    CArm,
+    Case,
+    View,
+    Volume,
+    register,
+    train,
+)
 from MultiViewRegistrationLib.errors import InputError, install_command
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).parents[1]
@@ -238,6 +248,27 @@ def test_cameras_and_masks_may_be_said_in_other_ways(arrays, ct):
     assert_array_equal(bone.ct.mask, ct.volume.values > 300)
 
 
+@pytest.mark.parametrize(
+    "said, sd_px, presumed_px",
+    [
+        ({"view_uncertainty": {"principal_point_sd_px": 0.5}}, 0.5, 0),
+        ({"view_size": (126, 90)}, 0.5, 2.4),
+        ({}, 1.26, 2.4),
+    ],
+)
+def test_a_size_unlike_a_detectors_leaves_what_is_stated(arrays, said, sd_px, presumed_px):
+    """The lower right part of an image has the matrix of the whole."""
+    part = [image[:90, :126] for image in arrays["view_image"]]
+    for view in arrays.case(view_image=part, **said).views:
+        assert view.principal_point_sd_px == pytest.approx(sd_px)
+        assert view.presumed_principal_point_sd_px == pytest.approx(presumed_px)
+        assert bool(view.doubt) == (not said)
+
+
+def as_cameras(projections):
+    return [Camera.from_projection_matrix(each, (128, 128)) for each in projections]
+
+
 def transposed_anisotropic(_):
     ct = np.full((20, 48, 48), -1000)
     ct[5:15, 10:40, 10:40] = 300
@@ -279,6 +310,10 @@ def meta(array):
         ({"view_intensity": "auto"}, "views[0]: whether bone is bright or dark cannot be seen"),
 
         ({"view_uncertainty": {"angle": 1}}, 'uncertainty: found "angle", expected rotation_sd_deg'),
+        ({"view_uncertainty": 0.5}, "views[0].uncertainty is a float, not a dictionary"),
+        ({"view_size": (128.5, 128)}, "views[0]: size: found 128.5 columns"),
+        ({"view_size": (128, 122)}, "views[0].size is [128, 122], but the image has 128 columns and 128 rows"),
+        ({"view_projection": as_cameras, "view_size": (128, 128)}, "views[0].size: the projection is a MultiViewRegistrationLib.Camera"),
         ({"view_mask": [np.ones((5, 6)), None]}, "views[0].mask: has 6 columns and 5 rows, expected the image's 128 and 128"),
         ({"mask": np.ones((5, 6, 7))}, "mask: the mask has 5 x 6 x 7 voxels"),
 
@@ -288,6 +323,19 @@ def test_bad_arrays_are_a_sentence_each(arrays, changes, sentence):
     with refuses(re.escape(sentence)) as caught:
         arrays.case(**changes)
     assert str(caught.value)[-1] in ".?" and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values, ct_from_index, sentence",
+    [
+        (np.zeros((2, 3, 4)), np.eye(3), "ct_from_index: found 3x3 numbers, expected 4x4 numbers"),
+        (np.zeros((2, 3)), np.eye(4), "values: found a numpy.ndarray of shape (2, 3)"),
+        ("ct.nii", np.eye(4), "values: found a str with values of type <U6, expected numbers"),
+    ],
+)
+def test_what_is_no_volume_is_a_sentence(values, ct_from_index, sentence):
+    with refuses(re.escape(sentence)):
+        Volume(values, ct_from_index)
 
 
 @pytest.mark.parametrize(

@@ -374,27 +374,38 @@ def camera_limits(views: list[View], bound_mm: float, prediction: Prediction) ->
 
     First why images may not be those that the cameras are for.
     """
-    advice = "Give the image that was calibrated, or the size that its matrix is for."
-    limits = [Reason("image-cropped", f"{view.doubt}\n {advice}") for view in views if view.doubt]
+    limits = []
+    for view in views:
+        if view.doubt:
+            columns, rows = view.camera.size
+            sentence = (
+                f"{view.doubt}\n Use the image that was calibrated. If it is this one, state its size: "
+                f'View(size=({columns}, {rows})) in Python, "size": [{columns}, {rows}] in a case.json.'
+            )
+            limits.append(Reason("image-cropped", sentence))
     risk = percent(prediction.camera_failure_probability)
     misplaced = (
         f"misplace the bone by up to {bound_mm:.1f} mm ({risk} risk of more than {WRONG_MM:g} mm), "
         "and no X-ray shows it."
     )
+    beads = "beads in the X-rays (calibrate_from_beads in Python, mvreg calibrate)"
     third = "add a third X-ray between the two, tilted to head or feet, " * (len(views) == 2)
-    if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
+    unstated = [
+        view.name for view in views if view.presumed_principal_point_sd_px and not view.doubt
+    ]
+    if unstated:
         code = "principal-point-unstated"
         px = max(view.presumed_principal_point_sd_px for view in views)
         sentence = (
             f"The case does not say how well the principal point of {' and '.join(unstated)} is "
             f"known\n: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
-            f"bends, it may {misplaced} If the camera was measured where the X-ray was taken, say so "
-            f"(principal_point_sd_px 0.5); else say how far off it may be ({px:.1f}), so that it is "
-            f"solved for, {third}or show beads in the X-rays (mvreg calibrate)."
+            f"bends, it may {misplaced} If the camera was measured where the X-ray was taken, state "
+            f"principal_point_sd_px 0.5 (in Python in the uncertainty of its View); else state how "
+            f"far off it may be ({px:.1f}), so that it is solved for, {third}or show {beads}."
         )
     else:
         code = "cameras-uncertain"
-        advice = f"Show beads in them (mvreg calibrate), {third}or check the result by other means."
+        advice = f"Show {beads}, {third}or check the result by other means."
         if all(view.camera.is_slot_scan for view in views):  # which are not calibrated by beads
             advice = "Check the result by other means."
         sentence = f"The cameras are known only to {_least_known(views)}\n: that alone may {misplaced} {advice}"

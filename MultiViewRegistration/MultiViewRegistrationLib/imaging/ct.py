@@ -39,19 +39,26 @@ class Volume:
     ct_from_index
         (4, 4) float64, takes (i, j, k, 1) to CT LPS mm; voxel centres are at integer indices. Its
         axes are orthogonal, in any direction and of either handedness, with any spacing.
+
+    Raises
+    ------
+    InputError
+        `values` is not a volume of numbers, or `ct_from_index` is not a finite 4x4 matrix.
     """
 
     values: np.ndarray = field(repr=False)
     ct_from_index: np.ndarray
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", np.ascontiguousarray(self.values, dtype=np.float32))
-        object.__setattr__(self, "ct_from_index", np.array(self.ct_from_index, dtype=np.float64))
-        if self.values.ndim != 3 or self.ct_from_index.shape != (4, 4):
-            raise ValueError(
-                f"a volume is (k, j, i) and 4x4, not {self.values.shape} and "
-                f"{self.ct_from_index.shape}"
+        values = rigid.array_of("values", self.values)
+        if values.ndim != 3:
+            raise InputError(
+                f"values: found {rigid.kind_of(values)}, not a volume of shape (nk, nj, ni). Pass "
+                "three axes, slices first."
             )
+        place = rigid.check_numbers(self.ct_from_index, (4, 4), "ct_from_index")
+        object.__setattr__(self, "values", np.ascontiguousarray(values, dtype=np.float32))
+        object.__setattr__(self, "ct_from_index", place)
 
     @property
     def size(self) -> tuple[int, ...]:

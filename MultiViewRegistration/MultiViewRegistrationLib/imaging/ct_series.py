@@ -224,8 +224,8 @@ def _one_series(folder: Path, slices: list[DicomFile], uid: str | None) -> list[
             "correct ct_series."
         )
     raise InputError(
-        f"{folder}: found {len(found)} CT series ({listed}), but one is expected; choose one with "
-        "--ct-series of mvreg case new, or put its slices into a folder of their own."
+        f"{folder}: found {len(found)} CT series ({listed}), but one is expected; put its "
+        "slices into a folder of their own, or choose it with --ct-series of mvreg case new."
     )
 
 

@@ -465,15 +465,19 @@ class Doubt:
     off_px: float
 
 
-def signs_of_cropping(valid: np.ndarray) -> Doubt | None:
+def signs_of_cropping(valid: np.ndarray, *, is_stated: bool = False) -> Doubt | None:
     """Return why an image may have been cropped, None where nothing says so.
 
     Parameters
     ----------
     valid
         bool (rows, columns), the field.
+    is_stated
+        Whether the certainty of the principal point is stated. An odd number of pixels is no
+        argument against that, the rows that a nearly square image lacks are.
     """
-    return _unlike_a_detector(valid.shape[1], valid.shape[0]) or _off_the_field(valid)
+    rows, columns = valid.shape
+    return _unlike_a_detector(columns, rows, is_stated) or _off_the_field(valid)
 
 
 def signs_of_resampling(
@@ -515,12 +519,12 @@ def signs_of_resampling(
     return None
 
 
-def _unlike_a_detector(columns: int, rows: int) -> Doubt | None:
+def _unlike_a_detector(columns: int, rows: int, is_stated: bool) -> Doubt | None:
     apart = abs(columns - rows)
     if not apart:
         return None
     nearly = apart <= NEARLY_SQUARE * max(columns, rows)
-    if not nearly and not (columns % MULTIPLE or rows % MULTIPLE):
+    if not nearly and (is_stated or not (columns % MULTIPLE or rows % MULTIPLE)):
         return None
     return Doubt(
         f"has {columns} x {rows} pixels, unlike a detector: it may be cropped.",

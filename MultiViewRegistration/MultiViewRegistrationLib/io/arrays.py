@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import InputError, naming, warn
 from ..geometry import rigid
-from ..geometry.camera import Camera
+from ..geometry.camera import Camera, check_size
 from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, UNCERTAINTY
 from ..geometry.machines import CArm
 from ..geometry.rigid import array_of, kind_of
@@ -51,6 +51,7 @@ MIN_CT_MM = 3.0
 #: Share of an image by which its principal point is off the middle, before rows and columns may
 #: have been swapped.
 OFF_CENTRE = 0.2
+PASS_PROJECTION = "pass CArm(...), a Camera or a matrix as the projection of the View"
 #: Share of negative values that noise about 0 may leave in an image of detected intensity.
 MAX_NEGATIVE = 0.02
 
@@ -75,6 +76,10 @@ class View:
         Between columns, and between rows, on the detector.
     mask
         (rows, columns), other than 0 where it is to be used.
+    size
+        (columns, rows) of the images that a matrix was calibrated for; an image of another size is
+        refused. By default an image that looks cropped is treated with caution. Only beside a
+        matrix: a `Camera` and a `CArm` have a size of their own.
     uncertainty
         Standard deviations of the camera: rotation_sd_deg, translation_sd_mm,
         principal_point_sd_px, distance_sd_percent (0 = exact, None = unknown); by default those
@@ -89,6 +94,7 @@ class View:
     pixel_mm: Any = None
     mask: Any = None
     uncertainty: Mapping[str, float | None] | None = None
+    size: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -435,7 +441,8 @@ def views_of_arrays(given: Sequence[View]) -> list[tuple[ViewRecord, RawImage]]:
     if by_header:
         from .view_headers import complete_by_headers
 
-        completed = complete_by_headers("the case", [records[n] for n in by_header])
+        gaps = [records[n] for n in by_header]
+        completed = complete_by_headers("the case", gaps, PASS_PROJECTION)
         for n, record in zip(by_header, completed, strict=True):
             records[n] = record
     called = [record.name.casefold() for record in records]
@@ -458,10 +465,18 @@ def _record(n: int, view: View, raw: RawImage) -> ViewRecord:
             f"{projection}: is missing, expected a 3x4 matrix from world mm to pixels, a Camera or "
             "a CArm; only the path of a DICOM file may leave it to its header."
         )
+    if view.size is not None and isinstance(view.projection, (Camera, CArm)):
+        raise InputError(
+            f"{field}.size: the projection is {kind_of(view.projection)}, which has a size of its "
+            "own. Remove size."
+        )
+    with naming(field):
+        size = None if view.size is None else check_size(view.size)
     return ViewRecord(
         name=view_name(JsonObject("the case", field, {"name": view.name or f"view{n + 1}"})),
         image=file,
         geometry=None if view.projection is None else _geometry(projection, view.projection, raw),
+        size=size,
         field=field,
         geometry_field=projection,
     )
@@ -469,7 +484,12 @@ def _record(n: int, view: View, raw: RawImage) -> ViewRecord:
 
 def _view(given: View, record: ViewRecord, raw: RawImage) -> tuple[ViewRecord, RawImage]:
     intensity = given.intensity
-    uncertainty = given.uncertainty or {}
+    uncertainty = {} if given.uncertainty is None else given.uncertainty
+    if not isinstance(uncertainty, Mapping):
+        raise InputError(
+            f"{record.field}.uncertainty is {kind_of(uncertainty)}, not a dictionary of standard "
+            'deviations. Pass for example {"principal_point_sd_px": 0.5}.'
+        )
     if intensity not in (None, *INTENSITIES):
         raise InputError(
             f"{record.field}.intensity: found {printable(repr(intensity))}, expected one of "

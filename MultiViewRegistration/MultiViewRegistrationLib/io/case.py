@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from ..errors import InputError, Reason, naming, warn
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..geometry.fields import PRESUMED
 from ..imaging.body import Body, Structures, check_names
 from ..imaging.ct import CT
 from ..imaging.dicom_file import DicomFrame, read_dicom
@@ -493,18 +494,24 @@ def views_of(
 
 
 def _view(file: ViewRecord, xray: XRay, camera: Camera) -> View:
-    """Return a view; its principal point is known less well where the image may be cropped or resampled."""
+    """Return a view.
+
+    An image that may be cropped or resampled makes its principal point less certain: to the verdict
+    alone if the certainty is stated.
+    """
     same = {key: getattr(file, key) for key in ("marker", "assumptions", "taken")}
     known = {**file.deviations, **same}
+    is_stated = "principal_point_sd_px" in file.uncertainty
     doubt = None
     if file.kind == "projection_matrix" and file.size is None:
         # Any other geometry says the size of its image, which `ViewRecord.camera` compares.
-        doubt = signs_of_cropping(xray.valid) or signs_of_resampling(
+        doubt = signs_of_cropping(xray.valid, is_stated=is_stated) or signs_of_resampling(
             camera.intrinsics, xray.pixel_mm, _detector_mm_by_header(file), camera.size
         )
     if doubt is None:
         return View(file.name, xray, camera, **known)
-    known["principal_point_sd_px"] = max(known["principal_point_sd_px"], doubt.off_px)
+    key = PRESUMED if is_stated else "principal_point_sd_px"
+    known[key] = max(known["principal_point_sd_px"], doubt.off_px)
     return View(file.name, xray, camera, **known, doubt=f"{file.name} {doubt.sentence}")
 
 

@@ -49,9 +49,9 @@ class Stand:
 
 
 def share_isocentres(
-    where: str, views: Sequence[ViewRecord], found: Sequence[HeaderGeometry]
+    where: str, views: Sequence[ViewRecord], found: Sequence[HeaderGeometry], how: str
 ) -> None:
-    """Carry what the headers of views say to the isocentre of the first, as `share_isocentre`, and add what is assumed for it."""
+    """Transfer the readings of all views to the isocentre of the first, and record the assumptions; parameters as of `share_isocentre`."""
     for view, geometry in zip(views[1:], found[1:]):
         names = (views[0].field, view.field)
         first = found[0].stand
@@ -59,7 +59,7 @@ def share_isocentres(
             _check_machine(where, names, first, geometry.stand)
         else:
             geometry.assumptions += share_isocentre(
-                where, names, first, geometry.stand, geometry.values, HOW_TO_ADD
+                where, names, first, geometry.stand, geometry.values, how
             )
 
 

@@ -78,13 +78,15 @@ def missing_readings(view: ViewRecord) -> dict[str, str]:
     return {key: "" for key in asked if key not in view.readings}
 
 
-def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
+def complete_by_headers(file: str, views: list[ViewRecord], remedy: str = "") -> list[ViewRecord]:
     """Return the records, complete by the headers of their images.
 
     Parameters
     ----------
     file
         What messages begin with.
+    remedy
+        What the caller can do if a header lacks a value; by default what to add to a case.json.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
     found_scans, found_c_arms = (
         [header_of(view) or HeaderGeometry() for view in each] for each in (scans, c_arms)
     )
-    _refuse_gaps(file, scans, found_scans)
+    _refuse_gaps(file, scans, found_scans, remedy)
     localizer.check_worlds(file, scans, found_scans)
     eos = next((view for view in scans if is_eos(read_dicom(view.image_path))), None)
     if eos and c_arms:
@@ -109,8 +111,8 @@ def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
             "expected X-rays of one machine; leave one out, or give one its geometry in the world "
             "of the other."
         )
-    _refuse_gaps(file, c_arms, found_c_arms)
-    share_isocentres(file, c_arms, found_c_arms)
+    _refuse_gaps(file, c_arms, found_c_arms, remedy)
+    share_isocentres(file, c_arms, found_c_arms, remedy or HOW_TO_ADD)
     found = dict(zip(map(id, (*scans, *c_arms)), (*found_scans, *found_c_arms)))
     for n, view in enumerate(views):
         if header := found.get(id(view)):
@@ -125,7 +127,9 @@ EXPECTED = {
 }
 
 
-def _refuse_gaps(file: str, views: list[ViewRecord], found: list[HeaderGeometry]) -> None:
+def _refuse_gaps(
+    file: str, views: list[ViewRecord], found: list[HeaderGeometry], remedy: str
+) -> None:
     gaps = []
     for view, header in zip(views, found):
         if header.missing:
@@ -134,7 +138,7 @@ def _refuse_gaps(file: str, views: list[ViewRecord], found: list[HeaderGeometry]
     if gaps:
         expected, how = EXPECTED[views[0].kind]
         raise InputError(
-            f"{file}: {'; '.join(gaps)} in its DICOM header, expected {expected}; {how}."
+            f"{file}: {'; '.join(gaps)} in its DICOM header, expected {expected}; {remedy or how}."
         )
 
 

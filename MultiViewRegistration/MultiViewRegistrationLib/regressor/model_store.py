@@ -165,7 +165,7 @@ class Card:
         except FileNotFoundError:
             raise InputError(
                 f"{folder}: found no {CARD}, expected the folder of a trained model; train one "
-                "with mvreg train."
+                "(train in Python, mvreg train)."
             ) from None
         except (ValueError, NotADirectoryError):
             raise InputError(

@@ -286,6 +286,13 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
     assert "views[0].c_arm.source_to_isocentre_mm" in refusal(Case.load, far)
 
 
+def test_a_python_caller_learns_how_to_pass_what_a_header_lacks(xa):
+    ct = Body(np.linspace(-1000, 1000, 60).reshape(3, 4, 5), np.eye(4))
+    message = refusal(Case.from_arrays, ct, View(xa(DistanceSourceToDetector=None)))
+    assert "pass CArm(...), a Camera or a matrix as the projection of the View" in message
+    assert "case.json" not in message and "--" not in message
+
+
 @pytest.mark.parametrize(
     "tags, key, sentence",
     [

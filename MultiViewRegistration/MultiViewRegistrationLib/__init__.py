@@ -7,6 +7,7 @@ result = register(case)                                            # a pose, a v
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -92,6 +93,19 @@ __all__ = [
     "train",
     "transform_points",
 ]
+
+_NEED_TORCH = {"DifferentiableRenderer", "PoseLoss", "PoseNetwork"}
+
+
+def _has_torch() -> bool:
+    try:
+        return find_spec("torch") is not None
+    except ModuleNotFoundError:  # an import hook that refuses it
+        return False
+
+
+if not _has_torch():  # or `import *` would fail; type checkers see all names
+    __all__[:] = [name for name in __all__ if name not in _NEED_TORCH]
 
 _MODULES = {
     "Body": "io.arrays",

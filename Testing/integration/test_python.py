@@ -453,6 +453,28 @@ def test_the_package_shows_what_it_offers_and_loads_it_when_used():
     )
 
 
+def test_without_pytorch_the_library_is_listed_and_imported_whole():
+    """And its help, which is short, names each part."""
+    code = """
+import inspect, pydoc, sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refused())
+import mvreg
+public = set(dir(mvreg)) - {"__version__"}
+assert public == {name for name, value in inspect.getmembers(mvreg)} - {"__version__"}
+imported = {}
+exec("from mvreg import *", imported)
+assert public == set(imported) - {"__builtins__"} and "Case" in public and "PoseNetwork" not in public
+text = pydoc.plain(pydoc.render_doc(mvreg))
+assert len(text.splitlines()) < 60 and all(name in text for name in public)
+"""
+    done = run_python("-c", code, **{**os.environ, "PYTHONPATH": str(LIBRARY)})
+    assert not done.returncode, done.stderr
+
+
 def test_the_library_has_the_name_of_its_program_and_is_there_once():
     code = """
 import mvreg

@@ -71,6 +71,12 @@ def make_views(
     return views
 
 
+def slab(ct, slices):
+    """The CT with these slices only, which end in bone."""
+    place = ct.volume.ct_from_index @ rigid.translation([0.0, 0.0, slices.start])
+    return CT(Volume(ct.volume.values[slices], place))
+
+
 def cut_tube():
     """A tube of tissue, 72 mm long with some structure, that goes on beyond both ends of its CT."""
     hu = np.full((24, 30, 30), -1000.0, np.float32)

@@ -32,6 +32,7 @@ from .finding import (
     case_of,
     check_structures,
     default_start,
+    find_in_air,
     find_pose,
     minutes_of,
     refinement_method,
@@ -184,6 +185,7 @@ def register(
         seed=seed,
         progress=part_of(progress, 0.0, 1 / len(bodies)),
     )
+    anatomies[0], first = find_in_air(case, anatomy, method, first)
     found = [
         first,
         *register_further(case, anatomies, first.refinement.views, asked, progress, seed, method),
@@ -193,7 +195,7 @@ def register(
 
     result = Result(
         case,
-        anatomy,
+        anatomies[0],
         first.start_world_from_ct,
         first.refinement,
         start,
@@ -466,9 +468,9 @@ def assess(
     pose = rigid.check_rigid(rigid.array_of("world_from_ct", world_from_ct), "world_from_ct")
     warm_up()
     prepared = anatomy = anatomy or PreparedCT(case.ct)
-    ready = perf_counter()
-    where = pose
+    where, ready = pose, perf_counter()
     case, anatomy = with_whole_ct(case, anatomy)
+    anatomy = anatomy.ending_in_air(case.views, pose)
     if asked := case.bodies[0].asked:
         bone_poses = {**(bone_poses or {}), asked: pose}
         where = refine(anatomy, [view.exact() for view in case.views], pose).world_from_ct

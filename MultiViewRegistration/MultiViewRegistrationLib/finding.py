@@ -295,6 +295,37 @@ def find_pose(
     )
 
 
+def find_in_air(
+    case: Case,
+    anatomy: PreparedCT,
+    method: RefinementMethod,
+    found: TimedRegistration,
+) -> tuple[PreparedCT, TimedRegistration]:
+    """Refine a pose again as long as the X-rays show air beyond further ends of the CT.
+
+    Parameters
+    ----------
+    found
+        As of `find_pose`.
+
+    Returns
+    -------
+    PreparedCT, TimedRegistration
+        The CT `ending_in_air` and its pose; otherwise both as they were.
+    """
+    at = found.refinement
+    ending = anatomy.ending_in_air(at.views, at.world_from_ct)
+    if ending is anatomy or method.name != "joint":
+        return anatomy, found
+    again = find_pose(case, ending, method, "given", at.world_from_ct)
+    refinement = replace(again.refinement, search_seconds=at.search_seconds)
+    seconds = found.refine_seconds + again.refine_seconds
+    found = replace(
+        found, refinement=refinement, bone_poses=again.bone_poses, refine_seconds=seconds
+    )
+    return find_in_air(case, ending, method, found)
+
+
 def refinement_method(
     refinement: str | type, device: str | ComputeDevice = "cpu"
 ) -> RefinementMethod:

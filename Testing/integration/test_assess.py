@@ -14,9 +14,11 @@ from refusals import refusal
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report import pdf
+from MultiViewRegistrationLib.report.result import CT_END_IS_BODYS
 from MultiViewRegistrationLib.report.result_page import save_result
 
 NEARBY = phantom.off(phantom.TRUE_POSE, [0.5, -1.0, 0.4], [1.0, -0.5, 2.0])
@@ -187,3 +189,14 @@ def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
         shift = np.array(view["intrinsics"]) - view["given_intrinsics"]
         assert shift[0, 2] == pytest.approx(-3, abs=1)
     assert shared.errors.mtre_mm < 0.5 * exact.errors.mtre_mm
+
+
+def test_a_drr_of_a_cut_ct_is_no_bent_patient(ct):
+    """X-rays that show air beyond the ends of the CT: the end is named, and no part is suspected."""
+    part = phantom.slab(ct, slice(19, 30))
+    views = phantom.make_views(part, ((0, 20), (90, -20)))
+    result = register(Case((Body(part, "", NEARBY),), views), start="given")
+    assert phantom.error_mm(result.world_from_ct) < 0.05
+    assert (result.verdict, result.assumed) == ("accept", {"view1, view2": [CT_END_IS_BODYS]})
+    judged = assess(result.case, result.world_from_ct)
+    assert judged.assumed == result.assumed

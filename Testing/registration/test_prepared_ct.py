@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import CORNERS, TRUE_POSE, cut_tube, make_views
+from phantom import CORNERS, TRUE_POSE, cut_tube, make_views, slab
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, Volume, attenuation
@@ -42,6 +42,21 @@ def test_rays_through_a_cut_end_are_nan_in_a_drr(camera):
     assert np.array_equal(np.isnan(drr), ~seen)
     assert 0.02 < np.isnan(drr).mean() < 0.9
     assert np.array_equal(drr[seen], finest.render(camera, np.eye(4)).image[seen])
+
+
+@pytest.mark.parametrize("tilt_deg", [0, 10])
+def test_a_cut_end_is_the_bodys_where_x_rays_show_air_beyond_it(ct, tilt_deg):
+    part = slab(ct, slice(16, 40))
+    cut = PreparedCT(part)
+    angles = ((0, tilt_deg), (90, -tilt_deg))
+    going_on = cut.ending_in_air(make_views(ct, angles), TRUE_POSE)
+    assert going_on is cut and not cut.ends_in_air
+    views = make_views(part, angles)
+    ending = cut.ending_in_air(views, TRUE_POSE)
+    for view in views:
+        assert not cut.projector(0).seen(view.camera, TRUE_POSE).all()
+        assert ending.projector(0).seen(view.camera, TRUE_POSE).all()
+    assert ending.ends_in_air and ending.ending_in_air(views, TRUE_POSE) is ending
 
 
 def test_a_larger_ct_has_its_centroid_where_it_was(ct, anatomy):

@@ -52,6 +52,14 @@ PICTURE_MM = 2.2
 COARSEST_PIXELS = 32
 #: No edge of bone is drawn so near, in pixels, to the rim of a cut bone.
 CUT_RIM_PIXELS = 2
+#: The CT ends as the body does where of at least so many rays beyond a cut end this fraction meets
+#: air: less than so large a fraction of the median line integral of rays through the CT. At images
+#: of about so many pixels, and a CT of such voxels.
+MIN_BEYOND = 100
+MIN_IN_AIR = 0.9
+AIR_SHARE = 0.05
+AIR_PIXELS = 128
+AIR_VOXEL_MM = 4.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,8 @@ class PreparedCT:
     """(4, 4): CT mm to those of this CT, see `scaled`."""
     beside: Sequence[tuple[Bone, np.ndarray]] = ()
     """Bones that a DRR shows, too, each at a pose (4, 4) of its own, see `bone.placed`."""
+    ends_in_air = False
+    """Whether X-rays show air beyond a cut end, see `ending_in_air`."""
 
     def __init__(self, ct: CT) -> None:
         self.ct = ct
@@ -182,6 +192,47 @@ class PreparedCT:
         other._volumes = volumes
         other._projectors = {}
         other._making = {}
+        return other
+
+    def ending_in_air(self, views: Sequence[View], world_from_ct: np.ndarray) -> PreparedCT:
+        """Return the CT with those cut ends taken as ends of the body beyond which the X-rays show air.
+
+        Rays that a cut end hides are not compared, as the body goes on there. In a DRR of the CT,
+        or an X-ray of a specimen, it does not, and hidden rays leave too little to judge a pose by.
+        The same object is returned if no X-ray shows air beyond a cut end.
+
+        Parameters
+        ----------
+        views
+            X-rays of the CT.
+        world_from_ct
+            (4, 4) pose at which the ends are compared, mm.
+        """
+        if not self._cut.any():
+            return self
+        projector = copy(self.projector(self.level(AIR_VOXEL_MM)))
+        counts = np.zeros((2, 6))
+        for full in views:
+            view = full.pooled(max(1, max(full.camera.size) // AIR_PIXELS))
+            drr = projector.render(view.camera, world_from_ct).image
+            xray = view.xray.line_integrals
+            body = view.xray.valid & (drr > 0)
+            if not body.any():
+                continue
+            brightest = np.percentile(xray[view.xray.valid], 0.5)
+            air = xray - brightest < AIR_SHARE * (np.median(xray[body]) - brightest)
+            for side in np.flatnonzero(self._cut):
+                projector.cut = np.arange(6) == side
+                hidden = projector.seen(view.camera, world_from_ct) == 0
+                beyond = hidden & (drr == 0) & view.xray.valid
+                counts[:, side] += beyond.sum(), (beyond & air).sum()
+        shown, in_air = counts
+        ends = (shown >= MIN_BEYOND) & (in_air >= MIN_IN_AIR * shown)
+        if not (ends & self._cut).any():
+            return self
+        other = self._of(self._volumes)
+        other._cut = self._cut & ~ends
+        other.ends_in_air = True
         return other
 
     def attenuation(self, level: int) -> Volume:

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from ..geometry.landmarks import LandmarkFit
     from ..regressor.initialise import RegressorReport
 
+#: An assumption about a CT `PreparedCT.ending_in_air`.
+CT_END_IS_BODYS = "The body ends with the CT, as the X-rays show air beyond its end"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result(Answered):
@@ -202,6 +205,8 @@ class Result(Answered):
         for name, sentences in self.case.assumptions.items():
             for sentence in sentences:
                 of_sentence.setdefault(sentence.rstrip("."), []).append(name)
+        if self.anatomy.ends_in_air:
+            of_sentence[CT_END_IS_BODYS] = [view.name for view in self.case.views]
         of_names: dict[str, list[str]] = {}
         for sentence, names in of_sentence.items():
             of_names.setdefault(", ".join(names), []).append(sentence)

@@ -5,10 +5,11 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import c_arm, slot_scan_of
+from refusals import refuses
 from scipy.linalg import expm
 from scipy.spatial import cKDTree
 
-from MultiViewRegistrationLib import PoseNetwork
+from MultiViewRegistrationLib import PoseNetwork, extensions
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.regressor.fusion import fuse, moved
@@ -82,6 +83,43 @@ def test_a_seed_determines_the_network_and_nothing_else(name):
     one, again, other = (network_of(name, seed)(images, views) for seed in (3, 3, 4))
     assert same(one, again) and not same(one, other)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def stem_only(network):
+    network.body = torch.nn.Identity()
+
+
+def of_other_channels(network):
+    network.body = torch.nn.Conv2d(16, 16, 3)
+
+
+def without_body(network):
+    del network.body
+
+
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        (stem_only, "predicts no pose"),
+        (of_other_channels, "predicts no pose"),
+        (without_body, "has no attribute 'body'"),
+        (
+            lambda network: setattr(network, "more", torch.nn.Linear(2, 2)),
+            "does not use more.weight",
+        ),
+    ],
+)
+def test_a_custom_network_that_cannot_learn_is_refused(change, fault, monkeypatch):
+    class Custom(PoseNetwork):
+        name = "custom"
+
+        def __init__(self, cameras, world_from_ct, centroid):
+            super().__init__(cameras, world_from_ct, centroid)
+            change(self)
+
+    monkeypatch.setitem(extensions._given, ("network", "custom"), Custom)
+    with refuses(f'The network "custom" .*{fault}.* Let __init__ set `stem` and `body`'):
+        network_of("custom")
 
 
 @each

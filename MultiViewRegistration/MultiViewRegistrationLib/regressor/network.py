@@ -24,6 +24,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..extensions import find
 from ..geometry import rigid, rigid_torch
 from ..geometry.camera import Camera
@@ -403,8 +404,10 @@ class PoseNetwork(Network):
     along each axis of the motion to the truth is UNIT, which `calibrate` multiplies by one number. Otherwise than there (Gopalakrishnan et
     al., CVPR 2024), the twist is one about the anatomy's centroid and not about a corner of the CT.
 
-    An own network is a subclass with a `name`, whose `__init__` sets another `stem` and `body`, or
-    which has `features` of its own: 8 x width channels.
+    A custom network is a subclass with a `name`, whose `__init__` sets another `stem` and `body`.
+    `body(stem(images))` turns images (n, 2, 64, 64), which hold each X-ray around the CT and its
+    validity, into features (n, 8 * width, rows, columns) of any size. At least one layer of `body`
+    is a convolution.
 
     Parameters
     ----------
@@ -499,6 +502,27 @@ NETWORKS: dict[str, Callable[..., Network]] = {
 }
 
 
+def _check_custom(network: Network, name: str, cameras: Sequence[Camera]) -> None:
+    """Raise an InputError if a custom network cannot learn poses from images of these cameras."""
+    columns, rows = cameras[0].size
+    remedy = (
+        f"Let __init__ set `stem` and `body`, which turn images (n, 2, {rows}, {columns}) into "
+        "features (n, 8 * width, rows, columns), and override nothing else."
+    )
+    names, parameters = zip(*network.named_parameters(), strict=True)
+    try:
+        kernels = [each for each in network.body.parameters() if each.ndim == 4]
+        images = torch.zeros(len(cameras), 2, rows, columns)
+        poses = network(images, torch.arange(len(cameras))).camera_from_ct
+        gradients = torch.autograd.grad(poses.sum(), parameters, allow_unused=True)
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f'The network "{name}" predicts no pose ({error}). {remedy}') from error
+    unused = [each for each, gradient in zip(names, gradients, strict=True) if gradient is None]
+    if unused or not kernels:
+        fault = f"does not use {unused[0]}" if unused else "has no convolution in its body"
+        raise InputError(f'The network "{name}" {fault}. {remedy}')
+
+
 def make_network(
     name: str,
     cameras: Sequence[Camera],
@@ -520,6 +544,8 @@ def make_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = maker(cameras, landmarks if name == VOTING else world_from_ct, centroid)
+        if name not in NETWORKS:
+            _check_custom(network, name, cameras)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

@@ -77,7 +77,7 @@ def make_case(options: argparse.Namespace) -> dict:
         chosen = _chosen_series(ct, options.ct_series, ask)
     series = None
     if options.scouts:
-        study = study_with_localizers(ct, chosen and chosen.uid)
+        study = study_with_localizers(ct, chosen.uid if chosen else None)
         ct = study.ct
         series = study.series
         given = _with_scouts(study, given)

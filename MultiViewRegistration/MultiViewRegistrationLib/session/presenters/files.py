@@ -524,8 +524,8 @@ class FilesPresenter(Presenter):
                 take = partial(self._ct.add_implant, name_of(path))
                 self._tasks.append(PendingTask(task, take))
             case file_actions.ShowModel(path):
-                task = Task(lambda on_progress: read_triangles(path))
-                self._tasks.append(PendingTask(task, partial(self._show_model, name_of(path))))
+                reading = Task(lambda on_progress: read_triangles(path))
+                self._tasks.append(PendingTask(reading, partial(self._show_model, name_of(path))))
             case file_actions.FindBeads(path):
                 self.host.show_geometry()
                 self._xrays.geometry.beads.find(path)

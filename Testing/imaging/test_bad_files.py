@@ -4,6 +4,7 @@ import os
 import random
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -79,6 +80,38 @@ def test_small_headers_that_claim_much_are_refused(file_of, name):
     for read in (read_image, image_header, load_image):
         said = refusal(read, file_of(name, IMAGES[name]))
         assert "expected" in said or "save it again" in said
+
+
+def test_a_nrrd_of_very_many_keys_is_refused_before_itk_compares_them(file_of):
+    keys = "".join(f"key{number}:=value\n" for number in range(200_000)).encode()
+    whole = nrrd()
+    assert "its header is damaged" in refusal(
+        read_image, file_of("a.nrrd", whole.replace(b"type:", keys + b"type:", 1))
+    )
+
+
+def tiff(order, first, *following):
+    """A TIFF or, in capital letters, a BigTIFF with a page at each offset, which names the next."""
+    big = order[1] == "Q"
+    mark = {"<": b"II", ">": b"MM"}[order[0]]
+    head = mark + struct.pack(f"{order[0]}H", 43 if big else 42)
+    head += struct.pack(f"{order[0]}HHQ", 8, 0, first) if big else struct.pack(f"{order}", first)
+    data = bytearray(head.ljust(400, b"\0"))
+    for at, after in zip([first, *following], [*following, first]):
+        page = struct.pack(f"{order[0]}{'Q' if big else 'H'}", 0) + struct.pack(order, after)
+        data[at : at + len(page)] = page
+    return bytes(data)
+
+
+@pytest.mark.parametrize("order", ["<I", ">I", "<Q", ">Q"])
+@pytest.mark.parametrize("pages", [(100,), (100, 200, 300)])
+def test_a_tiff_whose_pages_form_a_loop_is_refused(file_of, order, pages):
+    assert "list of pages" in refusal(read_image, file_of("a.tif", tiff(order, *pages)))
+
+
+def test_a_tiff_of_several_pages_is_read(tmp_path):
+    write_values(tmp_path / "a.tif", np.arange(60, dtype=np.uint8).reshape(3, 4, 5))
+    assert read_image(tmp_path / "a.tif").size == (5, 4, 3)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

@@ -21,11 +21,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from ..errors import InputError
 
 HEAD = 4096
 MAX_HEADER_BYTES = 16 << 20
+MAX_NRRD_LINES = 30_000  # ITK compares each key with all before: 1 s; 200,000 take over a minute
+MAX_TIFF_PAGES = 10_000
 MAX_LINE_LENGTH = 480  # ITK cuts longer ones of a MetaImage, and writes those of a NRRD beyond what it has room for
 #: Values of what a header says of its grid; ITK takes memory by them before it looks at them.
 _META_GRID = {
@@ -175,11 +178,40 @@ def image_source(path: Path) -> ImageSource:
         return ImageSource("NiftiImageIO", _nifti_files(path))
     for beginning, reader in BEGINNINGS:
         if head.startswith(beginning):
+            if reader == "TIFFImageIO":
+                _check_tiff_pages(path, head)
             return ImageSource(reader, (path,))
     return ImageSource(
         next((reader for ending, reader in ENDINGS if name.endswith(ending)), "GDCMImageIO"),
         (path,),
     )
+
+
+def _check_tiff_pages(path: Path, head: bytes) -> None:
+    """Check that the directories of a TIFF or BigTIFF form a chain that ends; ITK follows a loop for a minute.
+
+    Raises
+    ------
+    InputError
+        If one is there twice, or there are more than MAX_TIFF_PAGES.
+    """
+    order: Literal["little", "big"] = "little" if head.startswith(b"II") else "big"
+    is_big = b"+" in head[2:4]
+    offset_bytes, count_bytes, entry_bytes = (8, 8, 20) if is_big else (4, 2, 12)
+    seen: set[int] = set()
+    at = int.from_bytes(head[offset_bytes : 2 * offset_bytes], order)
+    with path.open("rb") as file:
+        while at:
+            if at in seen or len(seen) == MAX_TIFF_PAGES:
+                raise InputError(
+                    f"{path}: the list of pages in this TIFF file has a loop or more than "
+                    f"{MAX_TIFF_PAGES:,} pages; export the image again."
+                )
+            seen.add(at)
+            file.seek(at)
+            entries = int.from_bytes(file.read(count_bytes), order)
+            file.seek(at + count_bytes + entry_bytes * entries)
+            at = int.from_bytes(file.read(offset_bytes), order)
 
 
 def without_data_files(files: Iterable[Path]) -> list[Path]:
@@ -253,6 +285,8 @@ def _nrrd_data_file(path: Path) -> str | None:
             continue
         if not line:
             break
+        if number > MAX_NRRD_LINES:
+            raise _odd(path)
         match = _NRRD_LINE.fullmatch(line)
         if match is None:
             raise _odd(path)

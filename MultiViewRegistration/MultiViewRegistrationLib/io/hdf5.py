@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -42,15 +43,30 @@ def refuse_other_files(path: str | os.PathLike, what: str) -> None:
 
     See `Hdf5.check_all`.
     """
+    in_child(f"{__name__}:check_all", path, what)
+
+
+def in_child(function: str, path: str | os.PathLike, layout: str) -> Any:
+    """Return what a function "package.module:name" reads from a file, in a limited child process.
+
+    HDF5 can end its process, or take any memory, where a file is damaged.
+
+    Parameters
+    ----------
+    function
+        It takes path and layout, and returns plain data.
+    layout
+        What the file should be, in words, for messages.
+    """
     try:
-        call(f"{__name__}:check_all", [os.fspath(path), what], READING_BYTES, READING_S)
+        return call(function, [os.fspath(path), layout], READING_BYTES, READING_S).value
     except ChildFailed:
-        raise _no_hdf5(path, what) from None
+        raise _no_hdf5(path, layout) from None
 
 
-def check_all(path: str, what: str) -> None:
-    """Check a file as `refuse_other_files` does, in this process, which HDF5 can end where a file is damaged."""
-    with opened(path, what) as file:
+def check_all(path: str, layout: str) -> None:
+    """Check a file as `refuse_other_files` does, in a child process."""
+    with opened(path, layout) as file:
         file.check_all()
 
 
@@ -178,17 +194,11 @@ class Hdf5:
 
         They need not be finite.
         """
-        values = self._read(path, expected)
-        if values.ndim != dimensions or not values.size:
-            self.refuse(path, f"has the shape {_shape(values)}", expected)
-        return values
+        return self._read(path, expected, lambda shape: len(shape) == dimensions and 0 not in shape)
 
     def matrix(self, path: str, shape: tuple[int, int], expected: str) -> np.ndarray:
         """Return finite numbers of this shape, float64."""
-        values = self._finite(path, expected)
-        if values.shape != shape:
-            self.refuse(path, f"has the shape {_shape(values)}", expected)
-        return values
+        return self._finite(path, expected, lambda found: found == shape)
 
     def rigid(self, path: str) -> np.ndarray:
         """Return a rigid transform (4, 4)."""
@@ -198,9 +208,9 @@ class Hdf5:
 
     def vector(self, path: str, length: int, expected: str) -> np.ndarray:
         """Return finite numbers (length,), float64, from a row, a column or a plain list of them."""
-        values = self._finite(path, expected)
-        if values.size != length or max(values.shape, default=1) != length:
-            self.refuse(path, f"has the shape {_shape(values)}", expected)
+        values = self._finite(
+            path, expected, lambda shape: math.prod(shape) == length == max(shape, default=1)
+        )
         return values.reshape(length)
 
     def number(self, path: str, expected: str, least: float, most: float) -> float:
@@ -212,8 +222,8 @@ class Hdf5:
 
     def text(self, path: str, expected: str) -> str:
         """Return a short text, of fixed or variable length."""
-        values = self._read(path, expected, kinds="SO")
-        value = values.reshape(-1)[0] if values.size == 1 else None
+        values = self._read(path, expected, lambda shape: math.prod(shape) == 1, kinds="SO")
+        value = values.reshape(-1)[0]
         if not isinstance(value, bytes) or not 0 < len(value) <= MAX_TEXT_LENGTH:
             self.refuse(path, "is no short text", expected)
         return value.decode("utf-8", "replace")
@@ -239,13 +249,19 @@ class Hdf5:
                 self.refuse(group or "/", "has a part whose name is no text", "plain names")
             waiting += [f"{group}/{name}".lstrip("/") for name in names]
 
-    def _finite(self, path: str, expected: str) -> np.ndarray:
-        values = self._read(path, expected).astype(np.float64)
+    def _finite(self, path: str, expected: str, fits: Callable[[tuple], bool]) -> np.ndarray:
+        values = self._read(path, expected, fits).astype(np.float64)
         if not (np.abs(values) <= MAX_NUMBER).all():
             self.refuse(path, f"has numbers that are not finite or beyond {MAX_NUMBER:g}", expected)
         return values
 
-    def _read(self, path: str, expected: str, kinds: str = "biuf") -> np.ndarray:
+    def _read(
+        self, path: str, expected: str, fits: Callable[[tuple], bool], kinds: str = "biuf"
+    ) -> np.ndarray:
+        """Return a data set; `fits` tests its shape before anything is read.
+
+        Each of many variable-length texts may be the same one, of the file's size.
+        """
         dataset, kind, nothing = self._check(path, expected)
         if kind not in kinds or nothing:
             self.refuse(
@@ -253,6 +269,8 @@ class Hdf5:
                 "is empty" if nothing else f"holds values of type {printable(str(dataset.dtype))}",
                 expected,
             )
+        if not fits(dataset.shape):
+            self.refuse(path, f"has the shape {_shape(dataset.shape)}", expected)
         try:
             return np.asarray(dataset[()])
         except DAMAGED:
@@ -321,5 +339,5 @@ class Hdf5:
         return node
 
 
-def _shape(values: np.ndarray) -> str:
-    return " x ".join(str(n) for n in values.shape) or "of a single number"
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape) or "of a single number"

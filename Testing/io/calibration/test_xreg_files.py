@@ -1,5 +1,8 @@
 """xReg's HDF5 files, written with h5py by the layout of its own writer (lib/file_formats/xregH5CamModelIO.cpp)."""
 
+import resource
+import struct
+
 import numpy as np
 import pytest
 from datasets.dataset_layouts import with_other
@@ -66,3 +69,32 @@ def test_a_camera_model_alone(tmp_path):
 def test_what_is_none(tmp_path, key, value, word):
     path = with_other(write(tmp_path / "a.h5", count=1), f"proj-000/cam/{key}", value)
     assert word in refusal(read_calibration, path)
+
+
+def with_reference(path, reference, count):
+    """The file, whose frame type is `count` times this reference to a text; None for its own."""
+    text = "proj-000/cam/cam-coord-frame-type"
+    with h5py.File(path, "a") as file:
+        del file[text]
+        values = file.create_dataset(text, (count,), h5py.string_dtype())
+        values[0] = 97_000 * "x"
+        at = values.id.get_offset()
+    data = bytearray(path.read_bytes())
+    reference = reference or bytes(data[at : at + 16])
+    data[at : at + 16 * count] = count * (reference + data[at + len(reference) : at + 16])
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "reference, count, word",
+    [
+        (None, 2_000, "has the shape 2000"),  # 0.2 GB
+        (struct.pack("<I", 2**32 - 16), 1, "cannot be unpacked"),  # 4 GB
+    ],
+)
+def test_texts_that_claim_much_memory_are_refused(tmp_path, reference, count, word):
+    path = with_reference(write(tmp_path / "a.h5", count=1), reference, count)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert word in refusal(read_calibration, path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000

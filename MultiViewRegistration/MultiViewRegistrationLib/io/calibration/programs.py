@@ -20,7 +20,7 @@ from ...errors import InputError, naming
 from ...geometry import rigid
 from ...geometry.camera import check_size
 from ..files import decode, parse_numbers, printable, read_text
-from ..hdf5 import Hdf5, opened
+from ..hdf5 import Hdf5, in_child, opened
 from ..transforms import read_transform, turned
 from .calibrated import (
     CALIBRATION,
@@ -173,27 +173,41 @@ def read_xreg(path: Path) -> list[CalibratedView]:
         Where h5py is missing, or a data set is, or is of another shape; for the frame with its
         origin on the detector, whose rows run up.
     """
-    with opened(path, XREG_LAYOUT) as file:
-        cameras = {
+    cameras = in_child(f"{__name__}:xreg_cameras", path, XREG_LAYOUT)
+    notes = ("The world is that of the file's extrinsic.",)
+    file = printable(path)
+    return [
+        from_matrix(file, name, np.array(matrix), tuple(size), signed=True, notes=notes)
+        for name, matrix, size in cameras
+    ]
+
+
+def xreg_cameras(path: str, layout: str) -> list[tuple[str, list, tuple[int, int]]]:
+    """Return name, projection matrix (3, 4) and size of each camera of a file, in a child process."""
+    with opened(path, layout) as file:
+        groups = {
             name: f"{name}/cam/" for name in sorted(file.names("")) if name.startswith("proj-")
         }
-        if not cameras and file.has("intrinsic"):
-            cameras = {"camera": ""}
-        if not cameras:
+        if not groups and file.has("intrinsic"):
+            groups = {"camera": ""}
+        if not groups:
             raise InputError(
                 f"{printable(path)} has neither proj-000 nor a camera model, expected xReg's "
                 "projection data; name the file that has it."
             )
-        return [_xreg_view(file, name, group) for name, group in list(cameras.items())[:MAX_VIEWS]]
+        return [
+            (printable(name), *_xreg_camera(file, group))
+            for name, group in list(groups.items())[:MAX_VIEWS]
+        ]
 
 
-def _xreg_view(file: Hdf5, name: str, group: str) -> CalibratedView:
-    """Return the view in a group.
+def _xreg_camera(file: Hdf5, group: str) -> tuple[list, tuple[int, int]]:
+    """Return projection matrix (3, 4) and size of the camera in a group.
 
     Parameters
     ----------
     group
-        Where it is, "" or with a slash at its end.
+        Its path, "" or with a slash at its end.
     """
     frames = " or ".join(DEPTHS)
     frame = file.text(f"{group}cam-coord-frame-type", frames)
@@ -206,17 +220,11 @@ def _xreg_view(file: Hdf5, name: str, group: str) -> CalibratedView:
         )
     intrinsic = file.matrix(f"{group}intrinsic", (3, 3), "3x3 numbers, in pixels")
     pose = file.rigid(f"{group}extrinsic")
-    lengths = (f"{group}num-cols", f"{group}num-rows")
-    size = tuple(int(file.number(key, "a number of pixels", 1, MAX_SIZE_PX)) for key in lengths)
-    notes = ("The world is that of the file's extrinsic.",)
-    return from_matrix(
-        file.name,
-        printable(name),
-        DEPTHS[frame] * intrinsic @ pose[:3],
-        size,
-        signed=True,
-        notes=notes,
+    columns, rows = (
+        int(file.number(f"{group}{key}", "a number of pixels", 1, MAX_SIZE_PX))
+        for key in ("num-cols", "num-rows")
     )
+    return (DEPTHS[frame] * intrinsic @ pose[:3]).tolist(), (columns, rows)
 
 
 #: The headings of 2.0, in this order, with the rows and numbers a row below each.
@@ -270,8 +278,9 @@ def read_mayacam(
 
 def _rows_of_1(text: str) -> np.ndarray | None:
     """Return the numbers (5, 3) of a file of 1.0."""
-    rows = [parse_numbers(line, 3) for line in text.splitlines() if line.strip()]
-    return np.array(rows) if len(rows) == 5 and None not in rows else None
+    lines = [line for line in text.splitlines() if line.strip()]
+    rows = [parse_numbers(line, 3) for line in lines] if len(lines) == 5 else [None]
+    return None if None in rows else np.array(rows)
 
 
 def _parts(text: str, file: str) -> dict[str, np.ndarray]:
@@ -398,21 +407,23 @@ def header_of(path: Path) -> bytes:
 
     Nothing for other files.
     """
-    header = b""
+    lines: list[bytes] = []
+    left = MAX_HEADER_BYTES
     try:
         with path.open("rb") as stream:
+            if not stream.read(HEAD).startswith((b"ObjectType", b"NRRD")):
+                return b""
+            stream.seek(0)
             for line in iter(lambda: stream.readline(MAX_HEADER_BYTES), b""):
-                header += line
-                if (
-                    not header.startswith((b"ObjectType", b"NRRD"))
-                    or len(header) > MAX_HEADER_BYTES
-                ):
+                lines.append(line)
+                left -= len(line)
+                if left < 0:
                     return b""
                 if line.startswith(b"ElementDataFile") or not line.strip():
                     break
     except OSError:
         return b""
-    return header
+    return b"".join(lines)
 
 
 def read_plus(

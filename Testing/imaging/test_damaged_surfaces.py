@@ -42,15 +42,6 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture
-def file_of(tmp_path):
-    def write_bytes(name, data):
-        (tmp_path / name).write_bytes(data)
-        return tmp_path / name
-
-    return write_bytes
-
-
 def test_a_binary_ply_that_was_cut_short_is_refused(file_of, tmp_path):
     whole = write(sphere(), tmp_path / "whole.ply").read_bytes()
     with refuses("cut.ply: the surface cannot be read"):

@@ -1,6 +1,7 @@
 """Files told apart by their content: real ones, and synthetic ones without a telling name."""
 
 import shutil
+import time
 import zipfile
 
 import nibabel
@@ -14,12 +15,28 @@ from planted_dicom import write_xray
 from refusals import refuses
 
 from MultiViewRegistrationLib.io import recognise as module
+from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.recognise import recognise
 from MultiViewRegistrationLib.io.transforms import write_h5_transform, write_transform
 
 
 def names(paths):
     return sorted(path.name for path in paths)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.yml"])
+def test_millions_of_numbers_are_refused_before_they_are_parsed(file_of, name):
+    path = file_of(name, 1_500_000 * "0 1\n")
+    before = time.process_time()
+    module.kinds_of(path)
+    with refuses("larger than 4 MB"):
+        read_calibration(path)
+    assert time.process_time() - before < 1.0
+
+
+def test_yaml_of_very_many_values_is_refused_before_it_is_parsed(file_of):
+    with refuses("more than 100,000 values"):
+        read_calibration(file_of("a.yml", f"%YAML:1.0\na: [{200_000 * '0,'}0]"))
 
 
 def test_real_files(shared_data):

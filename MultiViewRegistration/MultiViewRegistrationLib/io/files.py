@@ -185,6 +185,8 @@ def _lies_in(home: Path, folder: Path, name: str) -> bool:
 
 
 MAX_FILE_BYTES = 16 << 20  # a case file has some thousand
+MAX_TEXT_BYTES = 4 << 20  # 10,000 projection matrices in text have 3 MB
+MAX_SMALL_TEXT_BYTES = 1 << 20  # one matrix, landmarks or a model of beads have some thousand
 MAX_NUMBER = 1e9  # mm, pixels, degrees: a larger number is a slip, and would overflow later
 
 
@@ -204,8 +206,8 @@ def describe(value: Any) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
-def read_bytes(path: str | os.PathLike, expected: str) -> bytes:
-    """Read a file of at most MAX_FILE_BYTES.
+def read_bytes(path: str | os.PathLike, expected: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """Read a file of at most `max_bytes`.
 
     Parameters
     ----------
@@ -213,6 +215,8 @@ def read_bytes(path: str | os.PathLike, expected: str) -> bytes:
         Of the file.
     expected
         What it should be, for messages: "a list of points".
+    max_bytes
+        Size from which the file is refused.
 
     Raises
     ------
@@ -225,15 +229,14 @@ def read_bytes(path: str | os.PathLike, expected: str) -> bytes:
         raise InputError(f"{file} {what} and cannot be read, expected {expected}; check the path.")
     try:
         with open(path, "rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
+            data = stream.read(max_bytes + 1)
     except OSError as error:
         raise InputError(
             f"{file} cannot be read ({error.strerror}), expected {expected}; check its permissions."
         ) from None
-    if len(data) > MAX_FILE_BYTES:
+    if len(data) > max_bytes:
         raise InputError(
-            f"{file} is larger than {MAX_FILE_BYTES >> 20} MB, expected {expected}; choose another "
-            "file."
+            f"{file} is larger than {max_bytes >> 20} MB, expected {expected}; choose another file."
         )
     return data
 
@@ -254,9 +257,9 @@ def decode(data: bytes, file: str, expected: str) -> str:
         ) from None
 
 
-def read_text(path: str | os.PathLike, expected: str) -> str:
+def read_text(path: str | os.PathLike, expected: str, max_bytes: int = MAX_FILE_BYTES) -> str:
     """Read a file in UTF-8; parameters and errors as in `read_bytes`."""
-    return decode(read_bytes(path, expected), printable(path), expected)
+    return decode(read_bytes(path, expected, max_bytes), printable(path), expected)
 
 
 def parse_numbers(

@@ -16,7 +16,15 @@ import numpy as np
 from ..errors import InputError, naming
 from ..geometry.bead_match import check_model, symmetries
 from ..geometry.landmarks import Landmark
-from .files import JsonObject, describe, parse_numbers, printable, read_json, read_text
+from .files import (
+    MAX_SMALL_TEXT_BYTES,
+    JsonObject,
+    describe,
+    parse_numbers,
+    printable,
+    read_json,
+    read_text,
+)
 from .transforms import AXES
 
 #: By the words of all versions: before Slicer 4.11 a number was written.
@@ -227,7 +235,8 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     pixels: dict[str, np.ndarray] = {}
     for number, row in enumerate(
-        csv_rows(printable(path), read_text(path, EXPECTED).splitlines()), start=1
+        csv_rows(printable(path), read_text(path, EXPECTED, MAX_SMALL_TEXT_BYTES).splitlines()),
+        start=1,
     ):
         name, *words = (word.strip() for word in row)
         pixel = parse_numbers(" ".join(words), 2)
@@ -241,15 +250,17 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def _point_rows(path: str | os.PathLike) -> np.ndarray:
-    lines = [
-        re.sub("[#%].*", "", line).strip(" \t,;") for line in read_text(path, EXPECTED).splitlines()
-    ]
-    rows = [parse_numbers(line, 3) for line in lines if line]
-    if None in rows:
-        raise InputError(
-            f"{printable(path)}: is no list of points, expected x, y and z in mm a line, finite; "
-            "correct it."
-        )
+    rows = []
+    for line in read_text(path, EXPECTED).splitlines():
+        numbers = re.sub("[#%].*", "", line).strip(" \t,;")
+        row = parse_numbers(numbers, 3) if numbers else []
+        if row is None:
+            raise InputError(
+                f"{printable(path)}: is no list of points, expected x, y and z in mm a line, "
+                "finite; correct it."
+            )
+        if row:
+            rows.append(row)
     return np.array(rows).reshape(-1, 3)
 
 
@@ -321,7 +332,7 @@ def read_bead_model(path: str | os.PathLike) -> BeadModel:
     elif name.endswith(".json"):
         beads = _of_json(file, read_json(path))
     else:
-        beads = _of_lines(file, read_text(path, BEADS_EXPECTED).splitlines())
+        beads = _of_lines(file, read_text(path, BEADS_EXPECTED, MAX_SMALL_TEXT_BYTES).splitlines())
     names = [name.strip() or str(number) for number, (name, _) in enumerate(beads, start=1)]
     for name, count in Counter(names).items():
         if count > 1:
@@ -336,7 +347,7 @@ def read_bead_model(path: str | os.PathLike) -> BeadModel:
 def is_bead_model(path: Path) -> bool:
     """Return whether a file that is nothing else is a model of beads, or begins as one."""
     try:
-        first = read_text(path, BEADS_EXPECTED).lstrip().partition("\n")[0]
+        first = read_text(path, BEADS_EXPECTED, MAX_SMALL_TEXT_BYTES).lstrip().partition("\n")[0]
         if [cell.strip().lower() for cell in first.split(",")[:4]] == HEADING:
             return True  # what is wrong with it is said by what reads it
         read_bead_model(path)

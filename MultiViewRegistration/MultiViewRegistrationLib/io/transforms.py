@@ -21,6 +21,7 @@ from ..geometry.machines import CArm
 from ..geometry.rigid import array_of, kind_of
 from ..imaging.child import ITK, ChildFailed, call
 from .files import (
+    MAX_SMALL_TEXT_BYTES,
     JsonObject,
     describe,
     json_text,
@@ -339,7 +340,7 @@ def numbers_of(words: Sequence[str], file: str, expected: str) -> list[float]:
 
 
 def _from_text(path: str | os.PathLike) -> NamedMatrix:
-    text = read_text(path, EXPECTED)
+    text = read_text(path, EXPECTED, MAX_SMALL_TEXT_BYTES)
     numbers = numbers_of(
         [word for word in BETWEEN.split(COMMENT.sub(" ", text)) if word], printable(path), EXPECTED
     )

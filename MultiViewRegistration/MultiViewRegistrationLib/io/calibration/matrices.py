@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import InputError, naming
 from ...geometry import rigid
 from ...geometry.camera import Distortion, check_size
-from ..files import parse_numbers, printable, read_text
+from ..files import MAX_SMALL_TEXT_BYTES, parse_numbers, printable, read_text
 from ..transforms import BETWEEN, COMMENT, numbers_of
 from .calibrated import (
     MAX_MATRIX_ENTRY,
@@ -340,7 +340,7 @@ COUNTS = (12, 16, 21, 25)
 
 def read_matrix_file(path: str | os.PathLike) -> CalibratedView:
     """Read a matrix from a text or JSON file, as `read_matrix`."""
-    return read_matrix(read_text(path, EXPECTED), printable(path))
+    return read_matrix(read_text(path, EXPECTED, MAX_SMALL_TEXT_BYTES), printable(path))
 
 
 def read_matrix(
@@ -379,6 +379,10 @@ def read_matrix(
                 f"{file} has several cameras, expected one; add the views of a case instead."
             )
         return views[0]
+    if len(text) > MAX_SMALL_TEXT_BYTES:
+        raise InputError(
+            f"{file} has too much text for one matrix, expected {EXPECTED}; correct it."
+        )
     numbers = _NAME.sub(" ", COMMENT.sub(" ", text))
     words = [word for word in BETWEEN.split(numbers) if word]
     with_commas = [word for word in _BUT_COMMAS.split(numbers) if word]
@@ -420,9 +424,12 @@ def read_matrices(
 def _rows(text: str) -> np.ndarray | None:
     """Return the matrices (n, 3 or 4, 4) of a text in lines; None for a text that is not."""
     lines = [BETWEEN.sub(" ", COMMENT.sub("", line)).strip() for line in text.splitlines()]
-    parsed = [parse_numbers(line, limit=MAX_MATRIX_ENTRY) for line in lines if line]
-    lengths = {len(line or ()) for line in parsed}
-    if len(lengths) != 1 or not lengths <= {4, 12, 16}:
+    lines = [line for line in lines if line]
+    first = parse_numbers(lines[0], limit=MAX_MATRIX_ENTRY) if lines else None
+    if first is None or len(first) not in (4, 12, 16) or len(lines) > 4 * MAX_VIEWS:
+        return None
+    parsed = [parse_numbers(line, len(first), MAX_MATRIX_ENTRY) for line in lines]
+    if None in parsed:
         return None
     numbers = np.array(parsed)
     # where 3 and 4 rows a matrix would fit, every fourth row of four is 0, 0, 0, 1, or it is 3

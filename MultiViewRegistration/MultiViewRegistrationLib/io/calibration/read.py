@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ...errors import InputError
-from ..files import JsonObject, decode, printable, read_bytes, read_json
+from ..files import MAX_TEXT_BYTES, JsonObject, decode, printable, read_bytes, read_json
 from ..hdf5 import MAGIC
 from ..transforms import NUMPY, ZIP, read_numpy
 from ..view_record import ViewRecord
@@ -134,6 +134,11 @@ def _recognise(path: Path) -> tuple[str, Any]:
         ):
             return "case", content
         return ("opencv" if has_opencv_matrix(content) else "json"), content
+    if len(data) > MAX_TEXT_BYTES:
+        raise InputError(
+            f"{file} is larger than {MAX_TEXT_BYTES >> 20} MB, expected {CALIBRATION}; choose another "
+            "file."
+        )
     if programs.is_mayacam(text):
         return "mayacam", text
     if _is_yaml(text):
@@ -233,6 +238,7 @@ def _views_of_case(content: dict, file: str) -> list[CalibratedView]:
 
 
 MAX_DEPTH = 20
+MAX_YAML_VALUES = 100_000  # PyYAML takes 16 us for each
 OPENCV_MATRIX = {"rows", "cols", "data"}
 
 
@@ -284,6 +290,11 @@ def tree_of_yaml(text: str, file: str) -> Any:
                 raise yaml.MarkedYAMLError(problem="has a name twice", problem_mark=node.start_mark)
             return mapping
 
+    if text.count(",") + text.count("\n") > MAX_YAML_VALUES:
+        raise InputError(
+            f"{file} has more than {MAX_YAML_VALUES:,} values, expected {CALIBRATION}; choose another "
+            "file."
+        )
     lines = text.splitlines()
     body = "\n".join(["", *lines[1:]] if lines and lines[0].startswith("%YAML") else lines)
     try:

@@ -13,9 +13,11 @@ from file_io import read_values
 from image_files import refusal
 from numpy.testing import assert_array_equal
 from pydicom import encaps
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from MultiViewRegistrationLib.imaging import dicom_image
 from MultiViewRegistrationLib.imaging.xray import (
+    count_frames,
     load_frames,
     load_image,
     recognised,
@@ -204,7 +206,7 @@ def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
 @pytest.mark.parametrize(
     "tags, said",
     [
-        ({"NumberOfFrames": "100000"}, "claims 614400000 bytes of pixels, but 6144 are there"),
+        ({"NumberOfFrames": "100000"}, "its header states 100000 frames, but the file has"),
         ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),
         ({"Columns": 63}, "6048 bytes, but 6144 bytes of pixels, expected one size"),
         ({"BitsAllocated": 12}, "12 bits in 12"),
@@ -274,3 +276,16 @@ def test_grey_in_three_colours_is_grey_still(tmp_path):
     data.PixelData = np.repeat(grey[..., None], 3, -1).tobytes()
     data.save_as(tmp_path / "a.dcm")
     assert_array_equal(load_image(tmp_path / "a.dcm").values, grey)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+def test_frames_that_the_file_has_no_room_for_are_not_counted(tmp_path, syntax):
+    write_dicom(tmp_path / "a.dcm", body().astype(np.uint16), XA_IMAGE)
+    header = pydicom.dcmread(tmp_path / "a.dcm")
+    header.NumberOfFrames = 2**31 - 1
+    header.PixelData = encaps.encapsulate([bytes(64)]) if syntax == RLELossless else bytes(64)
+    header.file_meta.TransferSyntaxUID = syntax
+    header.save_as(tmp_path / "b.dcm")
+    assert count_frames(tmp_path / "a.dcm") == 1
+    message = refusal(count_frames, tmp_path / "b.dcm")
+    assert "its header states 2147483647 frames, but the file has" in message

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from refusals import refuses
-from segmentation_files import write_regions
+from segmentation_files import write_regions, write_seg
 
 from MultiViewRegistrationLib.imaging import dicom_segmentation
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -94,3 +94,15 @@ def test_what_has_no_closed_contours_or_oblique_ones_is_refused(tmp_path, ct):
     path = write_regions(tmp_path / "tilted.dcm", {"a": [tilted]})
     with refuses("expected axial ones"):
         read_structures(path, [], ct)
+
+
+@pytest.mark.parametrize(
+    "count, said", [(2**31 - 1, "states 2147483647 frames"), (3, "3 frames, but describes 2. Exp")]
+)
+def test_a_segmentation_that_states_more_frames_than_it_has_is_refused(tmp_path, ct, count, said):
+    mask = np.zeros(ct.volume.values.shape, bool)
+    mask[4:6, 20:30, 20:30] = True
+    written = (tmp_path / "seg.dcm", {"femur": mask}, ct.volume.ct_from_index)
+    assert read_structures(write_seg(*written), [], ct).mask(0).sum() == mask.sum()
+    with refuses(said):
+        read_structures(write_seg(*written, NumberOfFrames=count), [], ct)

@@ -7,6 +7,7 @@ for display, and are not.
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 import tempfile
 from pathlib import Path
@@ -70,17 +71,31 @@ def _holds(segment: bytes, count: int) -> bool:
 MAX_COMPRESSION = 5000
 
 
+#: A compressed frame begins with tag and length of its item (PS3.5 A.4).
+COMPRESSED_FRAME_BITS = 64
+
+
 def frame_count(file: DicomFile) -> int:
     """Return the number of frames in the header.
 
     Raises
     ------
     InputError
-        For none.
+        If there are none, or more than the file has room for.
     """
     count = file.whole("NumberOfFrames", 1)
     if count < 1:
         file.refuse(f"has {count} frames by its header, expected 1 or more; export the file again.")
+    frame_bits = COMPRESSED_FRAME_BITS
+    if not file.compressed:
+        sizes = (file.whole(key, 1) for key in ("Rows", "Columns", "BitsAllocated"))
+        frame_bits = math.prod(sizes)
+    size = file.path.stat().st_size
+    if count > 1 and count * frame_bits > 8 * size:
+        file.refuse(
+            f"ends early: its header states {count} frames, but the file has {size} bytes; copy or "
+            "export the file again."
+        )
     return count
 
 

@@ -118,7 +118,10 @@ class DicomSegmentation:
             return
         volumes: list[np.ndarray] = []
         for segment, value in numbers.items():
-            frames = [(slices[n], self._selected(n)) for n in self._frames.get(segment.label, ())]
+            frames = [
+                (slices[n], self._selected(n))
+                for n in self._frames_of_segments.get(segment.label, ())
+            ]
             volume = next(
                 (each for each in volumes if not any(each[k][of].any() for k, of in frames)), None
             )
@@ -148,25 +151,34 @@ class DicomSegmentation:
         return 2 * pixels.astype(int) >= self._file.whole("MaximumFractionalValue", 255)
 
     @cached_property
-    def _frames(self) -> dict[int, list[int]]:
+    def _frames(self) -> list[DicomFrame]:
+        """All frames, of which PerFrameFunctionalGroupsSequence has an item each."""
+        count = frame_count(self._file)
+        items = len(self._file.items("PerFrameFunctionalGroupsSequence"))
+        if count > max(items, 1):
+            self._file.refuse(
+                f"the header states {count} frames, but describes {items}. Export it again."
+            )
+        return [DicomFrame(self._file, index) for index in range(count)]
+
+    @cached_property
+    def _frames_of_segments(self) -> dict[int, list[int]]:
         """The frames of each segment, by its number."""
         frames = defaultdict(list)
-        for index in range(frame_count(self._file)):
-            number = DicomFrame(self._file, index).number(
-                "ReferencedSegmentNumber", "SegmentIdentificationSequence"
-            )
+        for frame in self._frames:
+            number = frame.number("ReferencedSegmentNumber", "SegmentIdentificationSequence")
             if number is None:
                 self._file.refuse(
-                    f"does not say of which segment its frame {index + 1} is, expected that; "
+                    f"does not say of which segment its frame {frame.index + 1} is, expected that; "
                     "export it again."
                 )
-            frames[int(number)].append(index)
+            frames[int(number)].append(frame.index)
         return frames
 
     @cached_property
     def _stack(self) -> tuple[np.ndarray, list[int]]:
         """(4, 4) from (i, j, k, 1) to LPS mm, and the slice k of each frame."""
-        frames = [DicomFrame(self._file, index) for index in range(frame_count(self._file))]
+        frames = self._frames
         axes = self._same(frames, 6, "ImageOrientationPatient", "PlaneOrientationSequence")
         spacing = self._same(frames, 2, "PixelSpacing", "PixelMeasuresSequence")
         along, down = axes.reshape(2, 3)

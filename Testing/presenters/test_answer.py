@@ -320,6 +320,9 @@ def test_different_days_are_a_note_beside_the_x_rays(host, answer):
     note = control(host.presenters.xrays, "days")
     assert note.tone == "quiet" and "taken on different days" in note.label
     assert host.session.notices.sentences == [] and control(answer, "register").primary
+    settle(host.session, verdict="check", reasons=[Reason("other-day", note.label)])
+    told = answer.answer()
+    assert "days" not in told.headline and note.label in told.why
 
 
 @pytest.mark.parametrize("method, act_key", [("search", "look"), ("given", "search")])

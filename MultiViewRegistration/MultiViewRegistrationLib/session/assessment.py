@@ -13,6 +13,7 @@ import numpy as np
 
 from ..assessment.metrics import BECAUSE, OVERLAY_MM, place_in_words
 from ..errors import InputError, bones_apart, code_of
+from ..io.dicom_identity import DAY, REASON_CODES
 from ..io.result_json import EdgeCheck
 from ..mrml.case import SUGGESTED
 from ..mrml.fingerprints import fingerprint
@@ -204,7 +205,12 @@ def reasons(session: Session) -> Sequence[str]:
 
 
 def _counts(reason: str, entry: HistoryEntry) -> bool:
-    """Return whether a reason is one for what the pose of an entry is for: what it says of cameras may leave overlays as they are."""
+    """Return whether a reason is one for what the pose of an entry is for: what it says of cameras may leave overlays as they are.
+
+    Different days are no reason: every preoperative CT has them.
+    """
+    if code_of(reason) == REASON_CODES[DAY]:
+        return False
     told = entry.uses.get(entry.use)
     within = told and told.upper95_mm is not None and told.upper95_mm <= OVERLAY_MM
     return entry.use == "room" or not within or code_of(reason) not in BECAUSE

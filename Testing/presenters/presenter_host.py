@@ -3,6 +3,7 @@
 What a person does is done at once, and what goes wrong is raised.
 """
 
+import re
 from contextlib import contextmanager
 from functools import cached_property
 from time import monotonic, sleep
@@ -189,6 +190,17 @@ def of_case(scene, folder):
 def control(presenter, key):
     """A control of its form, None where it is not seen."""
     return walk(visible(presenter.form())).get(key)
+
+
+def answers(files):
+    """The buttons of the answers to what is asked first of files, beside or below each other."""
+    found = walk(visible(files.form())).items()
+    return [each for key, each in found if re.fullmatch(r"asked0\.(line)?\d+", key)]
+
+
+def answer(files, number):
+    """Press a button of these."""
+    answers(files)[number].action()
 
 
 def asking(files):

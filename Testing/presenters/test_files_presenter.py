@@ -7,7 +7,7 @@ from phantom import TRUE_POSE, make_ct, make_views, write_ct_file, write_phantom
 from phantom_study import write_study, write_xrays
 from PIL import Image
 from planted_dicom import write_ct
-from presenter_host import PresenterHost, act, asking, control, text
+from presenter_host import PresenterHost, act, answer, asking, control, text
 
 from MultiViewRegistrationLib.io.files import keep_within
 from MultiViewRegistrationLib.mrml.ct_3d import named_bones
@@ -98,11 +98,11 @@ def test_a_case_is_opened_where_nothing_is_and_asked_about_elsewhere(host, files
     assert host.opened == [case] and "case.json is a whole registration" in text(
         files, "asked0.title"
     )
-    act(files, "asked0.1")
+    answer(files, 1)
     settled(files)
     assert [view.name for view in host.registration.xrays] == ["a", "view1", "view2"]
     drop(files, case)
-    act(files, "asked0.0")
+    answer(files, 0)
     assert host.opened == [case, case]
 
 
@@ -153,13 +153,13 @@ def test_a_segmentation_waits_visibly_while_another_ct_is_in_question(host, in_q
     assert text(in_question, "asked1.waiting") == "Waits for the CT and X-rays."
 
 
-@pytest.mark.parametrize("answer", (0, 1))
-def test_a_segmentation_is_used_on_the_ct_that_the_answer_chooses(host, in_question, answer):
+@pytest.mark.parametrize("number", (0, 1))
+def test_a_segmentation_is_used_on_the_ct_that_the_answer_chooses(host, in_question, number):
     """In place of the one before, or in a new case."""
     before = host.registration
-    act(in_question, f"asked0.line{answer}")
+    answer(in_question, number)
     host.wait(in_question, lambda: host.registration and host.registration.segmentation)
-    assert (host.registration == before) == (answer == 0)
+    assert (host.registration == before) == (number == 0)
     assert host.registration.ct.GetName() == "other" and not asking(in_question)
 
 
@@ -174,7 +174,7 @@ def test_scouts_that_come_with_the_ct_are_offered(host, files, tmp_path):
     drop(files, write_study(tmp_path / "study"))
     host.wait(files, lambda: asking(files))
     assert "AP, LAT" in text(files, "asked0.title")
-    act(files, "asked0.0")
+    answer(files, 0)
     assert [view.name for view in host.registration.xrays] == ["AP", "LAT"] and not asking(files)
 
 
@@ -184,7 +184,7 @@ def test_a_mask_of_an_x_ray(host, files, tmp_path):
     used[20:100, 20:100] = 255
     write_values(tmp_path / "mask.png", used)
     drop(files, tmp_path / "mask.png")
-    act(files, "asked0.1")
+    answer(files, 1)
     assert [view.mask is not None for view in host.registration.xrays] == [False, True]
 
 

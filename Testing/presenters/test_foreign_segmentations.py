@@ -7,7 +7,7 @@ import pytest
 from file_io import read_json, write_json
 from phantom import make_ct, write_phantom_case
 from planted_dicom import write_ct
-from presenter_host import PresenterHost, act, control
+from presenter_host import PresenterHost, answer, control
 from segmentation_files import write_regions, write_seg
 from test_files_presenter import drop
 
@@ -72,7 +72,7 @@ def test_page_and_panel_ask_and_the_command_line_does_not_accept(
     assert named in title.label if named else title is None
     if named:
         assert host.registration.segmentation is None
-        act(host.files, "asked0.0")
+        answer(host.files, 0)
     host.wait(host.files, lambda: host.registration.segmentation is not None)
 
 

@@ -7,7 +7,7 @@ import pytest
 import slicer
 from phantom import TRUE_POSE, make_ct, write_ct_file
 from phantom_scene import settle
-from presenter_host import PresenterHost, act, control, text
+from presenter_host import PresenterHost, act, answer, answers, control, text
 from scene_rendering import ball
 from tiny_scene import reopened
 from two_bones import write_cone
@@ -18,7 +18,6 @@ from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bones
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.session.assessment import reason_not_to_use, verdict
 from MultiViewRegistrationLib.session.history import History
-from MultiViewRegistrationLib.session.presenters.form import visible
 
 
 @pytest.fixture
@@ -30,12 +29,12 @@ def host(scene, watch, monkeypatch):
 def drop(host, *paths, material):
     """What the buttons of the question say."""
     host.files.take(paths)
-    host.wait(host.files, lambda: control(host.files, "asked0.0"))
-    (buttons,) = (each.children for each in visible(host.files.form()) if each.key == "asked0.row")
+    host.wait(host.files, lambda: answers(host.files))
+    asked = [each.label for each in answers(host.files)]
     before = len(host.registration.apart)
-    act(host.files, f"asked0.{material}")
+    answer(host.files, material)
     host.wait(host.files, lambda: len(host.registration.apart) > before)
-    return [button.label for button in buttons]
+    return asked
 
 
 def with_ct(host, tmp_path):
@@ -58,9 +57,7 @@ def test_an_implant_begins_where_the_ct_has_it(host, tmp_path):
     with_ct(host, tmp_path)
     middle = make_ct().centroid()
     asked = drop(host, write_cone(tmp_path / "stem.stl", middle), material=1)
-    assert asked == [
-        *("Titanium", "Cobalt-chrome", "Steel", "Polyethylene", "Show as model", "Leave out")
-    ]
+    assert asked == [*("Titanium", "Cobalt-chrome", "Steel", "Polyethylene", "Show as model")]
     drop(host, write_cone(tmp_path / "ct.stl", middle + 500), material=0)  # a name that is taken
     whole, stem, screw = host.session.bodies()
     assert [(each.name, each.ct.unit) for each in (whole, stem, screw)] == [
@@ -81,9 +78,9 @@ def test_a_surface_is_shown_as_a_model_on_the_ct(host, tmp_path):
     with_ct(host, tmp_path)
     middle = make_ct().centroid()
     host.files.take([write_cone(tmp_path / "screw.stl", middle)])
-    host.wait(host.files, lambda: control(host.files, "asked0.4"))
-    assert control(host.files, "asked0.4").label == "Show as model"
-    act(host.files, "asked0.4")
+    host.wait(host.files, lambda: answers(host.files))
+    assert answers(host.files)[4].label == "Show as model"
+    answer(host.files, 4)
     host.wait(host.files, lambda: slicer.util.getNodes("screw"))
     model = slicer.util.getNode("screw")
     low, high = np.reshape(model.GetPolyData().GetBounds(), (3, 2)).T
@@ -94,8 +91,8 @@ def test_a_surface_is_shown_as_a_model_on_the_ct(host, tmp_path):
 
 def test_a_surface_without_a_ct_cannot_be_a_model_on_it(host, tmp_path):
     host.files.take([write_cone(tmp_path / "stem.stl", [0, 0, 0])])
-    host.wait(host.files, lambda: control(host.files, "asked0.3"))
-    assert control(host.files, "asked0.4") is None
+    host.wait(host.files, lambda: answers(host.files))
+    assert len(answers(host.files)) == 4
 
 
 @pytest.fixture
@@ -213,8 +210,8 @@ def test_a_model_of_the_scene_is_taken_as_a_dropped_surface(host, tmp_path, scen
     model = scene.AddNewNodeByClass("vtkMRMLModelNode", "a/stem")
     model.SetAndObservePolyData(ball(15, middle * [-1, -1, 1], 24))
     act(host.presenters.ct, "model", model.GetID())
-    host.wait(host.files, lambda: control(host.files, "asked0.0"))
-    act(host.files, "asked0.2")
+    host.wait(host.files, lambda: answers(host.files))
+    answer(host.files, 2)
     host.wait(host.files, lambda: host.registration.apart)
     (_whole, stem) = host.session.bodies()
     assert (stem.name, stem.ct.unit) == ("a stem", "steel")

@@ -10,7 +10,7 @@ import vtk
 from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import START
-from presenter_host import act, cells, control, options, text
+from presenter_host import act, answer, cells, control, options, text
 from refusals import refuses
 from tiny_scene import write_markups
 
@@ -140,9 +140,9 @@ def test_a_pose_from_a_file_is_placed_once_its_axes_and_direction_are_said(host,
     np.savetxt(tmp_path / "pose.txt", rigid.inverse(TRUE_POSE))
     act(start, "pose_file", [tmp_path / "pose.txt"], None)
     host.wait(host.files, lambda: not host.taking and host.question())
-    for key, answer in (("frame", "lps"), ("direction", "resampling")):
+    for key, value in (("frame", "lps"), ("direction", "resampling")):
         assert np.allclose(pose(host), START)
-        act(host.files, f"asked0.{key}", answer)
+        act(host.files, f"asked0.{key}", value)
     assert_allclose(pose(host), TRUE_POSE, atol=1e-9)
 
 
@@ -283,14 +283,14 @@ def test_landmarks_come_from_files(host, start, tmp_path):
     act(start, "start", "landmarks")
     points = {f"L{i}": point for i, point in enumerate(POINTS)}
     drop("ct.mrk.json", points)
-    act(host.files, "asked0.0")
+    answer(host.files, 0)
     assert [row[0] for row in cells(start, "landmarks")][:4] == list(points)
     drop("view1.mrk.json", {"L0": (50, 60, 0)})
-    act(host.files, "asked0.1")
+    answer(host.files, 1)
     act(host.files, "asked0.place", "image")
     assert cells(start, "landmarks")[0][2] == "\u2714"
     drop("none.mrk.json", {})
-    act(host.files, "asked0.0")
+    answer(host.files, 0)
     assert "has no points" in host.files.refused[-1]
 
 

@@ -123,6 +123,8 @@ class PanelStyle(qt.QObject):
         super().__init__()
         self._widget = widget
         self._resized = resized
+        # Slicer's panel becomes as wide as what a module prefers, and the views change their sizes.
+        widget.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
         self._colour()
         self._fit()
         widget.installEventFilter(self)

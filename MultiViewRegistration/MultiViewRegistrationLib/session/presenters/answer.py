@@ -232,11 +232,12 @@ class AnswerPresenter(Presenter):
             return []
         run = None if session is None else session.running_registration
         asked = session is not None and self._edges.question
-        acts = [self._undo(), *self._edges.form()] if asked else self._acts()
+        acts = [self._undo(), *(self._edges.form() if asked else [self._act()])]
         return [
             self._progress(run) if run is not None else None,
             Text("patients", self._different_patients(), tone="error"),
             row("acts", *acts),
+            row("more_acts", *([] if asked else self._more_acts())),
             *(self._sections.export.receipt() if session is not None else []),
             self._uses() if self._shown.kind in VERDICTS else None,
             group("why", _("Why"), *texts("why", self._shown.why), self._retake(), open=False),
@@ -249,15 +250,14 @@ class AnswerPresenter(Presenter):
             return ""
         return f"{DIFFERENT_PATIENTS}\n{patients_in_words(registration)}"
 
-    def _acts(self) -> Form:
-        """Return undo, the next act, and what else can be done with a pose that is to be checked."""
-        act = self._act()
-        acts = [self._undo(), act]
+    def _more_acts(self) -> Form:
+        """Return what else than the next act can be done with a pose that is to be checked."""
         if self._shown.kind not in VERDICTS:
-            return acts
+            return []
+        act = self._act()
         looks = self._edges.possible and act.key != "edges"
         exports = self._shown.kind in ("check", "checked") and act.key != self._export().key
-        return [*acts, self._edges.button() if looks else None, self._export() if exports else None]
+        return [self._edges.button() if looks else None, self._export() if exports else None]
 
     def _uses(self) -> Control | None:
         """Return the choice of what the pose is for; None of one from before uses."""

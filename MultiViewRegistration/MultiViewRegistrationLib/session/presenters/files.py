@@ -71,9 +71,12 @@ WELCOME = (
     _("Or a case, a result or a scene: their content tells."),
 )
 DEMO = _("Nothing at hand? The demo is a chest CT and two X-rays of it.")
-#: Answers that are buttons; of these, characters of the longest where they are beside each other.
+#: Answers that are buttons. They are beside each other where a line of the panel has room for them:
+#: characters of the line, of the space around each label, and of the smallest button.
 MAX_BUTTONS = 6
-MAX_BESIDE = 32
+MAX_LINE_CHARACTERS = 60
+PADDING_CHARACTERS = 4
+MIN_BUTTON_CHARACTERS = 13
 #: Refused files that are listed; more are counted.
 MAX_REFUSED_LISTED = 200
 
@@ -299,7 +302,9 @@ class FilesPresenter(Presenter):
                 *question_controls(key, questions, pending.answers, partial(answer, pending)),
                 end,
             ]
-        below = max(len(label) for _value, label in question.choices) > MAX_BESIDE
+        labels = [leave_out, *(label for _value, label in question.choices)]
+        widths = [max(len(each) + PADDING_CHARACTERS, MIN_BUTTON_CHARACTERS) for each in labels]
+        below = sum(widths) > MAX_LINE_CHARACTERS
         buttons = []
         for n, (value, label) in enumerate(question.choices):
             act = partial(answer, pending, question.key, value)

@@ -221,6 +221,30 @@ def stopped_by_end_of_stdin() -> Iterator[None]:
         raise
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM was sent to this process."""
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Raise `Terminated` in the block when SIGTERM is received, so that the work ends as by Ctrl-C."""
+    received = threading.Event()
+
+    def stop(*_signal: object) -> None:
+        received.set()
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except Exception:  # an import that is interrupted says that something is missing
+        if received.is_set():
+            raise Terminated from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _interrupt() -> None:
     """Raise KeyboardInterrupt in the main thread.
 

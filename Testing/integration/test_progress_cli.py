@@ -1,6 +1,7 @@
 """`mvreg --progress json`, as another program reads it, and through a job."""
 
 import os
+import signal
 import subprocess
 import time
 
@@ -77,3 +78,21 @@ def test_the_end_of_stdin_is_one_sentence_and_130(case_file):
     messages = [line for line in lines if ProgressRecord.from_line(line) is None]
     assert done.returncode == 130 and done.stdout == ""
     assert messages == ["mvreg: stopped; every file is whole."]
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(case_file, tmp_path):
+    words = ["evaluate", case_file, "--starts", "3000", "--progress", "json"]
+    streams = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    child = subprocess.Popen(
+        [*MVREG, *words, "--page", tmp_path / "page.md"], env=ENVIRONMENT, **streams
+    )
+    for text in child.stderr:
+        record = ProgressRecord.from_line(text)
+        if record and record.fraction > 0:
+            break
+    child.terminate()
+    lines = filter(None, child.stderr.read().splitlines())
+    messages = [line for line in lines if ProgressRecord.from_line(line) is None]
+    assert child.wait(timeout=60) == 128 + signal.SIGTERM
+    assert messages == ["mvreg: stopped; every file is whole."]
+    assert os.listdir(tmp_path) == []

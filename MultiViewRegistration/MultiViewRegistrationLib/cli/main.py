@@ -2,7 +2,7 @@
 
 Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad
 input, 1 failed, 130 stopped by Ctrl-C, or by the end of stdin where another program reads the
-progress, 141 when the reader of its output has gone. With `register --exit-code` also 3, 4 and 5,
+progress, 143 stopped by SIGTERM, 141 when the reader of its output has gone. With `register --exit-code` also 3, 4 and 5,
 see `register.EXIT_STATUS`.
 """
 
@@ -21,7 +21,7 @@ from types import ModuleType
 from .. import __version__
 from ..errors import InputError, OutputError
 from ..imaging import child
-from ..jobs import stopped_by_end_of_stdin
+from ..jobs import Terminated, stopped_by_end_of_stdin, stopped_by_sigterm
 from .options import CLEAR, Parser, log_to, say, sentence
 
 #: Commands, each with its module, which has a function `add_COMMAND`, and its line in the help.
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     )  # or Python goes through all of numba's objects once more at its end: 0.15 s
     words = sys.argv[1:] if arguments is None else list(map(str, arguments))
     try:
-        with warnings.catch_warnings():
+        with stopped_by_sigterm(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             if words[:1] == ["register"]:
                 child.start()  # while this process imports what it needs
@@ -67,9 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         say(f"mvreg: {error}")
         return 1 if isinstance(error, OutputError) else 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         say("\nmvreg: stopped; every file is whole.")
-        return 130
+        return 143 if isinstance(stop, Terminated) else 130
     except MemoryError:
         say(
             "mvreg: not enough memory; crop the CT to what the X-rays show, or close other "

@@ -92,9 +92,14 @@ def test_how_an_implant_lies_to_the_nearest_bone_of_the_ct_is_told(result, tmp_p
     expected = joint_pose(POSE @ motion, stem()[1], against, own)
     assert np.allclose(lies.numbers.shift_mm, expected.shift_mm, atol=0.3)
     assert np.allclose(lies.numbers.rotation_deg, expected.rotation_deg, atol=1)
+    off = np.abs(lies.numbers.rotation_deg - expected.rotation_deg)
+    assert (off < lies.numbers.rotation_upper95_deg).all() and lies.verdict == "check"
+    assert (lies.numbers.rotation_upper95_deg < 2).all()
     mvreg.save_result(result, tmp_path)
     content = result_in(tmp_path)
     assert content["relative_poses"][0]["against"] == lies.against
+    assert len(content["relative_poses"][0]["shift_upper95_mm"]) == 3
+    assert all(len(each["rotation_upper95_deg"]) == 3 for each in content["motions"])
     assert "moved" in content["bodies"]["T12"] and "moved" not in content["bodies"]["stem"]
     page = (tmp_path / "report.html").read_text()
     rows = [row for row in page.split("<tr>") if "\u25a0 " in row]
@@ -169,3 +174,6 @@ def test_an_implant_is_followed_against_the_ct(tmp_path):
         assert error_mm(ct, np.array(frame["world_from_ct"]), POSE) < 0.5
     lines = read_table(tmp_path / "track" / "stem_on_CT_motion.csv")
     assert float(lines[1]["distance_mm"]) == pytest.approx(2, abs=0.2)
+    assert 0.05 < float(lines[1]["distance_mm_upper95"]) < 1.5
+    assert (lines[1]["verdict"], lines[1]["how"]) == ("check", "followed")
+    assert lines[1]["rotation_z_deg"].startswith("not determined (")

@@ -1,6 +1,8 @@
 """`mvreg track` and `mvreg motion` from the outside: what they write, print and return."""
 
+import re
 import shutil
+import signal
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +22,7 @@ from MultiViewRegistrationLib.errors import InputError, Reason
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.sequence import FrameSequence
+from MultiViewRegistrationLib.sequence import growing_track
 from MultiViewRegistrationLib.sequence.tracker import Tracked, Tracker
 
 
@@ -122,19 +125,58 @@ def test_a_frame_that_cannot_be_read_is_told_without_its_folder(single_frames):
     assert image.name in str(told.value) and image.parent.name not in str(told.value)
 
 
-def test_what_stops_it_keeps_the_frames_that_are_done(moving, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_stops_it_keeps_the_frames_that_are_done(
+    moving, tmp_path, monkeypatch, number, status
+):
     follow = Tracker.follow
+    before = signal.getsignal(number)
 
-    def interrupted(self, number, *given):
-        if number == 2:
-            raise KeyboardInterrupt
-        return follow(self, number, *given)
+    def interrupted(self, frame, *given):
+        if frame == 2:
+            signal.raise_signal(number)
+        return follow(self, frame, *given)
 
     monkeypatch.setattr(Tracker, "follow", interrupted)
-    assert "2 of 5 frames" in mvreg(f"track {moving} --out {tmp_path}", 130).err
+    assert "2 of 5 frames" in mvreg(f"track {moving} --out {tmp_path}", status).err
+    assert signal.getsignal(number) is before
     track = read_json(tmp_path / "track.json")
     assert track["stopped"] and [frame["number"] for frame in track["frames"]] == [0, 1]
     assert len((tmp_path / "track.tra").read_text().splitlines()) == COUNT
+
+
+def test_frames_are_written_as_they_are_finished(moving, tmp_path, monkeypatch):
+    """A process that is killed leaves them."""
+    follow = Tracker.follow
+    written = []
+
+    def followed(self, number, *given):
+        written.append(len(read_json(tmp_path / "track.json")["frames"]))
+        return follow(self, number, *given)
+
+    monkeypatch.setattr(growing_track, "WRITING_SHARE", np.inf)
+    monkeypatch.setattr(Tracker, "follow", followed)
+    mvreg(f"track {moving} --pace quick --out {tmp_path}")
+    assert written == [1, 2, 4]  # the blank one is not followed
+
+
+def test_an_earlier_track_stays_until_there_are_as_many_frames(
+    tracked, moving, tmp_path, monkeypatch
+):
+    out = shutil.copytree(tracked[0], tmp_path / "track")
+    before = read_json(out / "track.json")
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "follow", interrupted)
+        said = mvreg(f"track {moving} --pace quick --out {out}", 130).err
+    assert read_json(out / "track.json") == before
+    assert len(read_json(out / "unfinished" / "track.json")["frames"]) == 1
+    assert str(Path("unfinished", "track.json")) in said
+    mvreg(f"track {moving} --pace quick --out {out}")
+    assert read_json(out / "track.json")["pace"] == "quick" and not (out / "unfinished").exists()
 
 
 @pytest.mark.parametrize(
@@ -203,20 +245,53 @@ def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(track
     said = mvreg(f"motion {tracks(centroid_ct=[0.0, 10.0, 0.0])} --json")
     lines = read_table(tmp_path / "motion" / "motion.csv")
     assert [line["frame"] for line in lines] == list("01234")
-    assert lines[BLANK]["angle_deg"] == lines[BLANK]["axis_x"] == lines[BLANK]["m00"] == ""
-    assert lines[4].pop("moving") == "<b>moving</b>"
-    assert lines[4].pop("against") == "case"
-    last = {key: float(value) for key, value in lines[4].items()}
-    expected = {f"rotation_{axis}_deg": 0 for axis in "yz"} | {"rotation_x_deg": 20, "axis_x": 1}
-    expected |= {"shift_z_mm": 10 * np.sin(np.radians(20)), "along_axis_mm": 0}
+    last = lines[4]
+    assert (last["moving"], last["against"]) == ("<b>moving</b>", "case")
+    expected = {"rotation_x_deg": 20, "axis_x": 1, "shift_z_mm": 10 * np.sin(np.radians(20))}
     expected["axis_point_y_mm"] = 0
-    assert {key: last[key] for key in expected} == pytest.approx(expected, abs=1e-4)
+    assert {key: float(last[key]) for key in expected} == pytest.approx(expected, abs=1e-4)
     angles = [float(line["angle_deg"]) for line in lines if line["angle_deg"]]
     assert all(after > before for before, after in pairwise(angles))
     page = (tmp_path / "motion" / "motion.html").read_text()
     assert page.count("<svg") == 2 and "1 of 5 frames" in page
     assert "&lt;b&gt;moving" in page and "<b>" not in page
     assert said.json["motion"][-1]["frame"] == 4
+
+
+def test_each_number_of_a_motion_has_its_bound_and_each_frame_its_verdict(tracks, tmp_path):
+    mvreg(f"motion {tracks(centroid_ct=[0.0, 10.0, 0.0])}")
+    lines = read_table(tmp_path / "motion" / "motion.csv")
+    numbers = [name.removesuffix("_upper95") for name in lines[0] if name.endswith("_upper95")]
+    assert len(numbers) == len(set(numbers)) == 27 and set(numbers) <= set(lines[0])
+    ways = "registered followed followed lost followed".split()
+    assert [line["how"] for line in lines] == [line["against_how"] for line in lines] == ways
+    blank = lines[BLANK]
+    assert blank["verdict"] == "reject"
+    assert {blank[f"{name}{end}"] for name in numbers for end in ("", "_upper95")} == {""}
+    assert float(lines[0]["angle_deg_upper95"]) == 0  # it is what the others are told from
+    last = lines[4]
+    assert 0 < float(last["rotation_x_deg_upper95"]) < 1
+    still = last["rotation_y_deg"], last["rotation_y_deg_upper95"]
+    assert (
+        re.fullmatch(r"not determined \(\u00b10\.0\d+\u00b0\)", still[0]) and float(still[1]) < 0.1
+    )
+    page = (tmp_path / "motion" / "motion.html").read_text()
+    assert still[0] in page and page.count("followed") >= 3
+
+
+def test_a_track_of_before_has_motions_without_bounds_that_are_not_accepted(tracks, tmp_path):
+    words = tracks()
+    for name in ("fixed", "moving"):
+        path = tmp_path / name / "track.json"
+        content = read_json(path)
+        frames = [
+            {key: frame[key] for key in frame if key != "error"} for frame in content["frames"]
+        ]
+        write_json(path, content | {"frames": frames})
+    mvreg(f"motion {words}")
+    last = read_table(tmp_path / "motion" / "motion.csv")[4]
+    assert (last["verdict"], last["angle_deg_upper95"]) == ("check", "")
+    assert float(last["angle_deg"]) == pytest.approx(20, abs=1e-4)
 
 
 FRAME = {"number": 0, "verdict": "accept", "world_from_ct": None}

@@ -93,6 +93,19 @@ def test_a_shaft_shows_no_turn_about_itself(true, arm, free, halves):
     assert all(abs(axis[2]) > 0.999 for axis in hidden.free)
 
 
+def test_a_turn_that_no_x_ray_shows_has_a_bound_of_half_a_turn(true):
+    ct = implant(arm=False)
+    given = [
+        mvreg.View(view.xray.line_integrals, view.camera, name=view.name, intensity="log")
+        for view in xrays(ct, true)
+    ]
+    body = mvreg.Body(ct, name="stem", world_from_ct=off(true, ct, 2, 1, 2))
+    stem = mvreg.register(mvreg.Case.from_arrays(body, *given)).bodies["stem"]
+    bounds = np.degrees(stem.pose_error.at(np.zeros(3)).through(np.eye(3, 6)).bounds)
+    shaft = abs(stem.world_from_ct[:3, 2])
+    assert bounds == pytest.approx(180 * shaft, abs=5)
+
+
 @pytest.mark.parametrize("degrees, verdict", [(2, "check"), (60, "reject")])
 def test_an_implant_is_checked_where_x_rays_show_it_and_rejected_elsewhere(
     true, views, degrees, verdict

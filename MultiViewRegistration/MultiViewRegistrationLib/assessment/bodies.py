@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
     from ..registration.prepared_ct import PreparedCT
     from .bone_prediction import BoneFeatures
     from .bone_verdict import HiddenTurns
+    from .error_by_cause import PoseError
     from .joint_motion import BonePose, NeighbourMotion
     from .next_view import Plan
     from .uncertainty import PoseUncertainty
@@ -84,6 +85,8 @@ class BodyResult(Judged):
         How X-rays do not show an implant turned; None of other bodies.
     uncertainty
         What noise and cameras explain of its pose's error in the room, of a bone of a CT.
+    pose_error
+        The error of its pose relative to the X-rays; None where that is not known.
     plan
         Of a bone in doubt: which further view would help.
     checked
@@ -110,6 +113,7 @@ class BodyResult(Judged):
     use: Use = "room"
     hidden: HiddenTurns | None = None
     uncertainty: PoseUncertainty | None = field(default=None, repr=False)
+    pose_error: PoseError | None = field(default=None, repr=False)
     plan: Plan | None = field(default=None, repr=False)
     checked: EdgeCheck | None = None
 

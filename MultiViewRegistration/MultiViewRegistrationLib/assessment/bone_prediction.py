@@ -12,33 +12,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import hypot
 from typing import NamedTuple
 
 import numpy as np
 import scipy
-from scipy.linalg import block_diag
 
 from ..geometry import rigid
 from ..imaging.body import Structures
 from ..imaging.ct import WATER, Volume
 from ..imaging.field import widened
 from ..registration.bones import SHOWN, ViewComparison
-from ..registration.cameras import prior_share
-from ..registration.problem import PRECISION, add_prior, relative_motions
+from ..registration.problem import PRECISION, relative_motions
 from ..registration.register_bones import BonesRegistration
 from ..registration.tiles import TILE_SIDE
-from .features import ReliabilityFeatures
-from .metrics import Error
 from .prediction import WRONG_MM, ErrorModel, Prediction, columns, model_of, read_numbers, summary
 from .uncertainty import (
-    PoseUncertainty,
     TargetUncertainty,
-    at_least,
     gradient_covariance,
     inverted,
     rms_length,
-    sandwich,
     target_jacobians,
 )
 
@@ -408,191 +400,3 @@ class BoneModel(ErrorModel):
 def fitted() -> BoneModel:
     """Return the model that comes with the program."""
     return model_of(BoneModel, read_numbers("bone_prediction.json", COLUMNS, "bones_fit")["model"])
-
-
-#: Right bones turn by so many times what noise explains, and are aside by such a share of a voxel of
-#: the finest images, too. On seed 7001 of benchmarks/bones.py with a C-arm's readings (98 pairs of
-#: bones of small risk) bounds held 98 % of turns and 98 % of shifts.
-INFLATION = 1.2
-SAMPLING = 0.1
-#: Share of errors that a bound holds.
-BOUNDED = 0.95
-
-
-class CamerasShare(NamedTuple):
-    """How uncertain cameras move bones.
-
-    Attributes
-    ----------
-    moved
-        (6 B + N, N): the poses of all bones, as of a `PoseUncertainty` each, and all N corrections
-        of the cameras, by the latter.
-    seen
-        By view and bone, as `ReliabilityFeatures.seen`.
-    """
-
-    moved: np.ndarray
-    seen: list[list[np.ndarray]]
-
-    def joint(self, known: PoseUncertainty) -> np.ndarray:
-        """Return the covariance (6 B + N, 6 B + N), with cameras known so."""
-        return self.moved @ known.joint[6:, 6:] @ self.moved.T
-
-
-def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> CamerasShare:
-    """Return how the cameras that the whole CT was registered with move each bone."""
-    unknowns = of_whole.unknowns
-    objective = found.objectives[-1]
-    poses = np.array(found.poses)
-    pivots = objective.pivots(poses)
-    count = 6 * len(poses)
-    views = objective.views
-    seen = [
-        [unknowns.seen(i, unknowns.none, view.camera, pivot) for pivot in pivots]
-        for i, view in enumerate(views)
-    ]
-    columns = np.concatenate([unknowns.free, unknowns.considered])
-    moved = np.eye(count + unknowns.sd.size, unknowns.sd.size, -count)
-    if columns.size:
-        fit = objective.linearise(poses, objective.shadows(poses, intrinsics=True), intrinsics=True)
-        ways = unknowns.jacobians(views, pivots, len(fit.gradient), considered=True)
-        hessian = sum(way.T @ each @ way for way, (_, each) in zip(ways, fit.by_view, strict=True))
-        share = prior_share(fit, objective.settings)
-        add_prior(found.ties, poses, pivots, share, np.zeros(len(hessian)), hessian)
-        inverse, _unseen = inverted(hessian[:count, :count])
-        moved[:count, columns] = -inverse @ hessian[:count, count:]
-    return CamerasShare(moved, seen)
-
-
-def noise_share(found: BonesRegistration, noises: Sequence[BoneNoise]) -> np.ndarray:
-    """Return the covariance (6 B, 6 B) of the poses of all bones that noise explains, and their ties.
-
-    The sandwich of `uncertainty` with the curvature that is there: Gauss and Newton's is the larger
-    the less CT and X-rays are alike, so that errors by it were two to five times too small.
-    """
-    objective = found.objectives[-1]
-    poses = np.array(found.poses)
-    plain = (found.fit.hessian * objective.pixels).reshape(len(poses), 6, len(poses), 6)
-    hessian = block_diag(
-        *map(at_least, objective.curvatures(poses), [plain[b, :, b] for b in range(len(poses))])
-    )
-    meat = block_diag(*(noise.meat for noise in noises))
-    ties = np.zeros_like(meat)
-    pivots = objective.pivots(poses)
-    add_prior(found.ties, poses, pivots, 1.0, np.zeros(len(ties)), ties)
-    share = prior_share(found.fit, objective.settings) * objective.pixels
-    return INFLATION**2 * sandwich(hessian + share * ties, meat + share**2 * ties)
-
-
-class BoneErrors:
-    """How far bones are off by noise, and by their cameras.
-
-    Parameters
-    ----------
-    noises, features
-        Of each bone.
-    """
-
-    def __init__(
-        self,
-        found: BonesRegistration,
-        of_whole: ReliabilityFeatures,
-        noises: Sequence[BoneNoise],
-        features: Sequence[BoneFeatures],
-    ) -> None:
-        self._found = found
-        self._cameras = cameras_share(found, of_whole)
-        aside_mm = [0.0] * 3 + [SAMPLING * found.objectives[-1].voxel_mm] * 3
-        aside = np.tile(aside_mm, len(found.poses))
-        self._noise = noise_share(found, noises) + np.diag(aside**2)
-        self._in_room = self._cameras.joint(of_whole.total_uncertainty)
-        of_noise, of_cameras = of_whole.appearing
-        self._joint = self._cameras.joint(of_noise + of_cameras)
-        self._joint[: len(self._noise), : len(self._noise)] += self._noise
-        self._noises = noises
-        self._features = features
-        self._views = found.objectives[-1].views
-        self._pivots = found.objectives[-1].pivots(found.poses)
-
-    def known(self, b: int) -> bool:
-        """Return whether any view shows a bone."""
-        return bool(self._noises[b].parts)
-
-    def pose(self, b: int) -> PoseUncertainty:
-        """Return what noise and cameras explain of the error of a bone's pose in the room."""
-        noise = self._of(self._noise, b)
-        return noise + PoseUncertainty(self._of(self._in_room, b).covariance, noise.pivot)
-
-    def room(self, b: int) -> Error:
-        """Return how far a bone is off in the room."""
-        exact = self._exact(b)
-        cameras = self._of(self._in_room, b).at(self._surface(b))
-        return Error(
-            hypot(exact.typical_mm, cameras.mean_mm), hypot(exact.upper95_mm, cameras.bound_mm())
-        )
-
-    def overlay(self, b: int) -> Error:
-        """Return how far it appears elsewhere, in the worst view."""
-        own = self._of(self._joint, b)
-        points = self._surface(b)
-        of_views = []
-        for view, seen in zip(self._views, self._cameras.seen, strict=True):
-            of_views.append(self._error(own.in_view(points, view.camera, seen[b]), b))
-        return Error(*map(max, zip(*of_views, strict=True)))
-
-    def relative(
-        self, one: int, other: int, point: np.ndarray, axes: np.ndarray
-    ) -> tuple[list[Error], list[Error]]:
-        """Return how far the motion of `other` against `one` is off: degrees and mm, of the whole and along each of the axes.
-
-        Parameters
-        ----------
-        point
-            (3,) of `other`, CT mm, whose shift is meant.
-        axes
-            (3, 3), their columns, world.
-        """
-        pair = (one, other)
-        place = rigid.transform_points(self._found.poses[other], point)
-        jacobians = []
-        for b, sign in zip(pair, (-1.0, 1.0), strict=True):
-            turns = np.eye(3, 6) * np.degrees(1.0)
-            jacobians.append(
-                sign * np.stack([turns, target_jacobians(place[None], self._pivots[b])[0]])
-            )
-        turn, shift = axes.T @ np.concatenate(jacobians, axis=-1)
-        numbers = np.r_[6 * one : 6 * one + 6, 6 * other : 6 * other + 6]
-        errors = self._joint[np.ix_(numbers, numbers)]
-
-        def error(jacobian: np.ndarray) -> Error:
-            return self._error(TargetUncertainty(place[None], jacobian[None], errors), *pair)
-
-        parts = [slice(None), *(slice(axis, axis + 1) for axis in range(3))]
-        return [error(turn[part]) for part in parts], [error(shift[part]) for part in parts]
-
-    def _error(self, explained: TargetUncertainty, *bones: int) -> Error:
-        """Return an error that noise and cameras explain, of bones that may lie elsewhere.
-
-        Where that is so in less than one case of twenty, the bound is that of the others; else it
-        grows as that of the bones by themselves does.
-        """
-        right = float(np.prod([1 - self._exact(b).failure_probability for b in bones]))
-        if right > BOUNDED:
-            return Error(explained.mean_mm, explained.bound_mm(BOUNDED / right))
-        times = 1.0
-        for b in bones:
-            noise = self._of(self._noise, b).at(self._surface(b))
-            times = max(times, self._exact(b).upper95_mm / noise.bound_mm())
-        return Error(explained.mean_mm, times * explained.bound_mm(BOUNDED))
-
-    def _exact(self, b: int) -> Prediction:
-        return fitted().predict(self._features[b])
-
-    def _surface(self, b: int) -> np.ndarray:
-        return rigid.transform_points(self._found.poses[b], self._found.bones[b].surface)
-
-    def _of(self, joint: np.ndarray, b: int) -> PoseUncertainty:
-        """Return the uncertainty of one bone, and of the cameras where `joint` holds them."""
-        count = 6 * len(self._pivots)
-        numbers = np.r_[6 * b : 6 * b + 6, count : len(joint)]
-        return PoseUncertainty(joint[np.ix_(numbers, numbers)], self._pivots[b])

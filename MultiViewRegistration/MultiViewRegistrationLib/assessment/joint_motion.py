@@ -7,20 +7,23 @@ the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError, Verdict
+from ..errors import BoneVerdict, InputError, Verdict
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
+from ..known import without_none
+from .error_by_cause import HALF_TURN_DEG, of_rotation_vector, relative_error
 from .metrics import RELATIVE_DEG, RELATIVE_MM, Error
 
 if TYPE_CHECKING:  # a panel opens before numba is installed
     from ..registration.register_bones import BonesRegistration
-    from .bone_prediction import BoneErrors
+    from .bone_errors import BoneErrors
+    from .error_by_cause import PoseError
 
 #: A turn about an axis by less is not told, degrees.
 LEAST_TOLD_DEG = 0.5
@@ -55,14 +58,42 @@ class JointMotion:
         (3,) rotation vector along the axes of the anatomical frame; its length is the angle.
     shift_mm
         (3,) of the moving bone's middle, along the same axes.
+    rotation_upper95_deg, shift_upper95_mm
+        (3,) 95 % bounds of the errors of these numbers; None where they are not known.
     """
 
     rotation_deg: np.ndarray
     shift_mm: np.ndarray
+    rotation_upper95_deg: np.ndarray | None = None
+    shift_upper95_mm: np.ndarray | None = None
+
+    def with_bounds(
+        self, fixed: PoseError, moving: PoseError, point: np.ndarray, axes: np.ndarray
+    ) -> JointMotion:
+        """Return the numbers with the bounds of their errors; parameters as of `error_by_cause.relative_error`."""
+        error = relative_error(fixed, moving, point, axes)
+        turned, shifted = np.split(
+            of_rotation_vector(error, np.radians(self.rotation_deg)).bounds, 2
+        )
+        degrees = np.minimum(np.degrees(turned), HALF_TURN_DEG)
+        return replace(self, rotation_upper95_deg=degrees, shift_upper95_mm=shifted)
 
     def to_json(self) -> dict[str, np.ndarray]:
-        """Return the six numbers as plain data."""
-        return dict(vars(self))
+        """Return the numbers, and their bounds where these are known, as plain data."""
+        return without_none(vars(self))
+
+    def in_words(self, digits: int = 1) -> tuple[list[str], list[str]]:
+        """Return the numbers of the rotation, and those of the shift, each with the bound of its error."""
+        turns = _with_bounds(self.rotation_deg, self.rotation_upper95_deg, digits)
+        return turns, _with_bounds(self.shift_mm, self.shift_upper95_mm, digits)
+
+
+def _with_bounds(numbers: np.ndarray, bounds: np.ndarray | None, digits: int) -> list[str]:
+    words = [f"{round(float(number), digits) + 0.0:.{digits}f}" for number in numbers]
+    if bounds is None:
+        return words
+    pairs = zip(words, bounds, strict=True)
+    return [f"{number} \u00b1 {bound:.{digits}f}" for number, bound in pairs]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +106,19 @@ class BonePose:
         Of the bone and of the other.
     numbers
         Of the bone's own principal axes and middle.
+    verdict
+        The worse of the two bones' verdicts.
     """
 
     name: str
     against: str
     numbers: JointMotion
+    verdict: BoneVerdict
 
     def to_json(self) -> dict:
         """Return an entry of `relative_poses` of a result.json."""
-        return {"name": self.name, "against": self.against, **self.numbers.to_json()}
+        told = {"name": self.name, "against": self.against, "verdict": self.verdict}
+        return {**told, **self.numbers.to_json()}
 
 
 def joint_motion(
@@ -295,6 +330,7 @@ def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> li
         of_ct = JointMotion(np.degrees(rigid.log_so3(motion[:3, :3])), shift)
         mm = float(np.linalg.norm(shift))
         degrees = float(np.linalg.norm(of_ct.rotation_deg))
+        numbers = joint_motion(one_pose, other_pose, frame, middle)
         of_mm = of_deg = within = None
         if errors and errors.known(lower) and errors.known(upper):
             turns, shifts = errors.relative(lower, upper, tie.joint, one_pose[:3, :3])
@@ -303,6 +339,9 @@ def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> li
             within = JointMotion(
                 *(np.array([each.upper95_mm for each in told[1:]]) for told in (turns, shifts))
             )
+            pair = (errors.by_cause(lower), errors.by_cause(upper))
+            place = rigid.transform_points(other_pose, middle)
+            numbers = numbers.with_bounds(*pair, place, one_pose[:3, :3] @ frame[:3, :3])
         words = in_words(of_ct, moving.name, within)
         motions.append(
             NeighbourMotion(
@@ -311,7 +350,7 @@ def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> li
                 degrees,
                 mm,
                 ", ".join(words) or f"{degrees:.1f} degrees",
-                joint_motion(one_pose, other_pose, frame, middle),
+                numbers,
                 of_mm,
                 of_deg,
             )

@@ -319,7 +319,8 @@ def plan_bones(
 ) -> list[Plan]:
     """Return the plan for each of these bones by what its pose is for; further parameters as of `with_further_views`."""
     from ..registration.register_bones import LEVELS, objective_at
-    from .bone_prediction import bone_noises, noise_share
+    from .bone_errors import noise_share
+    from .bone_prediction import bone_noises
 
     objective = found.objectives[0]
     pivots = objective.pivots(found.poses)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import (
+    DOUBT,
     UNUSABLE,
     BoneVerdict,
     Reason,
@@ -43,7 +44,10 @@ from ..registration.register_bones import (
 )
 from . import bone_prediction, bone_verdict
 from .bodies import UNJUDGED, Alone, BodyResult, Moved, Together
+from .bone_errors import BoneErrors
 from .case_verdict import related
+from .error_by_cause import PoseError
+from .features import ReliabilityFeatures
 from .joint_motion import BonePose, joint_pose, motions_of, principal_axes
 from .metrics import OVERLAY_MM, PredictedError
 from .next_view import with_further_views
@@ -176,7 +180,7 @@ def _judged(
             first.body.ct, found.world_from_ct, found.bones[n], found.poses[n]
         )
         checked[n] = doubted(checked[n], metal)
-    relative = _relative_poses(found, 1 if behind.is_air else count)
+    relative = _relative_poses(found, 1 if behind.is_air else count, checked, whole)
     return found, related(replace(judged, bodies=checked, relative_poses=relative), structures)
 
 
@@ -185,7 +189,7 @@ def _where_put(bodies: Sequence[BodyResult]) -> list[BodyResult]:
     told = []
     for body in bodies:
         reasons = [] if SET.code in map(code_of, body.reasons) else [SET]
-        unknown = replace(body, predicted_tre_mm=None, appearance=None, lies=None)
+        unknown = replace(body, predicted_tre_mm=None, appearance=None, lies=None, pose_error=None)
         told.append(doubted(unknown, reasons))
     return told
 
@@ -198,6 +202,7 @@ def judge_together(
     again_mm: np.ndarray | None = None,
     whole: Assessment = UNJUDGED,
     finer: BonesRegistration | None = None,
+    of_cameras: ReliabilityFeatures | None = None,
 ) -> Together:
     """Judge each of the bones that were registered together.
 
@@ -216,24 +221,57 @@ def judge_together(
         The assessment of the whole CT.
     finer
         The implants alone, where they are compared in finer images than bones.
+    of_cameras
+        The features that the uncertainty of the cameras is taken from, where `whole` has none.
     """
     noises = bone_prediction.bone_noises(found)
     every = bone_prediction.bone_features(found, edges, noises, others, again_mm)
-    errors = None
-    if whole.features and len(whole.features.seen) == len(found.views):
-        errors = bone_prediction.BoneErrors(found, whole.features, noises, every)
+    errors = _errors(found, whole.features or of_cameras, noises, every)
     judge = partial(_judged_in_ct, found, whole, errors)
     bodies = list(map(judge, range(len(found.behind.bones)), every))
     seen = finer or found
+    of_alone = None
+    if alone:
+        of_cameras = whole.features or alone[0].assessment.features
+        seen_noises = noises if seen is found else bone_prediction.bone_noises(seen)
+        of_alone = _errors(seen, of_cameras, seen_noises, every[-len(seen.bones) :])
     for n, own in enumerate(alone, start=-len(alone)):
-        bodies.append(_judged_alone(seen, whole, own, n, every[n]))
+        body = _judged_alone(seen, whole, own, n, every[n])
+        error = _error_alone(of_alone, len(seen.bones) + n, body, own)
+        bodies.append(replace(body, pose_error=error))
     return Together(bodies, motions_of(found, errors))
+
+
+def _errors(
+    found: BonesRegistration,
+    of_cameras: ReliabilityFeatures | None,
+    noises: Sequence[bone_prediction.BoneNoise],
+    every: Sequence[bone_prediction.BoneFeatures],
+) -> BoneErrors | None:
+    """Return how far bones are off; None where the uncertainty of the cameras of all views is not known."""
+    if not of_cameras or len(of_cameras.seen) != len(found.views):
+        return None
+    return BoneErrors(found, of_cameras, noises, every)
+
+
+def _error_alone(
+    errors: BoneErrors | None, n: int, body: BodyResult, alone: Alone
+) -> PoseError | None:
+    """Return the error of the pose of the n-th body, which has a CT of its own; turns that no X-ray shows are unknown."""
+    if errors is None or not errors.known(n):
+        return None
+    error = errors.by_cause(n, max(1.0, alone.assessment.error_inflation))
+    if body.hidden is None:
+        return error
+    return error.with_unknown_turns(
+        rigid.rotate(body.world_from_ct, np.reshape(body.hidden.free, (-1, 3)))
+    )
 
 
 def _judged_in_ct(
     found: BonesRegistration,
     whole: Assessment,
-    errors: bone_prediction.BoneErrors | None,
+    errors: BoneErrors | None,
     n: int,
     features: bone_prediction.BoneFeatures,
 ) -> BodyResult:
@@ -256,6 +294,7 @@ def _judged_in_ct(
     if prediction and errors:
         shown = errors.overlay(n)
         known |= {"appearance": shown, "lies": errors.room(n), "uncertainty": errors.pose(n)}
+        known["pose_error"] = errors.by_cause(n)
     certain = shown and shown.upper95_mm and shown.upper95_mm <= OVERLAY_MM
     if overlay == "accept" and (whole.in_doubt or not certain):
         overlay = "check"
@@ -362,22 +401,48 @@ def _overlapped(found: BonesRegistration, n: int) -> list[str]:
     return names
 
 
-def _relative_poses(found: BonesRegistration, of_ct: int) -> list[BonePose]:
+def _relative_poses(
+    found: BonesRegistration, of_ct: int, bodies: Sequence[BodyResult], whole: Assessment
+) -> list[BonePose]:
     """Return how those with a CT each lie, after so many bones of one CT, or after the first.
 
     Against the nearest of these bones, the whole CT where it has none, or the first.
+
+    Parameters
+    ----------
+    bodies
+        The judged bones.
+    whole
+        The assessment of the whole CT.
     """
-    bones = list(zip(found.bones, found.poses, strict=True))
-    fixed = bones[:of_ct]
     relative = []
-    for bone, pose in bones[of_ct:]:
+    for n in range(of_ct, len(bodies)):
+        bone = found.bones[n]
+        pose = found.poses[n]
         against = WHOLE
         there = found.world_from_ct
         axes = np.eye(4)
-        if fixed:
-            nearest, there = min(fixed, key=lambda each: bone.gap_mm(pose, *each))
-            against = nearest.name
-            axes = principal_axes(nearest.surface)
-        numbers = joint_pose(there, pose, axes, principal_axes(bone.surface))
-        relative.append(BonePose(bone.name, against, numbers))
+        fixed: BodyResult | Assessment = whole
+        if of_ct:
+            near = partial(_gap_mm, found, n)
+            nearest = min(range(of_ct), key=near)
+            fixed = bodies[nearest]
+            against = found.bones[nearest].name
+            there = found.poses[nearest]
+            axes = principal_axes(found.bones[nearest].surface)
+        own = principal_axes(bone.surface)
+        numbers = joint_pose(there, pose, axes, own)
+        of_fixed = fixed.pose_error
+        of_moving = bodies[n].pose_error
+        if of_fixed and of_moving:
+            place = rigid.transform_points(pose, own[:3, 3])
+            along = there[:3, :3] @ axes[:3, :3]
+            numbers = numbers.with_bounds(of_fixed, of_moving, place, along)
+        verdict = max(fixed.verdict, bodies[n].verdict, key=DOUBT.index)
+        relative.append(BonePose(bone.name, against, numbers, verdict))
     return relative
+
+
+def _gap_mm(found: BonesRegistration, n: int, other: int) -> float:
+    """Return how far the n-th body is from another one."""
+    return found.bones[n].gap_mm(found.poses[n], found.bones[other], found.poses[other])

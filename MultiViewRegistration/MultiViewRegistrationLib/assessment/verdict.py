@@ -21,6 +21,7 @@ from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
+from .error_by_cause import PoseError
 from .features import ReliabilityFeatures, compute_features
 from .metrics import Error, Judged, in_words, targets_of
 from .parts import CT_MISFIT, IN_PLACE, Elsewhere, elsewhere, rival_in_place
@@ -193,6 +194,14 @@ class Assessment(Judged):
     def bounds_known(self) -> bool:
         """Whether bounds of the error were measured for such results."""
         return self.prediction is not None and self.prediction.known_upper95_mm is not None
+
+    @property
+    def pose_error(self) -> PoseError | None:
+        """The error of the pose relative to the X-rays, by its causes; None without features."""
+        if self.features is None:
+            return None
+        of_noise, of_cameras = self.features.appearing
+        return PoseError.of(of_noise + of_cameras, max(1.0, self.error_inflation))
 
     @property
     def uses_in_words(self) -> str:

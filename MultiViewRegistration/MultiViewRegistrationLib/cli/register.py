@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -511,16 +511,12 @@ def _bone_lines(found: Together) -> list[str]:
         how = f"{motion.words}, {motion.mm:.1f} mm ({motion.verdict})"
         lines.append(f"{motion.name} on {motion.against}: {how}")
     for each in found.relative_poses:
-        turn = _three(each.numbers.rotation_deg)
+        turn, shift = map(", ".join, each.numbers.in_words())
         lines.append(
-            f"{each.name} to {each.against}: turned by {turn} degrees, its middle at "
-            f"{_three(each.numbers.shift_mm)} mm, along the principal axes of {each.against}"
+            f"{each.name} to {each.against}: turned by {turn} degrees, its middle at {shift} mm, "
+            f"along the principal axes of {each.against} ({each.verdict})"
         )
     return lines
-
-
-def _three(numbers: Iterable[float]) -> str:
-    return ", ".join(f"{number:.1f}" for number in numbers)
 
 
 def say_report(out: Path) -> None:

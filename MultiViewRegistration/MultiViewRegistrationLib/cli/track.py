@@ -109,6 +109,7 @@ def add_motion(command: Parser) -> None:
 def _track(options: argparse.Namespace) -> dict:
     from ..registration.prepared_ct import PreparedCT
     from ..rendering.devices import ComputeDevice
+    from ..sequence.growing_track import GrowingTrack
     from ..sequence.run import follow
     from ..sequence.track_files import Track
 
@@ -123,6 +124,8 @@ def _track(options: argparse.Namespace) -> dict:
             compute_device=ComputeDevice(options.device, registering=True),
         )
 
+        growing = GrowingTrack(track, options.out, options.tra_unit)
+
         def registering(progress: Progress) -> None:
             line.show((len(track.frames) + progress.fraction) / len(sequence), progress.stage)
 
@@ -136,7 +139,7 @@ def _track(options: argparse.Namespace) -> dict:
                 registering,
                 track.compute_device,
             ):
-                track.frames.append(frame)
+                growing.add(frame)
                 line.show(
                     len(track.frames) / len(sequence),
                     f"frame {len(track.frames)} of {len(sequence)}",
@@ -144,10 +147,9 @@ def _track(options: argparse.Namespace) -> dict:
             pictures = track.overlays(line.show) if options.overlays else {}
         except KeyboardInterrupt:
             if track.frames:
-                track.save(options.out, options.tra_unit)
-                _summarise(track, options.out)
+                _summarise(track, growing.save())
             raise
-        track.save(options.out, options.tra_unit, pictures)
+        growing.save(pictures)
     _summarise(track, options.out)
     return track.to_json(options.out)
 

@@ -6,7 +6,7 @@ other programs in RAS, which io.transforms turns).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain, count
@@ -18,7 +18,7 @@ import scipy
 import slicer
 from numpy.typing import ArrayLike
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
-from vtkmodules.vtkCommonCore import mutable, vtkCommand, vtkLookupTable, vtkPoints
+from vtkmodules.vtkCommonCore import mutable, vtkCommand, vtkLookupTable, vtkPoints, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkPolyData
 
 from ..geometry import rigid
@@ -229,12 +229,24 @@ def array_of(points: vtkPoints | None) -> np.ndarray:
     return vtk_to_numpy(points.GetData()).astype(float)
 
 
-def put_table(scene: Any, name: str, columns: Sequence[str], rows: np.ndarray):
-    """Return the vtkMRMLTableNode of this name with these columns of numbers, made where there is none."""
+def put_table(
+    scene: Any,
+    name: str,
+    columns: Sequence[str],
+    rows: np.ndarray,
+    words: Mapping[str, Sequence[str]],
+):
+    """Return the vtkMRMLTableNode of this name with these columns of numbers, then of words, made where there is none."""
     there = [node for node in nodes_of_class("vtkMRMLTableNode", scene) if node.GetName() == name]
     node = there[0] if there else scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     node.RemoveAllColumns()
     slicer.util.updateTableFromArray(node, np.asarray(rows, float), list(columns))
+    for title, texts in words.items():
+        column = vtkStringArray()
+        column.SetName(title)
+        for text in texts:
+            column.InsertNextValue(text)
+        node.AddColumn(column)
     return node
 
 

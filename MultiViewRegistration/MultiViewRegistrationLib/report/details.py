@@ -105,13 +105,19 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
     if found.relative_poses:
         poses: list[list[Content]] = []
         for each in found.relative_poses:
-            numbers = [*each.numbers.rotation_deg, *each.numbers.shift_mm]
-            poses.append([f"{each.name} to {each.against}", *(f"{x:.1f}" for x in numbers)])
+            rotation, shift = each.numbers.in_words()
+            verdict = WORDS[each.verdict]
+            poses.append([f"{each.name} to {each.against}", verdict, *rotation, *shift])
         axes = ["left", "back", "up"]
         parts += [
             tag("p", POSES),
             table(
-                ["", *(f"{axis} (\u00b0)" for axis in axes), *(f"{axis} (mm)" for axis in axes)],
+                [
+                    "",
+                    "Verdict",
+                    *(f"{axis} (\u00b0)" for axis in axes),
+                    *(f"{axis} (mm)" for axis in axes),
+                ],
                 poses,
             ),
         ]

@@ -273,7 +273,7 @@ def curve_plot(
         x, y = zip(*points, strict=True)
         lines.append(Line(name, x, y))
     if here is not None:
-        values = list(chain.from_iterable(line.y for line in lines))
+        values = [y for line in lines for y in line.y if math.isfinite(y)] or [0.0]
         lines.append(Line("", [here, here], [min(values), max(values)], HERE))
     return line_plot(lines, title, Axis(across), Axis(up, "log" if log else "linear"))
 

@@ -27,7 +27,10 @@ from ..api import assess_alone, for_use, register
 from ..assessment.bodies import Alone, BodyResult, Together
 from ..assessment.bone_prediction import MaskEdge, mask_edges
 from ..assessment.case_verdict import not_found, of_bone, related, with_together
+from ..assessment.error_by_cause import PoseError
+from ..assessment.features import ReliabilityFeatures
 from ..assessment.together import judge_together, register_together
+from ..assessment.uncertainty import SDS_95
 from ..assessment.verdict import Assessment
 from ..errors import UNUSABLE, InputError, Reason, doubted, unseen
 from ..finding import with_whole_ct
@@ -40,7 +43,7 @@ from ..io.case import Case
 from ..io.sequence import Frame, Frames
 from ..registration.bone import Background, Bone
 from ..registration.bones import SHOWN
-from ..registration.cameras import CameraCorrections
+from ..registration.cameras import LEVER_MM, CameraCorrections
 from ..registration.optimizer import Range, Report
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.register_bones import LEVELS, BoneLevel, register_bones
@@ -53,6 +56,9 @@ from .tracker import FOLLOWED, Memory, Tracked, Tracker, lost, rejected, tracked
 #: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are
 #: followed at these, but not at the last alone.
 FOLLOWING = LEVELS[-2:]
+#: A refinement ends within this share of its last step: at the quick pace mTRE was 0.15 mm at most
+#: (docs/tables/benchmarks.md).
+UNCONVERGED = 0.5
 REST_LOST = Reason("rest-lost", "The rest of the CT, its background, was not found in this frame.")
 
 
@@ -78,6 +84,7 @@ class BoneTracker:
         names = self._structures.names
         self._memory = {name: Memory() for name in names}
         self._ct_from_bone = dict.fromkeys(names, np.eye(4))
+        self._of_cameras: ReliabilityFeatures | None = None
 
     def move_to(self, anatomy: PreparedCT) -> None:
         """Go on with the CT on another device, see `PreparedCT.on_device`."""
@@ -99,6 +106,8 @@ class BoneTracker:
 
     def keep(self, found: Tracked) -> None:
         """Let the bones of the next frame begin from those of this one."""
+        if found.kept and found.assessment:
+            self._of_cameras = found.assessment.features
         for name, memory in self._memory.items():
             bone = found.bones[name]
             memory.keep(bone)
@@ -184,7 +193,7 @@ class BoneTracker:
         poses = [starts[bone.name] for bone in self._bones]
         behind = self._behind._replace(ct=self._anatomy, world_from_ct=rest)
         found = register_bones(behind, views, (), progress, poses, paced)
-        judged = judge_together(found, self._edges, whole=whole)
+        judged = judge_together(found, self._edges, whole=whole, of_cameras=self._of_cameras)
         missed = set[str]()
         for n, bone in enumerate(judged.bodies):
             shown = found.fit.shown[n] >= SHOWN
@@ -219,7 +228,8 @@ def with_structures(
             cameras=whole.cameras,
             seconds=whole.seconds,
         ).assessed(bone)
-        bones[bone.name] = replace(one, upper95_mm=predicted.upper95 if predicted else None)
+        upper95_mm = predicted.upper95 if predicted else None
+        bones[bone.name] = replace(one, upper95_mm=upper95_mm, pose_error=bone.pose_error)
     kept = {bone.name for bone in found.usable}
     motions = [motion for motion in found.motions if motion.name in kept and motion.against in kept]
     return replace(whole, bones=bones, motions=[*whole.motions, *motions])
@@ -254,6 +264,8 @@ class BodiesTracker:
         self._of_ct = BoneTracker(anatomy, case.structures, pace)
         pairs = enumerate(zip(case.bodies, self._anatomies, strict=True))
         self._apart = {n: Bone.of_ct(body.name, own) for n, (body, own) in pairs if body.apart}
+        self._tolerance_mm = pace.tolerance_mm
+        self._errors: dict[str, tuple[PoseError, np.ndarray]] = {}
         self.begun = False
 
     def placed(self, case: Case, number: int, frame: Frame) -> Case:
@@ -270,6 +282,25 @@ class BodiesTracker:
                 pose = tracker.memory.expected(number)
             bodies.append(replace(body, world_from_ct=pose))
         return replace(case, bodies=tuple(bodies))
+
+    def with_errors(self, found: Tracked) -> Tracked:
+        """Return the result of a frame with errors of poses that were not assessed: those of the last assessed frame."""
+        bones = {name: self._with_error(name, bone) for name, bone in found.bones.items()}
+        return replace(self._with_error("", found), bones=bones)
+
+    def _with_error(self, name: str, found: Tracked) -> Tracked:
+        if found.pose is None:
+            return found
+        if found.pose_error is not None:
+            self._errors[name] = found.pose_error, found.pose
+            return found
+        if name not in self._errors:
+            return found
+        error, pose = self._errors[name]
+        within_mm = UNCONVERGED * self._tolerance_mm
+        more = np.repeat([within_mm / LEVER_MM, within_mm], 3) / SDS_95
+        moved = error.carried(found.pose @ rigid.inverse(pose), more)
+        return replace(found, pose_error=moved)
 
     def keep(self, found: Tracked, views: Sequence[View]) -> None:
         """Let the next frame begin from this one.
@@ -365,7 +396,8 @@ class BodiesTracker:
         name = self._case.first_bone
         first = whole.bones.get(name, whole)
         told = with_together(whole.assessment, Together([*(bodies | found.named).values()]), name)
-        return replace(whole, world_from_ct=first.world_from_ct).assessed(told)
+        posed = replace(whole, world_from_ct=first.world_from_ct, pose_error=first.pose_error)
+        return posed.assessed(told)
 
     def _alone(
         self,
@@ -448,6 +480,7 @@ def follow(
             found = tracker.follow(number, here, views, frame, progress)
         if found.kept:
             cameras = found.cameras
+        found = tracker.with_errors(found)
         tracker.keep(found, frame.views)
         yield _for_caller(found, frame.views, case)
 

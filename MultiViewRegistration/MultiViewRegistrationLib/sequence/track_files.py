@@ -16,6 +16,7 @@ from typing import get_args
 import numpy as np
 
 from ..assessment import metrics
+from ..assessment.error_by_cause import PoseError
 from ..errors import (
     UNUSABLE,
     BoneVerdict,
@@ -50,7 +51,7 @@ from ..report.details import with_outlines
 from ..report.html import png
 from ..report.overlays import DRRs, overlays
 from ..report.result import software
-from .motion import MATRIX, motion_against, relative_motion, table, to_json, write_files
+from .motion import MATRIX, Motion, table
 from .tracker import Tracked
 
 VERSION = 2
@@ -174,6 +175,8 @@ class Track:
             "use": frame.use,
             "uses": frame.uses,
         }
+        if frame.pose_error is not None:
+            content["error"] = frame.pose_error
         if bone is None:
             truth = self.sequence.truths.get(frame.number)
             points = self.anatomy.corners() if case.targets is None else case.targets
@@ -258,16 +261,14 @@ class Track:
         )
         first, *others = self.sequence.first.bodies
         tracks[WHOLE] = self
-        fixed = first.bone_names or (WHOLE,)
-        pairs |= dict.fromkeys(product([body.name for body in others], fixed))
+        bones = first.bone_names or (WHOLE,)
+        pairs |= dict.fromkeys(product([body.name for body in others], bones))
         for name, against in pairs:
-            motion = relative_motion(
-                tracks[against].poses, tracks[name].poses, tracks[name].centroid
-            )
-            if len(motion) > 1:
-                write_files(
-                    folder, motion, against, name, len(self.sequence), f"{name}_on_{against}_"
-                )
+            fixed = against, tracks[against].frames
+            moving = name, tracks[name].frames
+            motion = Motion.of(fixed, moving, tracks[name].centroid, len(self.sequence))
+            if len(motion.found) > 1:
+                motion.write(folder, f"{name}_on_{against}_")
 
 
 def _files_of_structures(folder: Path) -> list[str]:
@@ -452,6 +453,7 @@ def _stored(
         _cameras(fields),
         fields.optional("seconds", fields.number, "a number", least=0, default=0.0),
         bones={name: _stored(number, bone, get_args(BoneVerdict)) for name, bone in bones},
+        pose_error=PoseError.read(fields.section("error")) if fields.has("error") else None,
         **vars(told),
     )
 
@@ -533,16 +535,28 @@ def write_motion(
     Raises
     ------
     InputError
-        As `motion_against`.
+        For tracks of other frames, and where no two frames have both poses.
     """
     a = StoredTrack.read(fixed)
     b = StoredTrack.read(moving)
-    motion = motion_against(a.poses, b, printable(fixed), printable(moving))
-    write_files(folder, motion, a.name, b.name, len(a.poses))
+    if a.count != b.count:
+        raise InputError(
+            f"{printable(moving)}: is of {b.count} frames, expected the {a.count} of "
+            f"{printable(fixed)}; track both structures through the same frames."
+        )
+    motion = Motion.of((a.name, a.frames), (b.name, b.frames), b.centroid, a.count)
+    found = len(motion.found)
+    if found < 2:
+        raise InputError(
+            f"{printable(moving)}: {found or 'no'} frame{'s' * (found != 1)} of it and of "
+            f"{printable(fixed)} have both a pose that was not rejected, expected two or more; "
+            "track them again."
+        )
+    files = motion.write(folder)
     return {
         "fixed": a.name,
         "moving": b.name,
-        "frames_in_all": len(a.poses),
-        "files": [str(Path(folder) / "motion.csv"), str(Path(folder) / "motion.html")],
-        "motion": plain(list(map(to_json, motion))),
+        "frames_in_all": a.count,
+        "files": list(map(str, files)),
+        "motion": plain(motion.to_json()),
     }

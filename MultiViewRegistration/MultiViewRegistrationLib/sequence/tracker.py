@@ -18,6 +18,7 @@ import numpy as np
 
 from ..assessment import verdict
 from ..assessment.bodies import UNJUDGED, BodyResult
+from ..assessment.error_by_cause import PoseError
 from ..assessment.joint_motion import NeighbourMotion
 from ..assessment.metrics import Judged, in_words
 from ..assessment.verdict import Assessment
@@ -84,6 +85,8 @@ class Tracked(StoredVerdict, Answered):
         The results of the case's structures, each at its own pose, by name.
     motions
         Of those that are neighbours and were both found, against each other since the CT.
+    pose_error
+        The error of the pose relative to the X-rays, by its causes; None where it is not known.
     assessment
         What says verdict, reasons and uses; None where nothing follows from it any more, as it is large.
     """
@@ -98,6 +101,7 @@ class Tracked(StoredVerdict, Answered):
     background: Tracked | None = None
     bones: Mapping[str, Tracked] = field(default_factory=dict)
     motions: Sequence[NeighbourMotion] = ()
+    pose_error: PoseError | None = None
     assessment: Any = None
 
     def assessed(self, by: Assessment | BodyResult) -> Tracked:
@@ -303,7 +307,8 @@ def tracked(number: int, how: str, found: Refinement, assessment: Assessment) ->
     similarity = tuple(map(float, found.fit.similarity))
     cameras = tuple(view.camera for view in found.views)
     pose = found.world_from_ct
-    return Tracked(number, how, pose, similarity=similarity, cameras=cameras).assessed(assessment)
+    found_in = Tracked(number, how, pose, similarity=similarity, cameras=cameras)
+    return replace(found_in, pose_error=assessment.pose_error).assessed(assessment)
 
 
 def predict_pose(kept: Sequence[tuple[int, np.ndarray]], number: int) -> np.ndarray:

@@ -372,7 +372,8 @@ class Bones:
     def motion(self) -> JointMotion | None:
         """Return how the moving bone of the pair lies to the fixed one now, against how it does in the CT.
 
-        Of bones with a CT each, how its own axes lie to the frame. None without a pair.
+        Of bones with a CT each, how its own axes lie to the frame. In a tracked frame with the
+        bounds of its errors. None without a pair.
 
         Raises
         ------
@@ -385,10 +386,20 @@ class Bones:
         fixed, moving = (places.get(name, places[""]) for name in self.pair[:2])
         frame = self.ct_from_frame()
         middle = self.middle(self.pair.moving)
-        if self.pair.moving not in self._registration.apart:
-            return joint_motion(fixed, moving, frame, middle)
-        own = rigid.from_rotation_translation(self._own_axes()[:3, :3], middle)
-        return joint_pose(fixed, moving, frame, own)
+        if self.pair.moving in self._registration.apart:
+            own = rigid.from_rotation_translation(self._own_axes()[:3, :3], middle)
+            motion = joint_pose(fixed, moving, frame, own)
+        else:
+            motion = joint_motion(fixed, moving, frame, middle)
+        shown = self._session.sequence.frame
+        tracked = shown.bones if shown else {}
+        if not {*self.pair[:2]} <= tracked.keys():
+            return motion
+        of_fixed, of_moving = (tracked[name].pose_error for name in self.pair[:2])
+        if of_fixed is None or of_moving is None:
+            return motion
+        place = rigid.transform_points(moving, middle)
+        return motion.with_bounds(of_fixed, of_moving, place, (fixed @ frame)[:3, :3])
 
     def _own_axes(self) -> np.ndarray:
         """Return the axes (4, 4) of the moving bone in its own CT: those of three points that lie under it, if any."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..registration.prepared_ct import PreparedCT
-    from ..report.plot import Curves
+    from ..sequence.motion import Motion
     from ..sequence.tracker import Tracked
     from .session import Session
 
@@ -170,65 +170,6 @@ def _beside(panes: list[Image], words: str) -> Image:
         (GAP, GAP), words, "white", font, stroke_width=2, stroke_fill="black"
     )
     return whole
-
-
-@dataclass(frozen=True, eq=False)
-class StructureMotion:
-    """The motion of one bone against another.
-
-    Attributes
-    ----------
-    fixed, moving
-        The bones' names.
-    count
-        Of all frames.
-    motion
-        A `sequence.motion.Relative` of each that has both poses.
-    """
-
-    fixed: str
-    moving: str
-    count: int
-    motion: list
-
-    @property
-    def title(self) -> str:
-        """Which bone moves against which."""
-        return _("{moving} against {fixed}").format(moving=self.moving, fixed=self.fixed)
-
-    @property
-    def curves(self) -> Iterable[tuple[str, str, Curves]]:
-        """What is plotted, see `sequence.motion.curves`."""
-        from ..sequence.motion import curves
-
-        return curves(self.motion, self.title)
-
-    @property
-    def rows(self) -> list[tuple[int, float, float]]:
-        """Each frame's number, its turn in degrees, and the shift of the moving centroid in mm, since the first frame."""
-        rows = []
-        for each in self.motion:
-            degrees = float(np.linalg.norm(each.rotation_deg))
-            rows.append((each.number, degrees, float(np.linalg.norm(each.shift_mm))))
-        return rows
-
-    @property
-    def left_out(self) -> str:
-        """The number of frames without a motion, a sentence; "" for none."""
-        missing = self.count - len(self.motion)
-        if not missing:
-            return ""
-        return _(
-            "Left out: {missing} of {count} frames, where one of the two was lost, rejected or not "
-            "tracked."
-        ).format(missing=missing, count=self.count)
-
-    def save(self, folder: Path) -> list[Path]:
-        """Write motion.csv and motion.html."""
-        from ..sequence.motion import write_files
-
-        write_files(folder, self.motion, self.fixed, self.moving, self.count)
-        return [folder / name for name in ("motion.csv", "motion.html")]
 
 
 #: Seconds between two times that the frames so far are kept in the scene: all of them are written
@@ -381,7 +322,7 @@ class Sequence:
         self._kept = monotonic()
         saved_sequence.keep_track(self._registration, player.played.content(None))
 
-    def motion_of_bones(self) -> StructureMotion | None:
+    def motion_of_bones(self) -> Motion | None:
         """Return how the moving bone of `Bones.pair` moves against the fixed one, in its frame.
 
         None without a sequence of these bones, and where no two frames have both.
@@ -394,8 +335,8 @@ class Sequence:
         find = partial(self._find_motion, player.played, fixed, moving)
         return self._known.value("motion", (player, player.last, bones.pair), find)
 
-    def _find_motion(self, played: Played, fixed: str, moving: str) -> StructureMotion | None:
-        from ..sequence.motion import relative_motion
+    def _find_motion(self, played: Played, fixed: str, moving: str) -> Motion | None:
+        from ..sequence.motion import Motion
 
         bones = self._session.bones
         try:
@@ -405,12 +346,11 @@ class Sequence:
             return None
         # of a CT of its own the moving bone has a frame of its own, which is kept
         own = np.eye(4) if moving in self._registration.apart else frame
-        one = _frame_poses(played, fixed, frame)
-        other = _frame_poses(played, moving, own)
-        motion = relative_motion(one, other, rigid.transform_points(rigid.inverse(own), middle))
-        if len(motion) < 2:
-            return None
-        return StructureMotion(fixed, moving, played.count, motion)
+        one = fixed, _in_frame(played, fixed, frame)
+        other = moving, _in_frame(played, moving, own)
+        centre = rigid.transform_points(rigid.inverse(own), middle)
+        motion = Motion.of(one, other, centre, played.count)
+        return motion if len(motion.found) > 1 else None
 
     def close(self) -> None:
         """Put everything back as it was before the sequence was played."""
@@ -539,10 +479,14 @@ class Sequence:
         player.show_newest()
 
 
-def _frame_poses(played: Played, bone: str, ct_from_frame: np.ndarray) -> list[np.ndarray | None]:
-    """Return where an anatomical frame is that goes with a bone (4, 4), in each frame of a sequence.
-
-    None where the bone was lost or rejected.
-    """
-    poses = [each.bone_poses.get(bone) for each in played.frames]
-    return [None if pose is None else pose @ ct_from_frame for pose in poses]
+def _in_frame(played: Played, bone: str, ct_from_frame: np.ndarray) -> list[Tracked]:
+    """Return the results of a bone with the poses (4, 4) of an anatomical frame that goes with it."""
+    placed = []
+    for each in played.frames:
+        found = each.bones.get(bone)
+        if found is not None:
+            pose = found.world_from_ct
+            placed.append(
+                replace(found, world_from_ct=None if pose is None else pose @ ct_from_frame)
+            )
+    return placed

@@ -105,7 +105,7 @@ class JointMotionPresenter(Presenter):
             return []
         by_points = pair.frame not in ("", CT_AXES)
         axes = ("1", "2", "3") if by_points else (_("to the left"), _("to the back"), _("up"))
-        rows = zip(axes, motion.rotation_deg, motion.shift_mm, strict=True)
+        rows = zip(axes, *motion.in_words(2), strict=True)
         title = _("{moving} against {fixed}, since the CT.")
         words = [] if by_points else in_words(motion, pair.moving)
         if pair.moving in self.registration.apart:  # no CT says how it lay before
@@ -118,19 +118,13 @@ class JointMotionPresenter(Presenter):
                 "six",
                 _("Six numbers"),
                 columns=(_("Axis"), _("Turn (\u00b0)"), _("Shift (mm)")),
-                lines=tuple(
-                    line(axis, axis, _number(turn), _number(shift)) for axis, turn, shift in rows
-                ),
+                lines=tuple(line(axis, axis, turn, shift) for axis, turn, shift in rows),
             ),
         ]
 
     def _choose(self, key: str, value: str) -> None:
         bones = self.session.bones
         bones.pair = bones.pair._replace(**{key: value})
-
-
-def _number(value: float) -> str:
-    return f"{round(float(value), 2) + 0.0:.2f}"  # not -0
 
 
 class BonesPresenter(Presenter):

@@ -15,7 +15,7 @@ from ...report.plot import curve_file
 from ...translation import _
 from ..player import RATES, Played, Player
 from ..registering import is_outside, missing_at_start, missing_images
-from ..sequence import Sequence, StructureMotion, take_video
+from ..sequence import Sequence, take_video
 from ..tasks import Writer
 from .check_parts import JointMotionPresenter
 from .form import (
@@ -31,6 +31,7 @@ from .form import (
     Slider,
     Switch,
     Table,
+    TableRow,
     Text,
     group,
     line,
@@ -42,6 +43,7 @@ from .form import (
 from .section import Presenter, State, folder_name, progress_bar, written_to
 
 if TYPE_CHECKING:
+    from ...sequence.motion import Motion, Relative
     from ...sequence.tracker import Tracked
 
 #: What each of `sequence.PACES` does.
@@ -328,25 +330,25 @@ class SequencePresenter(Presenter):
         if motion is not None:
             here = None if player.playing else player.number
             title = _("{title}, since frame {first}.")
+            first = motion.found[0].number
             found += [
-                Text(
-                    "motion_title",
-                    title.format(title=motion.title, first=motion.rows[0][0]),
-                    tone="strong",
-                ),
-                Text("warning", motion.left_out, tone="caution"),
+                Text("motion_title", title.format(title=motion.title, first=first), tone="strong"),
+                Text("warning", left_out(motion), tone="caution"),
                 *self._known.value("plots", (motion, here), partial(plots, motion, here)),
                 Table(
                     "motion",
                     _("{title}, by frame").format(title=motion.title),
                     lambda number, column: player.go(int(number)),
-                    columns=(_("Frame"), _("Rotation (\u00b0)"), _("Shift (mm)")),
-                    lines=tuple(
-                        line(str(number), str(number), f"{turn:.2f}", f"{shift:.2f}")
-                        for number, turn, shift in motion.rows
+                    columns=(
+                        _("Frame"),
+                        _("Rotation (\u00b0)"),
+                        _("Shift (mm)"),
+                        _("Verdict"),
+                        _("Found"),
                     ),
+                    lines=tuple(map(motion_line, motion.frames)),
                     selected=str(player.number),
-                    tip=_("Click a frame to show it."),
+                    tip=_("\u00b1: 95 % bound of the error. Click a frame to show it."),
                 ),
                 Button("to_table", _("To a table"), partial(self.to_table, motion))
                 if self.in_slicer
@@ -402,22 +404,33 @@ class SequencePresenter(Presenter):
         self.session.require_idle()
         self.session.sequence.close()
 
-    def to_table(self, motion: StructureMotion) -> None:
-        """Put the motion into a table of Slicer's, named after it."""
-        columns = [
-            _("frame"),
-            *(f"{turn} (deg)" for turn in "xyz"),
-            *(f"{mm} (mm)" for mm in "xyz"),
-        ]
-        rows = [[each.number, *each.rotation_deg, *each.shift_mm] for each in motion.motion]
-        put_table(self.registration.scene, motion.title, columns, np.array(rows))
+    def to_table(self, motion: Motion) -> None:
+        """Put the motion into a table of Slicer's, named after it; NaN for what is not determined."""
+        from ...sequence.motion import ROTATION, SHIFT
+
+        columns = [_("frame")]
+        for unit in ("deg", "mm"):
+            for axis in "xyz":
+                columns += [f"{axis} ({unit})", f"{axis} 95 % ({unit})"]
+        rows = []
+        for each in motion.frames:
+            row: list[float] = [each.number]
+            for name in (*ROTATION, *SHIFT):
+                shown = name in each.numbers and each.is_determined(name)
+                row += [each.numbers[name] if shown else np.nan, each.bounds.get(name, np.nan)]
+            rows.append(row)
+        words = {
+            _("verdict"): [each.verdict or "" for each in motion.frames],
+            _("found"): [each.how for each in motion.frames],
+        }
+        put_table(self.registration.scene, motion.title, columns, np.array(rows), words)
 
     def writer(self, folder: Path) -> Writer:
         """Return a function that writes the poses into a folder, for a thread, and the motion where there is one."""
         motion = self.session.sequence.motion_of_bones()
         self._written = (self.player, _("Writing..."))
         write = self.session.sequence.save(folder, self.unit, moves=not self.in_slicer)
-        return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]
+        return lambda: [*write(), *(motion.write(folder) if motion is not None else [])]
 
     def video(self, folder: Path) -> Writer:
         """Return a function that writes a video of all frames and a still of this one, for a thread."""
@@ -438,10 +451,28 @@ def strip_of(played: Played) -> np.ndarray:
     return np.broadcast_to(line, (rows, columns, 3)).copy()
 
 
-def plots(motion: StructureMotion, here: int | None) -> Form:
+def left_out(motion: Motion) -> str:
+    """Return the number of frames without a motion, a sentence; "" for none."""
+    count = len(motion.frames)
+    missing = count - len(motion.found)
+    if not missing:
+        return ""
+    return _(
+        "Left out: {missing} of {count} frames, where one of the two was lost, rejected or not "
+        "tracked."
+    ).format(missing=missing, count=count)
+
+
+def motion_line(each: Relative) -> TableRow:
+    """Return the row of a frame: how far the bone has turned and moved since the first one, with bounds, and verdict."""
+    numbers = map(each.in_words, ("angle_deg", "distance_mm"))
+    return line(str(each.number), str(each.number), *numbers, each.verdict or "", each.how)
+
+
+def plots(motion: Motion, here: int | None) -> Form:
     """Return curves over the frames, with this one marked, if any."""
     pictures: Form = []
-    for n, (name, unit, lines) in enumerate(motion.curves):
+    for n, (name, unit, lines) in enumerate(motion.curves()):
         title = f"{name}, {unit}"
         svg = curve_file(title, _("frame"), unit, lines, here=here)
         pictures.append(Text(f"motion.{n}.title", title, tone="strong"))

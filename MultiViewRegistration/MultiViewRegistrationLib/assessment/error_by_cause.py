@@ -1,0 +1,174 @@
+"""The error of a pose by its causes, from which the error of a motion follows.
+
+Noise differs from frame to frame and from bone to bone. Errors of the cameras are the same in all
+frames and for all bones: what they do to two poses alike is no error of a motion.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..geometry import rigid
+from ..io.files import JsonObject
+from .uncertainty import SDS_95, PoseUncertainty, TargetUncertainty, target_jacobians
+
+#: Significant digits in a file.
+DIGITS = 4
+#: No rotation is farther off.
+HALF_TURN_DEG = 180.0
+
+
+def with_bound(number: float, bound: float, unit: str, digits: int) -> str:
+    """Return a number with the 95 % bound of its error; "not determined" for a number below that."""
+    if abs(number) < bound:
+        return not_determined(bound, unit)
+    return f"{number + 0.0:.{digits}f} \u00b1 {bound:.{digits}f}"
+
+
+def not_determined(bound: float, unit: str) -> str:
+    """Return what stands in place of a number that is smaller than the bound of its error."""
+    digits = max(0, 1 - math.floor(math.log10(bound)))  # two that count
+    return f"not determined (\u00b1{bound:.{digits}f}{unit})"
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorByCause:
+    """The error of n numbers, to first order.
+
+    Attributes
+    ----------
+    noise
+        (n, n) covariance of the share that is independent of every other error.
+    by_cameras
+        (n, N) change by each of the N independent errors of the cameras, of standard deviation 1.
+    """
+
+    noise: np.ndarray
+    by_cameras: np.ndarray
+
+    def through(self, jacobian: np.ndarray) -> ErrorByCause:
+        """Return the error of m numbers with this derivative (m, n)."""
+        return ErrorByCause(jacobian @ self.noise @ jacobian.T, jacobian @ self.by_cameras)
+
+    def __sub__(self, other: ErrorByCause) -> ErrorByCause:
+        """Return the error of a difference; errors of different sets of cameras are independent."""
+        if self.by_cameras.shape == other.by_cameras.shape:
+            cameras = self.by_cameras - other.by_cameras
+        else:
+            cameras = np.hstack([self.by_cameras, other.by_cameras])
+        return ErrorByCause(self.noise + other.noise, cameras)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """The covariance (n, n) by all causes."""
+        return self.noise + self.by_cameras @ self.by_cameras.T
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """95 % bound (n,) of the error of each number."""
+        return SDS_95 * np.sqrt(np.maximum(np.diag(self.covariance), 0))
+
+    @property
+    def length_bound(self) -> float:
+        """95 % bound of the length of the error vector."""
+        jacobian = np.eye(len(self.noise))[None]
+        return TargetUncertainty(np.empty(0), jacobian, self.covariance).bound_mm()
+
+
+@dataclass(frozen=True, eq=False)
+class PoseError:
+    """The error of a pose.
+
+    Attributes
+    ----------
+    pivot
+        (3,) world mm.
+    by_cause
+        Of (omega rad, v mm), see `uncertainty.PoseUncertainty`.
+    """
+
+    pivot: np.ndarray
+    by_cause: ErrorByCause
+
+    @classmethod
+    def of(cls, uncertainty: PoseUncertainty, times: float = 1.0) -> PoseError:
+        """Split the uncertainty of a pose and of all corrections of the cameras into the two causes.
+
+        Parameters
+        ----------
+        times
+            How many times larger the errors are than noise and cameras explain.
+        """
+        joint = uncertainty.joint
+        sd = np.sqrt(np.maximum(np.diag(joint)[6:], 0))
+        units = np.where(sd > 0, sd, 1.0)
+        # The symmetric root: the same error of a camera in every frame.
+        squares, axes = np.linalg.eigh(joint[6:, 6:] / np.outer(units, units))
+        kept = squares > 1e-9 * max(squares.max(initial=0.0), 1e-300)
+        root = axes[:, kept] / np.sqrt(squares[kept]) @ axes[:, kept].T
+        by_cameras = joint[:6, 6:] / units @ root
+        noise = joint[:6, :6] - by_cameras @ by_cameras.T
+        return cls(uncertainty.pivot, ErrorByCause(times**2 * noise, times * by_cameras))
+
+    def carried(self, motion: np.ndarray, more: np.ndarray) -> PoseError:
+        """Return the error of the pose after a motion (4, 4) of the world, with independent errors of these standard deviations (6,)."""
+        noise = self.by_cause.noise + np.diag(more**2)
+        pivot = rigid.transform_points(motion, self.pivot)
+        return PoseError(pivot, replace(self.by_cause, noise=noise))
+
+    def with_unknown_turns(self, axes: np.ndarray) -> PoseError:
+        """Return the error where turns about axes (n, 3) through the pivot, world, are unknown."""
+        noise = self.by_cause.noise.copy()
+        noise[:3, :3] += (np.pi / SDS_95) ** 2 * axes.T @ axes
+        return PoseError(self.pivot, replace(self.by_cause, noise=noise))
+
+    def at(self, point: np.ndarray) -> ErrorByCause:
+        """Return the error of the rotation, rad, and of where a point (3,) of the body is, mm, along the axes of the world."""
+        shift = target_jacobians(point[None], self.pivot)[0]
+        return self.by_cause.through(np.vstack([np.eye(3, 6), shift]))
+
+    def to_json(self) -> dict:
+        """Return `error` of a frame in a track.json."""
+        return {
+            "pivot": self.pivot,
+            "noise": _rounded(self.by_cause.noise),
+            "by_cameras": _rounded(self.by_cause.by_cameras.T),
+        }
+
+    @classmethod
+    def read(cls, fields: JsonObject) -> PoseError:
+        """Read the output of `to_json`."""
+        noise = fields.array("noise", (6, 6), "6 rows of 6 numbers")
+        cameras = fields.array("by_cameras", (None, 6), "rows of 6 numbers")
+        pivot = fields.array("pivot", (3,), "a point [x, y, z] in world LPS mm")
+        return cls(pivot, ErrorByCause(noise, cameras.T))
+
+
+def relative_error(
+    fixed: PoseError, moving: PoseError, point: np.ndarray, axes: np.ndarray
+) -> ErrorByCause:
+    """Return the error of how a body lies to another: of its rotation, rad, and of a point, mm.
+
+    Parameters
+    ----------
+    point
+        (3,) of the moving body, world mm.
+    axes
+        (3, 3), its columns the axes of the fixed body, world.
+    """
+    along = np.kron(np.eye(2), axes.T)
+    return (moving.at(point) - fixed.at(point)).through(along)
+
+
+def of_rotation_vector(error: ErrorByCause, turn: np.ndarray) -> ErrorByCause:
+    """Return the error (6,) of rotation vector and shift by that of a pose, to whose rotation vector (3,) `turn` it adds a rotation."""
+    jacobian = np.eye(6)
+    jacobian[:3, :3] = np.linalg.inv(rigid.left_jacobian(turn))
+    return error.through(jacobian)
+
+
+def _rounded(numbers: np.ndarray) -> list[list[float]]:
+    return [[float(f"{number:.{DIGITS}g}") for number in row] for row in numbers]

@@ -185,7 +185,6 @@ def _lies_in(home: Path, folder: Path, name: str) -> bool:
 
 
 MAX_FILE_BYTES = 16 << 20  # a case file has some thousand
-MAX_TEXT_BYTES = 4 << 20  # 10,000 projection matrices in text have 3 MB
 MAX_SMALL_TEXT_BYTES = 1 << 20  # one matrix, landmarks or a model of beads have some thousand
 MAX_NUMBER = 1e9  # mm, pixels, degrees: a larger number is a slip, and would overflow later
 
@@ -211,10 +210,8 @@ def read_bytes(path: str | os.PathLike, expected: str, max_bytes: int = MAX_FILE
 
     Parameters
     ----------
-    path
-        Of the file.
     expected
-        What it should be, for messages: "a list of points".
+        What the file should be, for messages: "a list of points".
     max_bytes
         Size from which the file is refused.
 

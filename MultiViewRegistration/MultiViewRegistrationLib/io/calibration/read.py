@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ...errors import InputError
-from ..files import MAX_TEXT_BYTES, JsonObject, decode, printable, read_bytes, read_json
+from ..files import JsonObject, decode, printable, read_bytes, read_json
 from ..hdf5 import MAGIC
 from ..transforms import NUMPY, ZIP, read_numpy
 from ..view_record import ViewRecord
@@ -34,6 +34,7 @@ FORMATS = (
     "xreg",
     "yaml",
 )
+MAX_TEXT_BYTES = 4 << 20  # 10,000 projection matrices have 3 MB
 XML_ROOTS = {programs.RTK_ROOT: "rtk", "opencv_storage": "opencv", programs.PLUS_ROOT: "plus"}
 
 

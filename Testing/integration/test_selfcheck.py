@@ -105,7 +105,7 @@ def test_a_study_with_a_wrong_scout_is_refused(phantom_study, tmp_path):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        ("nothing", "is no folder, expected that of a CT study"),
+        ("nothing", "is no folder. Name the folder"),
         ("STUDY/ct", "holds no localizer of its CT"),
         ("CASE", "is no case of a CT's own scouts"),
         ("STUDY --starts 0", "--starts: found 0"),

@@ -286,13 +286,7 @@ def _list(options: argparse.Namespace) -> dict:
     from ..io.dicom_list import list_folder
 
     listing = list_folder(options.folder)
-    lines = []
-    for patient in listing.patients:
-        lines.append(patient.title)
-        for study in patient.studies:
-            lines.append(f"  {study.title}")
-            lines += [f"    {series}" for series in study.series]
-    tell(options, *lines, *listing.problems)
+    tell(options, *listing.lines)
     return listing.to_json()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
@@ -12,83 +12,76 @@ from ..imaging.ct_series import export_folder, files_below, slice_spacing_mm
 from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom
 from .files import printable
 
+PATIENT = ("PatientName", "PatientID", "PatientBirthDate")
+STUDY = ("StudyDate", "StudyDescription", "StudyInstanceUID")
+
 
 @dataclass(frozen=True)
-class Series:
-    """The images of one series in one folder.
+class FolderListing:
+    """What a folder holds.
 
     Attributes
     ----------
-    folder
-        Relative to the folder that is listed.
-    scouts
-        How many of the images are localizers of a CT.
-    spacing_mm
-        Distance between the slices of a CT; None where unknown.
+    series
+        The images of each series in each folder, ordered by patient and study.
+    problems
+        A sentence for each file that cannot be read.
     """
 
     folder: Path
-    uid: str
-    number: str
-    modality: str
-    description: str
-    images: int
-    scouts: int
-    spacing_mm: float | None
+    series: list[list[DicomFile]]
+    problems: list[str]
 
-    def __str__(self) -> str:
-        described = f' "{self.description}"' if self.description else ""
-        count = f"{self.images} image{'s' * (self.images != 1)}"
-        if self.scouts:
-            count += f" ({self.scouts} scout{'s' * (self.scouts != 1)})"
-        elif self.spacing_mm:
-            count += f" {self.spacing_mm:.3g} mm apart"
-        return f"{self.number or '-'}: {self.modality}{described}, {count}, in {printable(self.folder)}"
+    @property
+    def lines(self) -> Iterator[str]:
+        """Lines for a terminal, with the names and IDs of patients."""
+        last = ["", ""]
+        for files in self.series:
+            first = files[0]
+            titles = [_joined(first, PATIENT), _joined(first, STUDY)]
+            if titles[0] != last[0]:
+                yield titles[0] or "no name or ID"
+            if titles != last:
+                yield f"  {_joined(first, STUDY[:-1]) or 'no date or description'}"
+            yield f"    {self._described(files)}"
+            last = titles
+        yield from self.problems
 
+    def _described(self, files: list[DicomFile]) -> str:
+        first = files[0]
+        named = " ".join(
+            filter(None, (_text(first, "Modality"), _text(first, "SeriesDescription")))
+        )
+        count = f"{len(files)} image{'s' * (len(files) != 1)}"
+        spacing_mm = slice_spacing_mm(files) if _text(first, "Modality") == "CT" else None
+        if scouts := sum(map(is_localizer, files)):
+            count += f" ({scouts} scout{'s' * (scouts != 1)})"
+        elif spacing_mm:
+            count += f" {spacing_mm:.3g} mm apart"
+        number = _text(first, "SeriesNumber") or "-"
+        return f"{number}: {named}, {count}, in {printable(self._place(files))}"
 
-@dataclass(frozen=True)
-class Study:
-    """A study; `title` has its date and description."""
-
-    title: str
-    series: list[Series]
-
-
-@dataclass(frozen=True)
-class Patient:
-    """A patient; `title` has name, ID and date of birth."""
-
-    title: str
-    studies: list[Study]
-
-
-@dataclass
-class FolderListing:
-    """What a folder holds, and a sentence for each file that cannot be read."""
-
-    patients: list[Patient] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    def _place(self, files: list[DicomFile]) -> str:
+        return files[0].path.parent.relative_to(self.folder).as_posix()
 
     def to_json(self) -> dict:
-        """Return the listing without names, IDs, dates and descriptions of patients."""
-        patients = []
-        for patient in self.patients:
-            studies = []
-            for study in patient.studies:
-                series = [
-                    {
-                        "folder": each.folder.as_posix(),
-                        "series_uid": each.uid,
-                        "number": each.number,
-                        "modality": each.modality,
-                        "images": each.images,
-                        "scouts": each.scouts,
-                    }
-                    for each in study.series
-                ]
-                studies.append({"series": series})
-            patients.append({"studies": studies})
-        return {"patients": patients, "problems": self.problems}
+        """Return the listing without names, IDs, dates and descriptions; patients and studies are numbered."""
+        patients = list(dict.fromkeys(_joined(files[0], PATIENT) for files in self.series))
+        studies = list(dict.fromkeys(_joined(files[0], STUDY) for files in self.series))
+        series = [
+            {
+                "patient": patients.index(_joined(files[0], PATIENT)) + 1,
+                "study": studies.index(_joined(files[0], STUDY)) + 1,
+                "folder": self._place(files),
+                "series_uid": _text(files[0], "SeriesInstanceUID"),
+                "number": _text(files[0], "SeriesNumber"),
+                "modality": _text(files[0], "Modality"),
+                "images": len(files),
+                "scouts": sum(map(is_localizer, files)),
+            }
+            for files in self.series
+        ]
+        return {"series": series, "problems": self.problems}
 
 
 def list_folder(folder: Path) -> FolderListing:
@@ -105,51 +98,24 @@ def list_folder(folder: Path) -> FolderListing:
         For no such folder, for too many files, and where none is DICOM.
     """
     folder = export_folder(folder)
-    listing = FolderListing()
-    by_series: dict[tuple[str, str, Path, str], list[DicomFile]] = defaultdict(list)
+    problems: list[str] = []
+    series: dict[tuple[str, ...], list[DicomFile]] = defaultdict(list)
     for path in files_below(folder):
         if export_folder(path) != path:
             continue
         try:
-            file = read_dicom(path)
-            if file is not None:
-                patient = _joined(file, "PatientName", "PatientID", "PatientBirthDate")
-                study, series = _text(file, "StudyInstanceUID"), _text(file, "SeriesInstanceUID")
-                by_series[patient, study, path.parent, series].append(file)
+            if file := read_dicom(path):
+                uid = _text(file, "SeriesInstanceUID")
+                key = _joined(file, PATIENT), _joined(file, STUDY), str(path.parent), uid
+                series[key].append(file)
         except InputError as error:
-            listing.problems.append(str(error))
-    if not by_series and not listing.problems:
+            problems.append(str(error))
+    if not series and not problems:
         raise InputError(f"{printable(folder)}: holds no DICOM files. Name another folder.")
-    patients: dict[str, dict[str, list[list[DicomFile]]]] = {}
-    for (patient, study, _parent, _uid), files in by_series.items():
-        patients.setdefault(patient, {}).setdefault(study, []).append(files)
-    for patient, studies in patients.items():
-        listed = [_study(folder, series) for series in studies.values()]
-        listing.patients.append(Patient(patient or "no name or ID", listed))
-    return listing
+    return FolderListing(folder, [series[key] for key in sorted(series)], problems)
 
 
-def _study(folder: Path, series: Sequence[list[DicomFile]]) -> Study:
-    title = _joined(series[0][0], "StudyDate", "StudyDescription")
-    return Study(title or "no date or description", [_series(folder, files) for files in series])
-
-
-def _series(folder: Path, files: list[DicomFile]) -> Series:
-    first = files[0]
-    modality = first.text("Modality")
-    return Series(
-        first.path.parent.relative_to(folder),
-        _text(first, "SeriesInstanceUID"),
-        _text(first, "SeriesNumber"),
-        modality,
-        _text(first, "SeriesDescription"),
-        len(files),
-        sum(map(is_localizer, files)),
-        slice_spacing_mm(files) if modality == "CT" else None,
-    )
-
-
-def _joined(file: DicomFile, *keywords: str) -> str:
+def _joined(file: DicomFile, keywords: tuple[str, ...]) -> str:
     return ", ".join(filter(None, (_text(file, keyword) for keyword in keywords)))
 
 

@@ -553,17 +553,16 @@ class Result(Answered):
     def _errors_json(self) -> dict[str, Any] | None:
         if self.errors is None or self.error_points is None:
             return None
-        return {**asdict(self.errors), "points": self.error_points.kind}
+        return asdict(self.errors) | {"points": self.error_points.kind}
 
     @cached_property
     def error_points(self) -> metrics.ErrorPoints | None:
         """The points at which `errors` are measured; None without a truth."""
         case = self.case
-        if case.truth_world_from_ct is None:
+        truth = case.truth_world_from_ct
+        if truth is None:
             return None
-        return metrics.error_points(
-            self.anatomy, case.views, case.truth_world_from_ct, case.targets
-        )
+        return metrics.error_points(self.anatomy, case.views, truth, case.targets)
 
 
 #: Pixels of the longer side of a picture that is coarse, and shows where bone has edges.

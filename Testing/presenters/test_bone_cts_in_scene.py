@@ -210,11 +210,16 @@ def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app
     assert len(cells(sequence, "six")) == 3  # how the axes of one lie to the other's in this frame
     rows = cells(sequence, "motion")
     assert [row[0] for row in rows] == ["0", "1"]
-    assert float(rows[1][1]) == pytest.approx(3.0, abs=0.2)
+    degrees, bound = map(float, rows[1][1].split(" \u00b1 "))
+    assert degrees == pytest.approx(3.0, abs=0.2) and 0 < bound < 2
+    assert rows[1][3:] == ["check", "followed"]
+    assert all(" \u00b1 " in cell for row in cells(sequence, "six") for cell in row[1:])
     assert control(sequence, "motion.0").tip == f"Rotation of {title}, degrees"
     act(sequence, "to_table")
     table = scene.GetFirstNodeByClass("vtkMRMLTableNode")
     assert table.GetName() == title and table.GetNumberOfRows() == 2
+    words = table.GetTable().GetColumnByName("verdict")
+    assert [words.GetValue(row) for row in range(2)] == ["check", "check"]
     files = {path.name for path in sequence.writer(tmp_path / "poses")()}
     assert {"motion.csv", f"{BONES[1]}_on_{BONES[0]}_motion.csv"} <= files
     for name in BONES:
@@ -222,4 +227,4 @@ def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app
     host.choose(reopened(slicer_app, tmp_path / "bones.mrb")[0])
     poll(host.session, 30.0, lambda: sequence.player is not None and sequence.player.number == 1)
     dressed(host.session)
-    assert float(cells(sequence, "motion")[1][1]) == pytest.approx(3.0, abs=0.2)
+    assert float(cells(sequence, "motion")[1][1].split()[0]) == pytest.approx(3.0, abs=0.2)

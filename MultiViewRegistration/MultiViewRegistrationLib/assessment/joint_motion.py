@@ -17,7 +17,6 @@ from ..errors import BoneVerdict, InputError, Verdict
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
 from ..known import without_none
-from .error_by_cause import HALF_TURN_DEG, of_rotation_vector, relative_error
 from .metrics import RELATIVE_DEG, RELATIVE_MM, Error
 
 if TYPE_CHECKING:  # a panel opens before numba is installed
@@ -71,6 +70,8 @@ class JointMotion:
         self, fixed: PoseError, moving: PoseError, point: np.ndarray, axes: np.ndarray
     ) -> JointMotion:
         """Return the numbers with the bounds of their errors; parameters as of `error_by_cause.relative_error`."""
+        from .error_by_cause import HALF_TURN_DEG, of_rotation_vector, relative_error
+
         error = relative_error(fixed, moving, point, axes)
         turned, shifted = np.split(
             of_rotation_vector(error, np.radians(self.rotation_deg)).bounds, 2

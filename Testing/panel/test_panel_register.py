@@ -80,6 +80,36 @@ def test_it_goes_on_while_another_registration_is_chosen(person, held, ct, views
     assert session.ended == "done" and error_mm(person.pose) < 0.1
 
 
+@pytest.fixture
+def status_bar(person):
+    """A function: the progress bar in Slicer's status bar and its button, None where they are hidden."""
+    bar = slicer.util.mainWindow().statusBar()
+
+    def shown():
+        (progress,) = bar.findChildren(qt.QProgressBar)
+        around = progress.parentWidget()
+        return None if around.isHidden() else (progress, *around.findChildren(qt.QPushButton))
+
+    return shown
+
+
+@pytest.mark.parametrize("elsewhere", (False, True))
+def test_progress_is_in_the_status_bar_which_nothing_scrolls_and_can_be_cancelled(
+    person, status_bar, held, elsewhere
+):
+    if elsewhere:
+        person.host.leave(person.module_widget)
+    person.wait(lambda: not person.session.preparing)
+    told = Progress(0.5, "refining", moved(9, 0, 0), 0.1)
+    person.session.running_registration.task._tell(told)
+    person.host.process(0.3)
+    bar, cancel = status_bar()
+    assert bar.value == 50 and bar.format.startswith("Refining")
+    cancel.click()
+    person.host.process(0.2)
+    assert not person.session.running and status_bar() is None
+
+
 @pytest.mark.parametrize("elsewhere", (False, True))
 def test_a_registration_ends_with_its_scene_and_is_not_said_to_go_on(person, held, elsewhere):
     if elsewhere:

@@ -28,7 +28,7 @@ from . import packages
 from .drawn import PanelStyle, busy, plain_tip, show_text
 from .geometry import GeometryWindow
 from .hand import Hand
-from .section import AnswerBar, FilesPart, PanelSection, bring_into_sight
+from .section import AnswerBar, FilesPart, PanelSection, StatusProgress, bring_into_sight
 from .total_segmentator import Segmenter
 from .views import Views
 
@@ -101,6 +101,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.geometry = GeometryWindow(self, self.presenters.xrays.geometry)
         self.files = FilesPart(self, ui.filesWidget)
         self.answer = AnswerBar(self)
+        self._status_progress = StatusProgress(self._on_cancel)
         self._forms: list[PanelSection] = [*self.sections.values(), self.answer]
         self._deleted: DeletedRegistration | None = None
         self._delete_action = self._set_up_selector(ui.registrationSelector)
@@ -163,6 +164,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         """End all work: there will be no panel any more, and perhaps its widgets are gone already."""
         self._timer.stop()
         self._reading_timer.stop()
+        self._status_progress.close()
         self.segmenter.close()
         self.opening.stop()
         for form in self._forms:
@@ -237,6 +239,11 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             ):
                 self.choose(None)
                 self._deleted = delete(registration)
+
+    def _on_cancel(self) -> None:
+        with self.ui_action():
+            if self.session is not None:
+                self.session.cancel()
 
     def _on_restore(self) -> None:
         with self.ui_action():
@@ -394,6 +401,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             if other is not self.session and other.poll(0):
                 self._say_in_status_bar(other.message)
         self._say_news()
+        self._status_progress.show(self.answer_presenter.progress())
         yield from self.tick_parts(POLL_WAIT_S)
 
     def _on_reading(self) -> None:

@@ -7,11 +7,13 @@ an empty panel offers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ctk
 import qt
+import slicer
 
 from ..session.presenters import form as controls
 from ..session.presenters.answer import AnswerPresenter
@@ -20,7 +22,7 @@ from ..session.presenters.section import Presenter, State
 from ..translation import _
 from . import drawn as shown
 from . import fields, packages, tables
-from .drawn import Drawn, LengthUnit, Make, button_text, plain_tip, put, show_text
+from .drawn import Drawn, LengthUnit, Make, button_text, joined, plain_tip, put, show_text
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -336,6 +338,44 @@ class AnswerBar(PanelSection):
         tip = plain_tip("\n".join(state.tip for state in states))
         show_text(line, ui.answerViews)
         put(ui.answerViews, toolTip=tip)
+
+
+#: Pixels of the progress in Slicer's status bar, with its text in it.
+PROGRESS_WIDTH_PX = 420
+
+
+class StatusProgress:
+    """Shows the progress of a registration in Slicer's status bar, where nothing scrolls it out of sight, also in other modules.
+
+    Parameters
+    ----------
+    cancel
+        Called by its button.
+    """
+
+    def __init__(self, cancel: Callable[[], object]) -> None:
+        self.bar = qt.QProgressBar()
+        self.bar.setFixedWidth(PROGRESS_WIDTH_PX)
+        self.button = qt.QPushButton(_("Cancel"))
+        self.button.clicked.connect(lambda *_args: cancel())
+        self._widget = joined(qt.QHBoxLayout, self.bar, self.button)
+        self._widget.setVisible(False)
+        window = slicer.util.mainWindow()
+        if window is not None:  # Slicer's generic tests run without one
+            window.statusBar().addPermanentWidget(self._widget)
+
+    def show(self, progress: controls.ProgressBar | None) -> None:
+        """Show the progress; None hides it."""
+        self._widget.setVisible(progress is not None)
+        if progress is not None:
+            unknown = progress.percent is None  # the bar goes to and fro
+            put(self.bar, maximum=0 if unknown else 100, value=progress.percent or 0)
+            put(self.bar, format=progress.label, toolTip=plain_tip(progress.label))
+
+    def close(self) -> None:
+        """Take it out of the status bar, if that is still there."""
+        with suppress(ValueError, RuntimeError):  # as in `Panel.close`
+            self._widget.deleteLater()
 
 
 class FilesPart:

@@ -21,14 +21,25 @@ from .. import assessment
 from ..registering import (
     MIN_XRAYS,
     AutomaticRegistration,
-    RunningRegistration,
     missing_images,
     register_bones,
 )
 from ..tasks import within_sentence
 from ..verdicts import uses_of_bones
 from .check import EdgesPresenter
-from .form import Button, Choice, Control, Files, Form, Option, Text, group, row, texts
+from .form import (
+    Button,
+    Choice,
+    Control,
+    Files,
+    Form,
+    Option,
+    ProgressBar,
+    Text,
+    group,
+    row,
+    texts,
+)
 from .section import Host, Presenter, progress_bar
 from .sections import Sections
 
@@ -230,11 +241,10 @@ class AnswerPresenter(Presenter):
         self._placing = self._landmarks.placing
         if self._shown.kind == "reading":
             return []
-        run = None if session is None else session.running_registration
         asked = session is not None and self._edges.question
         acts = [self._undo(), *(self._edges.form() if asked else [self._act()])]
         return [
-            self._progress(run) if run is not None else None,
+            self.progress(),
             Text("patients", self._different_patients(), tone="error"),
             row("acts", *acts),
             row("more_acts", *([] if asked else self._more_acts())),
@@ -350,7 +360,11 @@ class AnswerPresenter(Presenter):
             or _("Everything is there.")
         )
 
-    def _progress(self, run: RunningRegistration) -> Control:
+    def progress(self) -> ProgressBar | None:
+        """Return the progress of the registration under way; None without one."""
+        run = None if self.host.session is None else self.host.session.running_registration
+        if run is None:
+            return None
         # Whole ones: the page draws all its forms again whenever the text changes.
         seconds = _("{seconds:.0f} s").format(seconds=run.seconds)
         return progress_bar("progress", run.task.progress, run.stage, seconds, run.task.left)

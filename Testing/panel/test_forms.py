@@ -81,6 +81,17 @@ def test_controls_come_go_and_keep_their_place(at):
     assert at.widget("second") is before and at.seen("second", "box") == [True, False]
 
 
+def test_a_control_may_be_in_another_row_later(at):
+    button = Button("it", "It", at.done)
+    other = Button("other", "Other", at.done)
+    at.show(row("first", button), row("second", other))
+    at.show(row("first", other), row("second", button))
+    tops = [at.widget(key).mapTo(at.window, qt.QPoint(0, 0)).y() for key in ("other", "it")]
+    assert tops == sorted(set(tops)) and at.seen("it", "other") == [True, True]
+    at.host.click(at.widget("it"))
+    assert at.did == [()]
+
+
 def test_a_choice_tells_only_of_what_is_another(at):
     at.show(Choice("it", "Choice", at.done, value="a", options=OPTIONS))
     at.host.choose(at.widget("it"), "B")

@@ -133,31 +133,34 @@ class _Box:
             self._refit = _Refit()
             widget.installEventFilter(self._refit)
         self._keys: list[str] = []
+        #: Its own: a control may be in one row now, and in another one later.
+        self._drawn: dict[str, Drawn[Any]] = {}
 
     def show(self, form: Iterable[Control | None]) -> None:
         """Show these controls, and no others."""
         seen = visible(form)
-        drawn = self._form.drawn
         place = 0
         for control in seen:
-            if control.key not in drawn:
-                drawn[control.key] = self._form.draw(control)
-                self._insert(place, drawn[control.key])
-                self._keys.insert(place, control.key)
-            place = self._keys.index(control.key) + 1
-            drawn[control.key].update(control)
+            key = control.key
+            if key not in self._drawn:
+                self._drawn[key] = self._form.draw(control)
+                self._insert(place, self._drawn[key])
+                self._keys.insert(place, key)
+            place = self._keys.index(key) + 1
+            self._form.drawn[key] = self._drawn[key]
+            self._drawn[key].update(control)
         keys = {control.key for control in seen}
         for key in self._keys:
-            drawn[key].set_visible(key in keys)
+            self._drawn[key].set_visible(key in keys)
 
     def show_again(self) -> None:
         """Show what is to be seen, as a group is unfolded."""
         for key in self._keys:
-            self._form.drawn[key].show_again()
+            self._drawn[key].show_again()
 
     def _insert(self, place: int, drawn: Drawn[Any]) -> None:
         if self._horizontal:
-            at = sum(1 + (self._form.drawn[key].label is not None) for key in self._keys[:place])
+            at = sum(1 + (self._drawn[key].label is not None) for key in self._keys[:place])
             for part in drawn.parts:
                 self._layout.insertWidget(at, part)
                 at += 1

@@ -22,13 +22,9 @@ from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkRes
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.report.html import RESEARCH_USE, png
-from MultiViewRegistrationLib.report.overlays import LEGENDS
-from MultiViewRegistrationLib.report.pdf import write_pdf
 from MultiViewRegistrationLib.report.result_page import (
     Entry,
     begin_drrs,
-    facts_of,
-    sentences_of,
     write_report,
 )
 
@@ -283,35 +279,3 @@ def test_text_from_files_stays_text(result, written):
     text = harmless.text.replace("\N{NO-BREAK SPACE}", " ")
     assert "Landmarks at the start" in text and "ASIS-l AP 2.3 0.99 mm used" in text
     assert f'LAT 61.2 25.12 mm left out, swapped with "{SHOWN}"?' in text
-
-
-def test_the_first_screen_is_a_page_of_paper(result, pictures, tmp_path, monkeypatch):
-    """As matplotlib draws it: on one page, what it says, and nothing beyond its edges."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    drawn = []
-    monkeypatch.setattr(
-        Figure,
-        "savefig",
-        lambda figure, file, _save=Figure.savefig, **more: (
-            drawn.append(figure),
-            _save(figure, file, **more),
-        ),
-    )
-    said = sentences_of(result)
-    facts = {**facts_of(result, names=False), "Case": f"{HOSTILE} $x"}
-    facts["What was assumed"] = 180 * "One sentence. "  # which leaves less for the X-rays
-    write_pdf(tmp_path / "report.pdf", result, "! CHECK", pictures, said, facts)
-    content = (tmp_path / "report.pdf").read_bytes()
-    assert content.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", content)) == 1
-    (figure,) = drawn
-    text = " ".join(each.get_text() for each in figure.texts)
-    assert said[0].split(":")[0] in text and "X-rays: view1, view2" in text and "$x" in text
-    assert LEGENDS["edges"].split(":")[0] in text
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    width, height = figure.get_size_inches() * figure.dpi
-    for each in [*figure.texts, *figure.axes]:
-        box = each.get_window_extent(renderer)
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
-    assert len(figure.axes) == 2

@@ -52,7 +52,7 @@ def test_a_result_and_its_case_go_to_a_folder(export, tmp_path):
     assert export.state().kind == "ready" and control(export, "override") is None
     act(export, "case", True)
     names = write(export, tmp_path / "out")
-    assert {"result.json", "report.html", "report.pdf", "world_from_ct.tfm", "case.json"} <= names
+    assert {"result.json", "report.html", "world_from_ct.tfm", "case.json"} <= names
     assert export.state().text == "written"
     assert "world_from_ct.slicer.tfm" in text(export, "written")
     assert control(export, "report.html").path == tmp_path / "out" / "report.html"

@@ -20,7 +20,6 @@ import numpy as np
 
 from .. import __version__
 from ..assessment.metrics import WRONG_MM
-from ..errors import code_of
 from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
@@ -38,7 +37,6 @@ from .result import Result
 from .scene_svg import DrawnView, Scene, best_side, look_from, scene_svg
 
 HERE = Path(__file__).parent
-PDF = "report.pdf"
 #: Sign and colour of a view's state, see `Assessment.view_states`.
 SIGNS = {
     "good": ("\u2713", "accept"),
@@ -141,7 +139,6 @@ def save_result(
     *,
     names: bool = False,
     replace: bool = False,
-    pdf: bool = False,
     drrs: Callable[[], list[list[DRRs]]] | None = None,
 ) -> dict[str, Any]:
     """Write the overlays, report.html, the transforms and result.json, all at once, in place of an older result of the same case.
@@ -160,8 +157,6 @@ def save_result(
         Name the case and its files in report.html; they may hold a patient's name.
     replace
         Also in place of another case's result.
-    pdf
-        Write report.pdf, too, with matplotlib.
     drrs
         `begin_drrs` of the result, where they have begun.
 
@@ -190,13 +185,11 @@ def save_result(
     masks = {file: kept for file, kept in masks.items() if not is_input(Path(folder, file))}
     with staged(folder, RESULT, earlier) as staging:
         entry = Entry(result, result.withheld(override) or "", override, names, drrs=drrs)
-        content = _write_files(entry, staging, masks, pdf=pdf)
+        content = _write_files(entry, staging, masks)
     return content
 
 
-def _write_files(
-    entry: Entry, folder: Path, masks: Mapping[str, np.ndarray], *, pdf: bool
-) -> dict[str, Any]:
+def _write_files(entry: Entry, folder: Path, masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Write all files of a result into a new folder, with these masks by their names.
 
     Returns the content of its result.json.
@@ -204,7 +197,6 @@ def _write_files(
     others = {*folder.iterdir()}  # of a case, say
     result = entry.result
     override = entry.override
-    comment = None if override is None else f"Override: {override}"
 
     def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:
         for kind, files in picture_files(shown).items():
@@ -221,19 +213,6 @@ def _write_files(
     run_tasks(tasks)
     if compared is not None:
         write_atomically(folder / "bones.jpg", jpeg(compared))
-    if pdf:
-        from .pdf import write_pdf  # few have matplotlib
-
-        warnings = [comment, entry.note] if comment else [entry.note]
-        reasons = sentences_of(result)
-        facts = facts_of(result, names=entry.names)
-        if code_of(reasons[-1]) == "assumed":
-            reasons.pop()
-            facts[ASSUMED] = result.assumed_in_words
-        said = [*filter(None, warnings), *reasons]
-        sign, word, _act = words_of(result)
-        badge = f"{sign} {word.upper()}"
-        write_pdf(folder / PDF, result, badge, pictures, said, facts)
     for name, kept in masks.items():
         write_atomically(folder / name, png(255 * kept[..., None].astype(np.uint8)))
     content = result.to_json(override)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -75,7 +74,7 @@ def write_result(
     override: bool = False,
     names: bool = False,
 ) -> Writer:
-    """Return a function that writes result.json, transforms, overlays, report.html and report.pdf for the pose as it is now, for a thread.
+    """Return a function that writes result.json, transforms, overlays and report.html for the pose as it is now, for a thread.
 
     Returns the files but for the overlays.
 
@@ -107,8 +106,7 @@ def write_result(
 
         result = finding()
         against = reason or (REJECTED if override and result.withheld() else None)
-        pdf = find_spec("matplotlib") is not None  # Slicer has none
-        content = save_result(result, folder, against, names=names, pdf=pdf)
+        content = save_result(result, folder, against, names=names)
         written = (RESULT, *content["files"])
         files = [folder / name for name in written if not name.endswith(".png")]
         _whole, exports = RegistrationExport.every(files[0], content)

@@ -36,18 +36,14 @@ from .section import Host, Presenter, State, folder_name, written_to
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
 PORT = Number(_("Port"), 1, 65535, whole=True)
 REPORT = "report.html"
-PDF = "report.pdf"
 TRANSFORM = "world_from_ct.tfm"
 #: What is offered beside the archive of all files.
-SINGLE = (TRANSFORM, "world_from_ct.slicer.tfm", "result.json", REPORT, PDF)
+SINGLE = (TRANSFORM, "world_from_ct.slicer.tfm", "result.json", REPORT)
 #: What an export may hold, by its name here: what it is called, and what that is.
 CONTENT = {
     "result": (
         _("Transforms and report"),
-        _(
-            "Transforms for ITK and Slicer, result.json, a report with overlays, and its first "
-            "page as a PDF where matplotlib is installed."
-        ),
+        _("Transforms for ITK and Slicer, result.json, and a report with overlays."),
     ),
     "case": (
         _("Case, to register again elsewhere"),
@@ -126,7 +122,7 @@ class ExportPresenter(Presenter):
         if self.chosen["result"]:
             controls += [self._named(), self._formats()]
         told = in_slicer and self._is_exported() and not self.session.message
-        offered = (REPORT, PDF) if in_slicer else SINGLE
+        offered = (REPORT,) if in_slicer else SINGLE
         titles = {REPORT: _("Open report")}
         files = [file for file in self._written_files() if file.name in offered]
         links = [Link(file.name, titles.get(file.name, file.name), path=file) for file in files]

@@ -4,12 +4,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-import two_bones
-from bent_spine import NAMES, POSE, bent_case, structures, together, write_case
+from bent_spine import POSE, bent_case, structures, together
 from bent_spine import anatomy as spine_anatomy
-from file_io import read_json, write_json
-from phantom import CORNERS, TRUE_POSE, make_ct, make_slot_scan, make_views, write_phantom_case
-from program import mvreg
+from phantom import CORNERS, TRUE_POSE, make_ct, make_slot_scan, make_views
 from refusals import refuses
 
 from MultiViewRegistrationLib.assessment import next_view, verdict
@@ -22,7 +19,6 @@ from MultiViewRegistrationLib.assessment.next_view import (
     with_further_view,
 )
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.body import WHOLE
 from MultiViewRegistrationLib.registration.pipeline import refine
 
 TARGETS = CORNERS / 1.5
@@ -113,54 +109,6 @@ def test_it_is_a_reason_where_the_pose_is_in_doubt_for_want_of_a_view(anatomy, m
         assert last(replace(doubtful, room=other)) == doubtful.reasons[-1:]
     monkeypatch.setattr(next_view, "WORTH", 0.0)
     assert last(doubtful) == doubtful.reasons[-1:]
-
-
-def test_the_program_plans_at_the_start_and_at_the_registered_pose(tmp_path):
-    case_file = write_phantom_case(tmp_path)
-    registered = mvreg(f"plan {case_file} --json").json
-    assert registered["views"][0]["error_mm"] <= registered["error_mm"]
-    assert registered["sentence"].startswith("A further view near")
-    lines = mvreg(f"plan {case_file} --at-start").out.splitlines()
-    assert lines[0].startswith("A further view near") and len(lines) == 6
-
-
-def test_the_program_plans_for_each_bone_in_doubt(tmp_path, monkeypatch):
-    monkeypatch.setattr(next_view, "LEAST_SHARE", 0.0)
-    write_case(tmp_path)
-    case = read_json(tmp_path / "case.json")
-    write_json(tmp_path / "case.json", case | {"views": case["views"][:1]})
-    lines = mvreg(f"plan {tmp_path}").out.splitlines()[6:]
-    assert [line.partition(": A further view")[0] for line in lines] == list(NAMES)
-
-
-@pytest.mark.parametrize(
-    ("write", "names"), [(write_case, (WHOLE, *NAMES)), (two_bones.write_case, two_bones.BONES)]
-)
-def test_the_program_plans_for_each_body_at_its_start(tmp_path, write, names):
-    write(tmp_path)
-    bodies = mvreg(f"plan {tmp_path} --at-start --json").json["bodies"]
-    assert tuple(bodies) == names
-    assert all(each["views"][0]["error_mm"] < each["error_mm"] for each in bodies.values())
-
-
-def plans(count, **judged):
-    """Those of the bones of a bent spine by one or two X-rays, all of them in doubt."""
-    views = bent_case().views[:count]
-    whole = refine(spine_anatomy(), views, POSE)
-    told = replace(verdict.assess(spine_anatomy(), views, whole, POSE), in_doubt=True, **judged)
-    bodies = together(structures(), whole, told).bodies
-    assert all(body.reasons[-1].code == "further-view" for body in bodies) == (count == 1)
-    return [body.plan for body in bodies]
-
-
-def test_each_bone_in_doubt_is_told_the_view_that_helps_it_by_what_x_rays_tell_of_all(monkeypatch):
-    monkeypatch.setattr(next_view, "LEAST_SHARE", 0.0)
-    one, both, against = plans(1), plans(2), plans(1, use="relative")
-    for of_one, of_both, motion in zip(one, both, against, strict=True):
-        across = {each.words: each.error_mm for each in of_one.views}["LAO 90°"]
-        assert of_one.views[0].error_mm <= across < of_one.error_mm / 5
-        assert of_both.error_mm == pytest.approx(across, rel=0.5)
-        assert of_one.error_mm < motion.error_mm < 2 * of_one.error_mm
 
 
 def test_a_cause_is_the_first_reason_of_each_bone_and_no_view_is_proposed():

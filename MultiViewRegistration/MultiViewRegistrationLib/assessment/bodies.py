@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
     from .bone_verdict import HiddenTurns
     from .error_by_cause import PoseError
     from .joint_motion import BonePose, NeighbourMotion
-    from .next_view import Plan
     from .uncertainty import PoseUncertainty
 
 UNJUDGED = Assessment("check", [], in_doubt=False, cameras_in_doubt=False)
@@ -87,8 +86,6 @@ class BodyResult(Judged):
         What noise and cameras explain of its pose's error in the room, of a bone of a CT.
     pose_error
         The error of its pose relative to the X-rays; None where that is not known.
-    plan
-        Of a bone in doubt: which further view would help.
     checked
         Who saw its edges on the line in every view that shows it, and when: of a "check" alone.
     """
@@ -114,7 +111,6 @@ class BodyResult(Judged):
     hidden: HiddenTurns | None = None
     uncertainty: PoseUncertainty | None = field(default=None, repr=False)
     pose_error: PoseError | None = field(default=None, repr=False)
-    plan: Plan | None = field(default=None, repr=False)
     checked: EdgeCheck | None = None
 
     @property

@@ -13,14 +13,14 @@ A view that is not there yet adds its H_v all the same: it takes a DRR at that a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, Reason, Use, code_of
+from ..errors import InputError, Reason, code_of
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.fields import UNCERTAINTY
@@ -29,17 +29,14 @@ from ..imaging.xray import CALIBRATED, SharedUnknowns, View, XRay
 from ..registration.cameras import CameraCorrections, uncalibrated_view_indices
 from ..registration.objective import Comparison, EvaluationPoint
 from ..registration.prepared_ct import PreparedCT
-from ..registration.problem import Tie, add_prior
 from ..registration.tiles import tiled_fit
 from ..rendering.devices import run_tasks
-from .bodies import BodyResult
-from .metrics import MOST_MM
 from .prediction import WRONG_MM
 from .uncertainty import TargetUncertainty, sandwich, target_jacobians
 from .verdict import Assessment
 
 if TYPE_CHECKING:  # of a whole CT nothing registers bones
-    from ..registration.register_bones import BonesRegistration
+    pass
 
 #: Angles that are tried, in degrees: the detector goes from the patient's right over the front to
 #: the left, and up to 30 degrees towards head or feet.
@@ -49,11 +46,9 @@ SECONDARY_DEG = (-30, -15, 0, 15, 30)
 OTHER_DEG = 15.0
 #: The world's origin is a C-arm's isocentre if all central rays pass it as near as this.
 ISOCENTRE_MM = 20.0
-#: A view is worth proposing if it leaves so much of the error, and that may be so large; of bones,
-#: if what is likely is so large a share of what is accepted.
+#: A view is proposed if it leaves at most this fraction of an error of at least this size.
 WORTH = 0.75
 LEAST_MM = WRONG_MM / 2
-LEAST_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -119,10 +114,6 @@ class Plan:
             return []
         return [Reason("further-view", self.sentence, self.views[0].words)]
 
-    def to_json(self) -> dict:
-        """Return it as `mvreg plan --json` prints it."""
-        return {**asdict(self), "sentence": self.sentence}
-
 
 def plan_view(
     anatomy: PreparedCT,
@@ -162,92 +153,55 @@ def plan_view(
     objective = anatomy.objective(tied, level, world_from_ct)
     here = tiled_fit(objective, world_from_ct, intrinsics=True)
     gradients = here.split.gradients[:, :6]
-    known = here.fit.hessian[:6, :6] * here.pixels
-    (plan,) = _plans(
-        [(points, target_jacobians(points, objective.pivot))],
-        _Turner(tied, world_from_ct, points.mean(axis=0)),
-        shared,
-        objective,
-        lambda view: anatomy.objective([view], finer, world_from_ct),
-        world_from_ct[None],
-        sandwich(known, gradients.T @ gradients),
-    )
-    return plan
-
-
-def _plans(
-    asked: Sequence[tuple[np.ndarray, np.ndarray]],
-    turner: _Turner,
-    shared: SharedUnknowns,
-    objective: Comparison,
-    objective_of: Callable[[View], Comparison],
-    poses: np.ndarray,
-    noise: np.ndarray,
-    ties: Sequence[Tie] = (),
-) -> list[Plan]:
-    """Return the plan for each of those that are asked for.
-
-    Parameters
-    ----------
-    asked
-        Points (N, 3), world mm, and how they move by the poses, (N, 3, 6 B).
-    objective, objective_of
-        Of the views that there are, and of a further one alone, pooled alike.
-    poses
-        (B, 4, 4) of the bodies.
-    noise
-        (6 B, 6 B), the covariance of these that noise explains with the views that there are.
-    ties
-        As of `problem.Problem`.
-    """
-    tied = turner.views
+    pose_hessian = here.fit.hessian[:6, :6] * here.pixels
+    noise = sandwich(pose_hessian, gradients.T @ gradients)
+    poses = world_from_ct[None]
+    pivots = objective.pivots(poses)
+    target_motion = target_jacobians(points, objective.pivot)
     sds: dict[str, Any] = {
         key: max(getattr(view, key) or 0.0 for view in tied) for key in UNCERTAINTY
     }
-    n = len(noise)
-    pivots = objective.pivots(poses)
     pool = round(tied[0].camera.focal_px / objective.views[0].camera.focal_px)
-    found: dict[tuple[float, float], list[float]] = {}
 
-    def hessians_of(there: Comparison) -> list[np.ndarray]:
-        fit = there.evaluate(EvaluationPoint(poses, intrinsics=True)).linearise()
+    def hessians_of(comparison: Comparison) -> list[np.ndarray]:
+        fit = comparison.evaluate(EvaluationPoint(poses, intrinsics=True)).linearise()
         return [hessian * sum(fit.pixels) for _, hessian in fit.by_view]
 
-    here = [*zip(tied, objective.views, hessians_of(objective), strict=True)]
-    own = np.kron(np.eye(len(pivots)), np.eye(9, 6))
-    known = own.T @ sum(hessian for *_, hessian in here) @ own
-    ratio = np.trace(known @ noise) / np.linalg.matrix_rank(known)
+    taken = [*zip(tied, objective.views, hessians_of(objective), strict=True)]
+    known = sum(hessian[:6, :6] for *_, hessian in taken)
+    noise_ratio = np.trace(known @ noise) / np.linalg.matrix_rank(known)
 
-    def errors_mm(seen: Sequence[tuple[View, View, np.ndarray]]) -> list[float]:
+    def error_mm(seen: Sequence[tuple[View, View, np.ndarray]]) -> float:
         views, pooled, hessians = zip(*seen, strict=True)
         unknowns = CameraCorrections(views, shared)
-        ways = unknowns.jacobians(pooled, pivots, len(own), considered=True)
-        both = zip(ways, hessians, strict=True)
-        information = sum(way.T @ each @ way / ratio for way, each in both)
-        add_prior(ties, poses, pivots, 1.0, np.zeros(len(information)), information)
+        jacobians = unknowns.jacobians(pooled, pivots, 9, considered=True)
+        information = sum(
+            jacobian.T @ hessian @ jacobian / noise_ratio
+            for jacobian, hessian in zip(jacobians, hessians, strict=True)
+        )
         sd = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
-        information[n:, n:] += np.diag(sd**-2.0)
-        covariance = sandwich(information, information)[:n, :n]
-        return [TargetUncertainty(*each, covariance).mean_mm for each in asked]
+        information[6:, 6:] += np.diag(sd**-2.0)
+        covariance = sandwich(information, information)[:6, :6]
+        return TargetUncertainty(points, target_motion, covariance).mean_mm
 
-    def ask(primary: int, secondary: int) -> None:
+    further_views: list[FurtherView] = []
+    turner = _Turner(tied, world_from_ct, points.mean(axis=0))
+
+    def predict(primary: int, secondary: int) -> None:
         camera = turner.camera(primary, secondary)
         pooled = camera.pooled(pool)
         shape = pooled.size[::-1]
         blank = XRay(np.zeros(shape, np.float32), np.ones(shape, bool), tied[0].xray.pixel_mm)
         further = View("further", blank, pooled)
-        (hessian,) = hessians_of(objective_of(further))
+        (hessian,) = hessians_of(anatomy.objective([further], finer, world_from_ct))
         if hessian.any():
             view = replace(tied[0], camera=camera, **sds)
-            found[float(primary), float(secondary)] = errors_mm([*here, (view, further, hessian)])
+            error = error_mm([*taken, (view, further, hessian)])
+            further_views.append(FurtherView(float(primary), float(secondary), error))
 
-    run_tasks([partial(ask, *angles) for angles in turner.others()])
-    plans = []
-    for k, error_mm in enumerate(errors_mm(here)):
-        views = [FurtherView(*at, errors[k]) for at, errors in found.items()]
-        views.sort(key=lambda one: (one.error_mm, one.rao_lao_deg, one.cra_cau_deg))
-        plans.append(Plan(error_mm, views, turner.patient_axes))
-    return plans
+    run_tasks([partial(predict, *angles) for angles in turner.others()])
+    further_views.sort(key=lambda view: (view.error_mm, view.rao_lao_deg, view.cra_cau_deg))
+    return Plan(error_mm(taken), further_views, turner.patient_axes)
 
 
 def with_further_view(
@@ -271,80 +225,6 @@ def with_further_view(
         return assessment
     plan = plan_view(anatomy, views, world_from_ct, targets, shared)
     return replace(assessment, reasons=[*assessment.reasons, *plan.reasons])
-
-
-def with_further_views(
-    bodies: Sequence[BodyResult],
-    found: BonesRegistration,
-    views: Sequence[View],
-    whole: Assessment,
-) -> list[BodyResult]:
-    """Return bodies, those in doubt with the further view that would lower most how far they are off.
-
-    In the room, or against the nearest neighbour where that is what the poses are for; by what the
-    X-rays tell of all of them.
-
-    Parameters
-    ----------
-    found
-        How they were registered.
-    views
-        With corrected cameras.
-    whole
-        The assessment of the CT.
-    """
-    planned = list(bodies)
-    if _settled(whole, views) or whole.features is None:
-        return planned
-    uses: dict[int, Use] = {}
-    for n, body in enumerate(planned):
-        use: Use = "relative" if body.judged_use == "relative" else "room"
-        error = body.errors[use]
-        unsure = error and error.typical_mm >= LEAST_SHARE * MOST_MM[use]
-        if unsure and getattr(body, use) == "check":
-            uses[n] = use
-    if uses:
-        plans = plan_bones(uses, found, views, whole.features.unknowns.shared)
-        for n, plan in zip(uses, plans, strict=True):
-            body = planned[n]
-            planned[n] = replace(body, plan=plan, reasons=[*body.reasons, *plan.reasons])
-    return planned
-
-
-def plan_bones(
-    uses: Mapping[int, Use],
-    found: BonesRegistration,
-    views: Sequence[View],
-    shared: SharedUnknowns,
-) -> list[Plan]:
-    """Return the plan for each of these bones by what its pose is for; further parameters as of `with_further_views`."""
-    from ..registration.register_bones import LEVELS, objective_at
-    from .bone_errors import noise_share
-    from .bone_prediction import bone_noises
-
-    objective = found.objectives[0]
-    pivots = objective.pivots(found.poses)
-    asked = []
-    for n, use in uses.items():
-        points = rigid.transform_points(found.poses[n], found.bones[n].surface)
-        ways = np.zeros((len(pivots), len(points), 3, 6))
-        ways[n] = target_jacobians(points, pivots[n])
-        if use == "relative" and found.ties:
-            other = next(t.one + t.other - n for t in found.ties if n in t[:2])
-            ways[other] = -target_jacobians(points, pivots[other])
-        asked.append((points, np.concatenate(ways, axis=-1)))
-    apart = found.bones[found.apart], found.poses[found.apart]
-    finer = LEVELS[0]._replace(coarseness=1)
-    return _plans(
-        asked,
-        _Turner([view.presumed for view in views], found.world_from_ct, pivots.mean(axis=0)),
-        shared,
-        objective,
-        lambda view: objective_at(found.behind, [view], finer, *apart),
-        np.array(found.poses),
-        noise_share(found, bone_noises(found)),
-        found.ties,
-    )
 
 
 def _settled(assessment: Assessment, views: Sequence[View]) -> bool:

@@ -50,7 +50,6 @@ from .error_by_cause import PoseError
 from .features import ReliabilityFeatures
 from .joint_motion import BonePose, joint_pose, motions_of, principal_axes
 from .metrics import OVERLAY_MM, PredictedError
-from .next_view import with_further_views
 from .prediction import WRONG_MM, Prediction
 from .verdict import Assessment
 from .verdict_reasons import ambiguity
@@ -133,8 +132,7 @@ def register_together(
         for n in range(count):
             together.bodies[n] = doubted(together.bodies[n], [whole.cause.reason])
         together = related(together, first.body.bones)
-    planned = with_further_views(together.bodies, found, views, whole)
-    return replace(together, bodies=planned, whole=whole)
+    return replace(together, whole=whole)
 
 
 def _judged(

@@ -28,7 +28,6 @@ from .options import CLEAR, Parser, log_to, say, sentence
 COMMANDS = {
     "demo": ("demo", "register a real CT to simulated X-rays of it, and write a report"),
     "register": ("register", "register the CT of a case to its X-rays"),
-    "plan": ("plan", "find the further view that would determine the pose best"),
     "train": ("train", "train a network to find the pose of a case's CT in its views"),
     "models": ("train", "list the trained models in your store, or remove one"),
     "render": ("render", "render the CT as each view of a case sees it (DRR)"),

@@ -7,7 +7,6 @@ its kind is made. A folder with a result says of which case it is, and which fil
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import secrets
@@ -17,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import sleep, time
+from time import sleep
 
 from ..errors import InputError, OutputError
 from .files import describe, printable, read_json, sha256, write_json
@@ -139,23 +138,15 @@ def _is_alive(process: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
-    try:  # Linux: an ended process that its parent has not waited for is dead
-        return Path("/proc", str(process), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return True
+    return True
 
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-KIND = ".mvreg"
-#: In a stage that is complete: which files make room for it.
-JOURNAL = "journal.json"
-#: A stage as old as this is abandoned, whoever made it: another computer, or a container that is
-#: gone.
-ABANDONED_S = 24 * 3600.0
+#: Prefix of temporary folders for results.
+PREFIX = ".mvreg-"
+#: Name, inside the target folder, of a complete set of files that is being moved into place.
+COMPLETE = f"{PREFIX}complete"
+#: File in a complete set: the name of the file that is moved last, and older files to delete.
+ORDER = ".order.json"
 
 
 @contextmanager
@@ -164,186 +155,101 @@ def staged(
     last: str,
     earlier: Callable[[Path], Iterable[str]] = lambda folder: (),
 ) -> Iterator[Path]:
-    """Yield a new, hidden folder for files that belong together.
+    """Write a set of files completely or not at all.
 
-    They are in `folder` when the block has ended.
-
-    A `folder` that is missing appears with all of them. In one that is there, an older `last` goes
-    first, then all that they replace; then the new files come, `last` after all others: while it is
-    there, all files that it names are its own. What a kill interrupts meanwhile `complete`
-    completes. All others in `folder` stay. What runs that were killed have left there is removed.
-    In a folder that another `staged` has yielded this is that folder: its files come with those.
+    The context manager yields a temporary folder. When the block ends, its files are moved into
+    `folder`, `last` after all others; other files in `folder` are kept. If the process is killed
+    before all files are written, the old set remains; if it is killed while they are moved,
+    `complete` moves the rest. When nested, the outer context manager moves the files.
 
     Parameters
     ----------
+    folder
+        Target folder; created if it does not exist.
     last
-        The name of the file that names the others.
+        Name of the file that lists the others, such as result.json. While it is present, all files
+        that it lists belong to it.
     earlier
-        Called with `folder` once the new files are ready: further files there that they replace. It
-        may refuse with an InputError.
+        Returns the names of older files in `folder` that the new set replaces. May raise
+        InputError to refuse the folder.
 
     Raises
     ------
     OutputError
-        Where they cannot be written.
+        If the files cannot be written.
     InputError
-        That of the block, with `folder` in place of the hidden one.
+        As raised in the block; paths in the message are those of `folder`.
     """
     folder = Path(folder)
-    if folder.name.startswith(f"{KIND}-"):
+    if folder.name.startswith(PREFIX):
         yield folder
         return
-    staging = (folder if folder.is_dir() else folder.parent) / new_name(KIND)
+    exists = folder.is_dir()
+    staging = (folder if exists else folder.parent) / f"{PREFIX}{secrets.token_hex(4)}"
     try:
-        _sweep(folder)
+        _move_complete_set(folder)
         staging.mkdir(parents=True)
-        with _locked(staging):
-            yield staging
-            if not _appears(staging, folder):
-                staging = staging.rename(folder / staging.name)
-                with _locked(folder):
-                    _complete(folder)
-                    new = {
-                        file.name for file in staging.iterdir()
-                    }  # which stay once they have come
-                    files = {
-                        "last": last,
-                        "earlier": [name for name in earlier(folder) if name not in new],
-                    }
-                    (staging / JOURNAL).write_text(json.dumps(files), encoding="utf-8")
-                    _move(staging, folder)
-    except BaseException as error:
+        yield staging
+        if exists:
+            _refuse_folders(staging, folder)
+            new = {file.name for file in staging.iterdir()}
+            old = [name for name in earlier(folder) if Path(name).name == name and name not in new]
+            write_json(staging / ORDER, {"last": last, "old": old})
+            os.replace(staging, folder / COMPLETE)
+            _move_complete_set(folder)
+        else:
+            os.replace(staging, folder)
+    except InputError as error:
         shutil.rmtree(staging, ignore_errors=True)
-        if isinstance(error, InputError):
-            kind = OutputError if isinstance(error, OutputError) else InputError
-            raise kind(str(error).replace(printable(staging), printable(folder))) from None
-        if isinstance(error, OSError):
-            where = printable(error.filename or folder).replace(
-                printable(staging), printable(folder)
-            )
-            why = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
-            raise OutputError(
-                f"{where}: cannot be written there ({why}), expected a folder with room that may "
-                "be written to; free some space, or choose another folder."
-            ) from None
+        message = str(error).replace(printable(staging), printable(folder))
+        raise (OutputError if isinstance(error, OutputError) else InputError)(message) from None
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        place = printable(error.filename or folder).replace(printable(staging), printable(folder))
+        place = place.replace(printable(folder / COMPLETE), printable(folder))
+        reason = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
+        raise OutputError(
+            f"{place} cannot be written ({reason}). Free some space, close programs that use the "
+            "file, or choose another folder."
+        ) from None
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
         raise
 
 
 def complete(folder: Path) -> None:
-    """Complete what a run that was killed was moving into a folder."""
-    if next(_interrupted(folder), None) is not None:
-        with suppress(OSError), _locked(folder):
-            _complete(folder)
+    """Finish moving a complete set of files into a folder, if a process was killed meanwhile.
 
-
-def _interrupted(folder: Path) -> Iterator[Path]:
-    return (
-        path.parent for path in folder.glob(f"{KIND}-*/{JOURNAL}") if not path.parent.is_symlink()
-    )
-
-
-def _complete(folder: Path) -> None:
-    for staging in [*_interrupted(folder)]:
-        _move(staging, folder)
-
-
-def _appears(staging: Path, folder: Path) -> bool:
-    """Give the stage the name of a folder that is missing, and return whether it was."""
-    try:
-        if not folder.is_dir():
-            staging.rename(folder)
-            return True
-    except OSError:
-        if not folder.is_dir():  # which another run has made just now
-            raise
-    return False
-
-
-def _move(staging: Path, folder: Path) -> None:
-    """Put the files of a complete stage in place of the earlier ones, and remove it.
-
-    Nothing has moved where it raises.
-
-    Begun again after a kill, it goes on where it was.
+    A file that cannot be replaced now is left for the next call.
     """
-    try:
-        files = json.loads((staging / JOURNAL).read_text(encoding="utf-8"))
-        last = Path(files["last"]).name
-        earlier = [Path(name).name for name in files["earlier"]]
-    except (ValueError, KeyError, TypeError):  # killed while it was written, before anything moved
-        shutil.rmtree(staging, ignore_errors=True)
-        return
-    names = [file.name for file in staging.iterdir() if file.is_file() and file.name != JOURNAL]
-    coming = sorted(names, key=lambda name: name == last)
-    aside = staging / "earlier"
-    moved: list[tuple[Path, Path]] = []
-
-    def move(source: Path, target: Path) -> None:
-        os.replace(source, target)
-        moved.append((source, target))
-
-    try:
-        aside.mkdir(exist_ok=True)
-        for name in dict.fromkeys([last, *earlier, *coming]) if coming else ():
-            if (folder / name).is_file():
-                move(folder / name, aside / name)
-        for name in coming:
-            move(staging / name, folder / name)
-    except BaseException:
-        for source, target in reversed(moved):
-            os.replace(target, source)
-        raise
-    shutil.rmtree(staging, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what runs that were killed have left in a folder and beside it.
-
-    Not what `complete` will need.
-    """
-    for parent in (folder, folder.parent):
-        old = [stage for stage in parent.glob(f"{KIND}-*") if _age_s(stage) > ABANDONED_S]
-        for stage in {*abandoned(KIND, parent), *old}:
-            if (stage / JOURNAL).exists() or stage.is_symlink():
-                continue
-            with (
-                suppress(OSError),
-                _locked(stage, wait=False),
-            ):  # another container's processes are not seen
-                remove(stage)
-
-
-def _age_s(path: Path) -> float:
     with suppress(OSError):
-        return time() - path.stat().st_mtime
-    return 0.0
+        _move_complete_set(folder)
 
 
-@contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a folder, which ends with the process.
-
-    Where the system cannot lock one, nothing is held.
-
-    Raises
-    ------
-    BlockingIOError
-        Where another process holds it and this one does not wait.
-    """
-    if fcntl is None:
-        yield
+def _move_complete_set(folder: Path) -> None:
+    staging = folder / COMPLETE
+    if staging.is_symlink() or not (staging / ORDER).is_file():
         return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise
-        except OSError:  # some file systems of networks
-            pass
-        yield
-    finally:
-        os.close(opened)
+    order = read_json(staging / ORDER)
+    last = Path(order["last"]).name
+    if (staging / last).exists():
+        for name in [*order["old"], last]:
+            (folder / Path(name).name).unlink(missing_ok=True)
+    names = [file.name for file in staging.iterdir() if file.name != ORDER]
+    for name in sorted(names, key=lambda name: name == last):
+        with suppress(FileNotFoundError):  # moved by another process
+            os.replace(staging / name, folder / name)
+    shutil.rmtree(staging)
+
+
+def _refuse_folders(staging: Path, folder: Path) -> None:
+    """Raise an OutputError if a new file has the name of a folder."""
+    for file in staging.iterdir():
+        if (folder / file.name).is_dir():
+            raise OutputError(
+                f"{printable(folder / file.name)} is a folder, so the file cannot be written. "
+                "Rename it, or choose another folder."
+            )
 
 
 RESULT = "result.json"

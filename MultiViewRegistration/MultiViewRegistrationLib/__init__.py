@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .io.case_file import CaseFile
     from .io.datasets.chest import sample_case
     from .io.files import keep_within, redact_upload_paths
-    from .io.result_json import EdgeCheck
     from .io.sequence import FrameSequence
     from .jobs import Job
     from .published.own import Refiner, Similarity
@@ -60,7 +59,6 @@ __all__ = [
     "Case",
     "CaseFile",
     "DifferentiableRenderer",
-    "EdgeCheck",
     "Fault",
     "FrameSequence",
     "InputError",
@@ -115,7 +113,6 @@ _MODULES = {
     "Case": "io.case",
     "CaseFile": "io.case_file",
     "DifferentiableRenderer": "rendering.autograd",
-    "EdgeCheck": "io.result_json",
     "Fault": "assessment.faults",
     "FrameSequence": "io.sequence",
     "InputError": "errors",

@@ -17,7 +17,7 @@ from result_schema import assert_fits_schema
 
 from benchmarks.protocol.cases import Subject, simulated
 from benchmarks.protocol.conditions import Condition, Trial
-from MultiViewRegistrationLib import Body, Case, EdgeCheck, View, api, assess, register
+from MultiViewRegistrationLib import Body, Case, View, api, assess, register
 from MultiViewRegistrationLib.assessment.bodies import Together
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.prediction import percent
@@ -102,25 +102,21 @@ def test_a_person_may_check_each_bone(result):
     doubted = replace(result, together=replace(result.together, bodies=bodies))
     first, second = bodies[:2]
     views = [view.name for view in result.views]
-    said = {f"{first.name}/{view}": EdgeCheck.now(True, "AB") for view in views}
-    said[f"{second.name}/{views[0]}"] = EdgeCheck.now(False, "AB")
+    said = {f"{first.name}/{view}": True for view in views}
+    said[f"{second.name}/{views[0]}"] = False
     told = doubted.with_edge_checks(said).to_json()
     assert_fits_schema(told | {"files": {}})
     one, other = (told["bodies"][body.name] for body in (first, second))
-    assert one["checked"]["by"] == "AB" and "checked" not in {**other, **told}
+    assert one["checked"] is True and "checked" not in {**other, **told}
     assert "edges-off" in other["reason_codes"] and "edges-off" not in one["reason_codes"]
 
 
 def test_whoever_has_checked_every_bone_has_not_checked_the_ct_in_one_piece(result):
     bodies = [replace(body, room="check") for body in result.together.bodies]
     doubted = replace(result, together=replace(result.together, bodies=bodies))
-    said = {
-        f"{body.name}/{view}": EdgeCheck.now(True, "AB")
-        for body in bodies
-        for view in body.similarity
-    }
+    said = {f"{body.name}/{view}": True for body in bodies for view in body.similarity}
     checked = doubted.with_edge_checks(said)
-    assert checked.checked.by == "AB" and "checked" not in checked.to_json()
+    assert checked.checked and "checked" not in checked.to_json()
 
 
 def test_bones_that_are_all_accepted_are_the_answer(result, capsys):

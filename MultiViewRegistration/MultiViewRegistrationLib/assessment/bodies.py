@@ -17,7 +17,6 @@ from .verdict import Assessment
 
 if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
     from ..imaging.body import Body
-    from ..io.result_json import EdgeCheck
     from ..registration.bone import Bone
     from ..registration.optimizer import AlternativeSolution
     from ..registration.prepared_ct import PreparedCT
@@ -87,7 +86,7 @@ class BodyResult(Judged):
     pose_error
         The error of its pose relative to the X-rays; None where that is not known.
     checked
-        Who saw its edges on the line in every view that shows it, and when: of a "check" alone.
+        Whether the user confirmed its edges in every view that shows it; for a "check" only.
     """
 
     name: str
@@ -111,7 +110,7 @@ class BodyResult(Judged):
     hidden: HiddenTurns | None = None
     uncertainty: PoseUncertainty | None = field(default=None, repr=False)
     pose_error: PoseError | None = field(default=None, repr=False)
-    checked: EdgeCheck | None = None
+    checked: bool = False
 
     @property
     def errors(self) -> dict[Use, Error | None]:
@@ -132,7 +131,7 @@ class BodyResult(Judged):
             "moved": self.moved and self.moved.to_json(),
             "ct_uid": self.ct_uid or None,
             "mtre_mm": self.mtre_mm,
-            "checked": self.checked and self.checked.signature,
+            "checked": self.checked or None,
         }
         return content | without_none(optional)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +17,6 @@ from ..errors import (
     DOUBT,
     KEYS,
     BoneVerdict,
-    InputError,
     Reason,
     Use,
     Verdict,
@@ -33,103 +31,38 @@ from .case_file import CaseFile, DicomImage, new_uid
 from .files import JsonObject, read_json, write_json
 from .folders import complete
 
-#: Initials are no longer, so that no name is kept.
-MAX_INITIALS = 6
-#: Code of the reason where a person saw edges beside the line.
+#: Code of the reason that the user saw bone edges off the outline.
 EDGES_OFF = "edges-off"
 
 
-@dataclass(frozen=True)
-class EdgeCheck:
-    """Whether the edge of the bone lies on the coloured line in an X-ray.
-
-    Attributes
-    ----------
-    by
-        Initials of the person who looked.
-    time
-        ISO 8601, local.
-    """
-
-    on_line: bool
-    by: str
-    time: str
-
-    @classmethod
-    def now(cls, on_line: bool, by: str) -> EdgeCheck:
-        """Make the answer of this moment.
-
-        Raises
-        ------
-        InputError
-            For what are no initials.
-        """
-        initials = by.strip()
-        if not initials or len(initials) > MAX_INITIALS:
-            found = f'"{initials}" is' if initials else "none are"
-            raise InputError(
-                f"Initials: {found} given, expected 1 to {MAX_INITIALS} letters; type yours."
-            )
-        return cls(on_line, initials, datetime.now().astimezone().isoformat(timespec="seconds"))
-
-    @property
-    def signature(self) -> dict[str, str]:
-        """What `checked` of a result.json says."""
-        return {"by": self.by, "time": self.time}
-
-    @property
-    def minute(self) -> str:
-        """Day and time, "2026-11-28 12:40"."""
-        return self.time[:16].replace("T", " ")
-
-    @property
-    def signed(self) -> str:
-        """Who and when, "AB, 12:40", of another day with that."""
-        return f"{self.by}, {self.minute.removeprefix(f'{date.today()} ')}"
-
-
-def read_edge_checks(result: JsonObject) -> dict[str, EdgeCheck]:
-    """Return the answers in a result.json, by `keys_of`."""
-    every = result.part("edge_checks")
-    found = {}
-    for name in every.values:
-        told = every.section(name)
-        on_line = told.value("on_line", "true or false", bool)
-        found[name] = EdgeCheck(on_line, told.text("by", "initials"), told.text("time", "a time"))
-    return found
+def read_edge_checks(result: JsonObject) -> dict[str, bool]:
+    """Return `edge_checks` of a result.json: whether edges lie on the outline, by `keys_of`."""
+    checks = result.part("edge_checks")
+    return {name: checks.value(name, "true or false", bool) for name in checks.values}
 
 
 def keys_of(body: str, views: Iterable[str]) -> list[str]:
-    """Return the keys of answers about a bone, or the whole pose (""), in X-rays: "L1/AP", or "AP"."""
+    """Return the keys of edge checks of a bone, or of the whole CT (""), in views: "L1/AP", or "AP"."""
     return [f"{body}/{view}" if body else view for view in views]
 
 
-def all_on_line(checks: Mapping[str, EdgeCheck], keys: Iterable[str]) -> EdgeCheck | None:
-    """Return who said last that edges lie on the line, and when; None unless that is said for every one of the keys."""
-    of_keys = [checks.get(key) for key in keys]
-    said = [check for check in of_keys if check is not None and check.on_line]
-    if not said or len(said) < len(of_keys):
-        return None
-    by = ", ".join(dict.fromkeys(check.by for check in said))
-    return EdgeCheck(True, by, max(check.time for check in said))
+def all_on_line(checks: Mapping[str, bool], keys: Iterable[str]) -> bool:
+    """Return whether the user confirmed the edges for every one of the keys; False without keys."""
+    answers = [checks.get(key, False) for key in keys]
+    return bool(answers) and all(answers)
 
 
-def off_line(checks: Mapping[str, EdgeCheck], body: str = "") -> list[Reason]:
-    """Return what is to be done where a person saw edges of the whole, or also of a bone, beside the line; nothing where nobody did."""
+def off_line(checks: Mapping[str, bool], body: str = "") -> list[Reason]:
+    """Return the reason that the user saw edges of the whole CT, or also of a bone, off the outline."""
     reasons = off_line(checks) if body else []
-    off = {}
-    for key, check in checks.items():
-        of, _, view = key.rpartition("/")
-        if of == body and not check.on_line:
-            off[view] = check
-    if not off:
+    names = [key.rpartition("/") for key, on_line in checks.items() if not on_line]
+    views = ", ".join(view for bone, _, view in names if bone == body)
+    if not views:
         return reasons
-    by = ", ".join(dict.fromkeys(check.by for check in off.values()))
-    views = ", ".join(off)
-    whose = body and f" of {body}"
-    told = f"Edges{whose} do not lie on the line in {views}, says {by}"
-    act = f"check the geometry of {views}, or register again from another start"
-    return [*reasons, Reason(EDGES_OFF, f"{told}\n: {act}.")]
+    bone = f" of {body}" if body else ""
+    headline = f"Edges{bone} do not match the outline in {views}"
+    action = f"check the geometry of {views}, or register again from another start"
+    return [*reasons, Reason(EDGES_OFF, f"{headline}\n: {action}.")]
 
 
 class Answered:
@@ -237,8 +170,8 @@ REJECTED = "The result was rejected."
 NOT_ASSESSED = "not assessed"
 #: Digits of an X-ray's SHA-256 that are said: 32 bits tell those of a hospital apart.
 DIGITS = 8
-#: What is said of a person who looked, whose initials stay in the result.
-EDGES_FIT = "a person saw the edges of the bone on the line in every X-ray"
+#: Exported with a pose whose bone edges the user confirmed.
+EDGES_FIT = "the user confirmed the bone edges in every X-ray"
 #: Why a result is not to be used, by its verdict.
 WARNINGS = {"reject": REJECTED, "not shown": "No X-ray shows this bone."}
 
@@ -290,7 +223,7 @@ class RegistrationExport:
     risk
         The error to expect, a sentence; "" where nothing has told it.
     checked
-        When a person saw edges on the line in every X-ray, "2026-11-28 12:40"; "" where nobody did.
+        Whether the user confirmed the edges in every X-ray.
     xrays
         SHA-256 of each X-ray, by which the case is known without a name.
     ct_images
@@ -308,7 +241,7 @@ class RegistrationExport:
     inputs: dict[str, str]
     structure: str | None = None
     risk: str = ""
-    checked: str = ""
+    checked: bool = False
     xrays: tuple[str, ...] = ()
     ct_images: tuple[DicomImage, ...] = ()
 
@@ -354,7 +287,7 @@ class RegistrationExport:
             views=[_view(view) for view in fields.sections("views", "the views of the result")],
             inputs=fields.part("inputs").values,
             structure=structure,
-            checked=_checked(posed),
+            checked=posed.optional("checked", posed.value, "true", bool, default=False),
             risk=_risk(posed, told.uses.get("room") if structure or told.use != "room" else None),
             xrays=tuple(
                 fields.section("case").texts("images", "SHA-256 sums") if fields.has("case") else ()
@@ -425,7 +358,7 @@ class RegistrationExport:
             "verdict": self.verdict or NOT_ASSESSED,
             "use": "room" if self.verdict else "",
             "risk": self.risk,
-            "checked": f"{EDGES_FIT}, {self.checked}" if self.checked and not self.warning else "",
+            "checked": EDGES_FIT if self.checked and not self.warning else "",
             "case": f"X-rays {xrays} by case.images of its result.json" if xrays else "",
             "frames": f"FrameOfReferenceUID {frames}" if frames else "",
         }
@@ -520,12 +453,6 @@ def _risk(posed: JsonObject, room: UseVerdict | None) -> str:
     if predicted.has("upper95"):
         told += f", 95 % below {predicted.number('upper95', 'a number of mm'):.1f} mm"
     return f"{told}."
-
-
-def _checked(fields: JsonObject) -> str:
-    if not fields.has("checked"):
-        return ""
-    return EdgeCheck(True, "", fields.section("checked").text("time", "a time")).minute
 
 
 def _uid(fields: JsonObject, key: str) -> str:

@@ -74,7 +74,7 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
         rows.append(
             [
                 tag("span", f"\u25a0 {bone.name}", style=f"color: {css(n)}"),
-                f"checked by {bone.checked.by}" if bone.checked else WORDS[bone.verdict or "check"],
+                "edges confirmed" if bone.checked else WORDS[bone.verdict or "check"],
                 *_moved(bone)[: len(moved)],
                 number(predicted["mean"], "mm", 2) if predicted else "unknown",
                 ", ".join(f"{name} {each:.2f}" for name, each in bone.similarity.items()),

@@ -33,7 +33,7 @@ from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
 from ..io.files import plain
-from ..io.result_json import REJECTED, VERSION, Answered, EdgeCheck, all_on_line, keys_of, off_line
+from ..io.result_json import REJECTED, VERSION, Answered, all_on_line, keys_of, off_line
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import Range, Refinement
 from ..registration.prepared_ct import PreparedCT
@@ -86,7 +86,7 @@ class Result(Answered):
     digest
         SHA-256 of all that decided it: files, options and version; None where nobody said them.
     edge_checks
-        What a person said of edges on outlines, see `with_edge_checks`.
+        Edge checks by the user, see `with_edge_checks`.
     reach
         How far a body was searched for; None where none was, or through all of its CT.
     """
@@ -106,7 +106,7 @@ class Result(Answered):
     together: Together = field(default_factory=Together)
     world_uid: str = field(default_factory=new_uid)
     digest: str | None = None
-    edge_checks: Mapping[str, EdgeCheck] = field(default_factory=dict)
+    edge_checks: Mapping[str, bool] = field(default_factory=dict)
     reach: Range | None = None
 
     @property
@@ -248,23 +248,30 @@ class Result(Answered):
             together=replace(self.together, bodies=bodies),
         )
 
-    def with_edge_checks(self, checks: Mapping[str, EdgeCheck]) -> Result:
-        """Return the result with what a person said of edges, "L1/AP" of the bone L1, "AP" of all; beside the line at best "check"."""
+    def with_edge_checks(self, checks: Mapping[str, bool]) -> Result:
+        """Return the result with edge checks by the user.
+
+        Parameters
+        ----------
+        checks
+            Whether bone edges lie on the outline, by view ("AP") or by bone and view ("L1/AP").
+            With a False the verdict is at best "check".
+        """
         bodies = []
         for body in self.together.bodies:
             on_line = all_on_line(checks, keys_of(body.name, body.similarity))
-            body = replace(body, checked=on_line if body.verdict == "check" else None)
+            body = replace(body, checked=on_line and body.verdict == "check")
             bodies.append(doubted(body, off_line(checks, body.name)))
         assessment = self.assessment and doubted(self.assessment, off_line(checks))
         together = replace(self.together, bodies=bodies)
         return replace(self, edge_checks=checks, assessment=assessment, together=together)
 
     @property
-    def checked(self) -> EdgeCheck | None:
-        """Who saw edges of all that is to be checked on the line in every view, and when: of a "check" alone."""
+    def checked(self) -> bool:
+        """Whether the verdict is "check" and the user confirmed all edges that are to be checked."""
         views = [view.name for view in self.views]
         keys = self.to_look_at(views, self.case.first_bone)
-        return all_on_line(self.edge_checks, keys) if self.verdict == "check" else None
+        return self.verdict == "check" and all_on_line(self.edge_checks, keys)
 
     @property
     def bones(self) -> dict[str, BodyResult]:
@@ -474,7 +481,7 @@ class Result(Answered):
             "edge_checks": self.edge_checks or None,
         }
         if self.checked and not bones_apart(self.reasons):  # nobody saw the CT in one piece
-            content["checked"] = self.checked.signature
+            content["checked"] = True
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = (

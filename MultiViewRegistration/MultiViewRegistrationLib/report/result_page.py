@@ -434,16 +434,16 @@ def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -
         file = embedded(png(drawn["outlines"]))
         layers.append(tag("img", src=file, alt=f"{view.name}, outlines, {pose}", class_=pose))
     states = result.view_states
-    check = result.edge_checks.get(view.name)
-    sign, colour = SIGNS["bad" if check and not check.on_line else states.get(view.name)]
-    told = f", edges {'on' if check.on_line else 'not on'} the line: {check.by}" if check else ""
+    on_line = result.edge_checks.get(view.name)
+    sign, colour = SIGNS["bad" if on_line is False else states.get(view.name)]
+    edges = {True: ", edges confirmed", False: ", edges do not match", None: ""}[on_line]
     return tag(
         "figure",
         tag(
             "figcaption",
             tag("span", f"{sign} ", class_=colour) if sign else None,
             tag("strong", view.name),
-            tag("span", f" {state}{told}", class_="quiet"),
+            tag("span", f" {state}{edges}", class_="quiet"),
             " see the cause" if blamed else None,
         ),
         tag(

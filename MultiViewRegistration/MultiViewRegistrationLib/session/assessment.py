@@ -14,7 +14,6 @@ import numpy as np
 from ..assessment.metrics import BECAUSE, OVERLAY_MM, place_in_words
 from ..errors import InputError, bones_apart, code_of
 from ..io.dicom_identity import DAY, REASON_CODES
-from ..io.result_json import EdgeCheck
 from ..mrml.case import SUGGESTED
 from ..mrml.fingerprints import fingerprint
 from ..mrml.image import add_mask
@@ -39,8 +38,8 @@ MEANINGS = {
     "reject": _("The pose must not be used."),
 }
 EDGES_FIT = _(
-    "The edges of the bone lie on the line in every X-ray ({by}): so they tell of where these "
-    "X-rays show it, and little of its depth."
+    "The edges were confirmed in every X-ray. This tests the overlay on these X-rays, and hardly "
+    "the depth."
 )
 CHANGED_SINCE_TRACKED = _(
     "The verdict of this frame does not hold any more: the CT or the geometry of an X-ray has "
@@ -177,23 +176,17 @@ def to_look_at(session: Session) -> list[str]:
     return _entry(session).to_look_at(used, registration.bone_cts)
 
 
-def check_edges(session: Session, key: str, on_line: bool, by: str) -> None:
-    """Keep whether edges lie on the line where `to_look_at` says, as a person with these initials says.
-
-    Raises
-    ------
-    InputError
-        For what are no initials.
-    """
+def check_edges(session: Session, key: str, on_line: bool) -> None:
+    """Store whether bone edges lie on the outline, for a key of `to_look_at`."""
     entry = session.history.current
     assert entry is not None
-    told = EdgeCheck.now(on_line, by)
-    session.history.replace_current(replace(entry, edge_checks={**entry.edge_checks, key: told}))
+    checks = {**entry.edge_checks, key: on_line}
+    session.history.replace_current(replace(entry, edge_checks=checks))
 
 
-def checked(session: Session) -> str:
-    """Return who saw edges on the line wherever there are any `to_look_at`, "AB, 12:40"; "" where nobody did."""
-    return _entry(session).checked_by(to_look_at(session)) if verdict(session) == "check" else ""
+def checked(session: Session) -> bool:
+    """Return whether the verdict is "check" and the user confirmed the edges everywhere."""
+    return verdict(session) == "check" and _entry(session).confirmed(to_look_at(session))
 
 
 def reasons(session: Session) -> Sequence[str]:
@@ -323,9 +316,7 @@ def explanation(session: Session) -> list[str]:
     behind = [*entry.reasons, entry.summary]
     if entry.verdict == "accept":
         behind = [entry.summary, *entry.reasons]
-    by = checked(session)
-    meaning = MEANINGS[entry.answer]
-    meaning = EDGES_FIT.format(by=by) if by else meaning
+    meaning = EDGES_FIT if checked(session) else MEANINGS[entry.answer]
     return list(filter(None, [*behind, meaning, *_of_bodies(entry)]))
 
 

@@ -19,7 +19,6 @@ from ..errors import KEYS, Use, Verdict, doubted, with_codes
 from ..io.files import JsonObject, plain
 from ..io.result_json import (
     Answered,
-    EdgeCheck,
     StoredVerdict,
     all_on_line,
     bones_in,
@@ -103,7 +102,7 @@ class HistoryEntry(StoredVerdict, Answered):
     decisive
         As `Result.decisive`, of a result that was read.
     edge_checks
-        What a person said of edges on outlines, by `result_json.keys_of`.
+        Edge checks by the user, by `result_json.keys_of`.
     assessed
         Fingerprint of the inputs with which a pose that was not registered was assessed; or "".
     after
@@ -131,7 +130,7 @@ class HistoryEntry(StoredVerdict, Answered):
     elsewhere: list[list[int]] = field(default_factory=list)
     tested: dict[str, list[list[float]]] = field(default_factory=dict)
     decisive: dict[str, list[list[int]]] = field(default_factory=dict)
-    edge_checks: dict[str, EdgeCheck] = field(default_factory=dict)
+    edge_checks: dict[str, bool] = field(default_factory=dict)
     assessed: str = ""
     after: int | None = None
     ct: str = ""
@@ -146,8 +145,6 @@ class HistoryEntry(StoredVerdict, Answered):
         bodies = {each["name"]: each for each in said.pop("structures", ())}
         bodies |= said.get("bodies", {})
         said["bodies"] = {name: KnownBone.kept(each) for name, each in bodies.items()}
-        checks = said.get("edge_checks", {}).items()
-        said["edge_checks"] = {key: EdgeCheck(**each) for key, each in checks}
         return cls(**said | judged(content))
 
     def to_json(self) -> dict:
@@ -225,23 +222,20 @@ class HistoryEntry(StoredVerdict, Answered):
         other = replace(self, use=use, verdict=told.verdict, typical_mm=told.typical_mm)
         return replace(other, bodies=bodies, summary=other.uses_in_words)
 
-    def checked_by(self, keys: Iterable[str]) -> str:
-        """Return who saw edges on the line for all these keys, "AB, 12:40"; "" where nobody did."""
-        check = all_on_line(self.edge_checks, keys)
-        return check.signed if check else ""
+    def confirmed(self, keys: Iterable[str]) -> bool:
+        """Return whether the user confirmed the edges for all these keys."""
+        return all_on_line(self.edge_checks, keys)
 
     def verdict_of(self, name: str) -> str | None:
-        """Return the verdict of a bone, or who has checked it, "checked by AB, 12:40"."""
+        """Return the verdict of a bone, or that its edges were confirmed."""
         bone = self.bones[name]
-        by = bone.verdict == "check" and self.checked_by(keys_of(name, bone.similarity))
-        return _("checked by {by}").format(by=by) if by else bone.verdict
+        confirmed = bone.verdict == "check" and self.confirmed(keys_of(name, bone.similarity))
+        return _("check, edges confirmed") if confirmed else bone.verdict
 
     @property
     def off_line(self) -> list[str]:
-        """The X-rays in which a person saw edges of the whole beside the line."""
-        return [
-            key for key, check in self.edge_checks.items() if not check.on_line and "/" not in key
-        ]
+        """The X-rays in which the user saw edges of the whole CT off the outline."""
+        return [key for key, on_line in self.edge_checks.items() if not on_line and "/" not in key]
 
     @property
     def as_checked(self) -> HistoryEntry:

@@ -48,7 +48,7 @@ from .sections import Sections
 WORDS = {
     "accept": ("\u2714", _("ACCEPT")),
     "check": ("\u26a0", _("CHECK")),
-    "checked": ("\u2611", _("CHECKED by {by}")),
+    "checked": ("\u2611", _("CHECK, edges confirmed")),
     "reject": ("\u2718", _("REJECT")),
     "running": ("\u25b6", _("REGISTERING")),
     "failed": ("\u2718", _("FAILED")),
@@ -205,8 +205,7 @@ class AnswerPresenter(Presenter):
             headline = self._edges.question or headline
         states = {} if kind == "moved" else assessment.view_states(session)
         views = [view.name for view in self.registration.used_xrays if view.name in states]
-        by = assessment.checked(session)
-        kind = "checked" if by else kind
+        kind = "checked" if assessment.checked(session) else kind
         symbol, word = WORDS[kind]
         if assessment.each_accepted(session):
             kind = "accept"
@@ -214,7 +213,7 @@ class AnswerPresenter(Presenter):
         return Answer(
             kind,
             symbol,
-            word.format(by=by),
+            word,
             headline,
             tuple(_view(name, states[name]) for name in views),
             (*assessment.explanation(session), *self._how_to_calibrate(kind)),

@@ -41,7 +41,6 @@ from .form import (
     Table,
     TableRow,
     Text,
-    TextField,
     group,
     line,
     quiet,
@@ -383,15 +382,7 @@ class OverlaysPresenter(Presenter):
 
 
 class EdgesPresenter(Presenter):
-    """Shows each X-ray where its edges decide, and keeps what a person says of them.
-
-    Attributes
-    ----------
-    initials
-        Of the person who looks, as long as the program runs.
-    """
-
-    initials = ""
+    """Shows each X-ray where its edges are decisive, and stores the user's answers."""
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
@@ -426,9 +417,7 @@ class EdgesPresenter(Presenter):
         """Return the answers to choose from."""
         drawn = self.session.anatomy is not None and self.session.drawing.sharp
         asked: dict[str, Any] = {"everywhere": True, "enabled": drawn}
-        asked["tip"] = _("It is kept with your initials and the time.")
         return [
-            TextField("initials", _("Your initials"), self.sign, text=self.initials),
             Button("yes", _("Yes"), partial(self.answer, True), keys=("Y",), **asked),
             Button("no", _("No"), partial(self.answer, False), keys=("N",), **asked),
             Button("leave", _("Not now"), self.leave),
@@ -447,7 +436,7 @@ class EdgesPresenter(Presenter):
 
     def answer(self, on_line: bool) -> None:
         """Keep the answer, and ask the next question."""
-        assessment.check_edges(self.session, self._left[0], on_line, self.initials)
+        assessment.check_edges(self.session, self._left[0], on_line)
         self._left = self._left[1:]
         self._show()
 
@@ -455,10 +444,6 @@ class EdgesPresenter(Presenter):
         """Ask no more; what was answered stays."""
         self._left = []
         self._show()
-
-    def sign(self, initials: str) -> None:
-        """Say whose the answers are."""
-        self.initials = initials.strip()
 
     def _show(self) -> None:
         """Show the X-ray that is asked about where its edges decide, in the greys that are there, and all of the others."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import assess, register
-    from .assessment.faults import Fault
     from .errors import Cancelled, InputError
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
@@ -59,7 +58,6 @@ __all__ = [
     "Case",
     "CaseFile",
     "DifferentiableRenderer",
-    "Fault",
     "FrameSequence",
     "InputError",
     "Job",
@@ -113,7 +111,6 @@ _MODULES = {
     "Case": "io.case",
     "CaseFile": "io.case_file",
     "DifferentiableRenderer": "rendering.autograd",
-    "Fault": "assessment.faults",
     "FrameSequence": "io.sequence",
     "InputError": "errors",
     "Job": "jobs",

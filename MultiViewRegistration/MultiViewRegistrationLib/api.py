@@ -74,7 +74,6 @@ def register(
     model: str | Path | Regressor | None = None,
     minutes: float = 2.0,
     unassessed: Callable[[Result], object] = lambda _: None,
-    faults: Sequence[type] = (),
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays, and assess it.
 
@@ -107,8 +106,6 @@ def register(
     unassessed
         Called with the result before it is assessed, to draw it meanwhile; not where the case has
         bones, which have no poses yet.
-    faults
-        Own ones, classes like `Fault`, which are tried where the fit is poor, after the program's.
 
     Returns
     -------
@@ -218,7 +215,7 @@ def register(
         alone = []
         for n, each in enumerate(zip(anatomies, found, strict=True)):
             told = part_of(of_verdict, n / len(bodies), (n + 1) / len(bodies))
-            alone.append(_alone(case, n, *each, told, faults, method.compute_device))
+            alone.append(_alone(case, n, *each, told, method.compute_device))
         began_bones = perf_counter()
         # What a mask holds may have moved far, to where it is said to be.
         of_mask = case.bodies[0].asked and start in ("given", "landmarks")
@@ -284,7 +281,6 @@ def _alone(
     anatomy: PreparedCT,
     found: TimedRegistration,
     progress: Report,
-    faults: Sequence[type],
     device: ComputeDevice,
 ) -> Alone:
     """Judge the n-th body, which was registered by itself, on the device; the cause of a poor fit once its bones are found."""
@@ -302,9 +298,7 @@ def _alone(
             from .assessment.cause import find_cause
             from .assessment.diagnosis import CauseSearch
 
-            causes = CauseSearch(
-                there, case.views, where, start, shared, progress, faults, bones_found
-            )
+            causes = CauseSearch(there, case.views, where, start, shared, progress, bones_found)
             judged = find_cause(judged, causes)
         if judged.room != "check":
             return judged

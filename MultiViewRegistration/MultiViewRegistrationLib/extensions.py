@@ -1,4 +1,4 @@
-"""What other packages add: an own refinement, similarity, network, loss or fault, each a class with a `name`.
+"""What other packages add: an own refinement, similarity, network or loss, each a class with a `name`.
 
 A package names its class as an entry point, in its pyproject.toml:
 
@@ -19,7 +19,7 @@ from typing import Any, Literal
 from .errors import InputError
 
 #: A similarity is a refinement: that of xvr's optimiser.
-Kind = Literal["refinement", "network", "loss", "fault"]
+Kind = Literal["refinement", "network", "loss"]
 #: It stands in results, on pages and on the command line.
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 

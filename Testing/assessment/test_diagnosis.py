@@ -82,9 +82,8 @@ def swapped(views):
         ("inverted", ("view1",), "grey scale of view1", lambda v: [inverted(v[0]), v[1]]),
         ("swapped", ("view1", "view2"), "exchanged", swapped),
         ("motion", ("view1", "view2"), "between view2 and view1", lambda v: [v[0], camera_off(v[1])]),
-        # Of cameras that are known well it is the CT's scale, which looks the same as the distance.
-        ("ct scale", (), "7.7 % larger", lambda v: [scaled(x, 0.93) for x in v]),
-        ("ct scale", (), "5.5 % smaller", lambda v: [scaled(x, 1.06) for x in v]),
+        ("distance", (), " % longer", lambda v: [scaled(x, 0.93) for x in v]),
+        ("distance", (), " % shorter", lambda v: [scaled(x, 1.06) for x in v]),
         ("distance", ("view2",), " % shorter", lambda v: [v[0], scaled(v[1], 1.06)]),
         ("principal point", ("view1", "view2"), "1 columns and 6 rows", lambda v: [decentred(v[0], 6), v[1]]),
         *((name, ("view2",), "view2 seems to be", lambda v, turn=turn: [v[0], turned(v[1], turn)])
@@ -96,7 +95,7 @@ def test_what_is_wrong_is_named(cause_of, views, cause, about, words, change):
     found = cause_of(change(views))
     assert (found.cause, found.views) == (cause, about) and words in found.reason
     if cause == "distance":
-        assert percent(found) == pytest.approx(5.7, abs=1)
+        assert percent(found) == pytest.approx(5.7 if "shorter" in words else 7.5, abs=1)
     assert cause == "principal point" or error_mm(found.world_from_ct) < 3
 
 
@@ -142,8 +141,6 @@ def test_an_angle_with_the_wrong_sign_is_named(ct, cause_of, given, words):
 @pytest.mark.parametrize(
     "cause, about, words, change",
     [
-        ("tube side", ("slot90",), "The tube of slot90 seems to have been on the other side",
-         lambda v: [v[0], replace(v[1], camera=v[1].camera.from_other_side(550))]),
         ("distance", ("slot90",), "The distance from source to isocentre of slot90 seems to be wrong: 5",
          lambda v: [v[0], replace(v[1], camera=v[1].camera.corrected(1.06, np.zeros(2)))]),
         ("principal point", ("slot0", "slot90"), "The fan's centre or first row of slot0 or slot90",
@@ -153,13 +150,6 @@ def test_an_angle_with_the_wrong_sign_is_named(ct, cause_of, given, words):
 def test_what_is_wrong_with_a_slot_scan_is_named(ct, cause_of, cause, about, words, change):
     found = cause_of(change([make_slot_scan(ct, 0), make_slot_scan(ct, 90)]))
     assert (found.cause, found.views) == (cause, about) and words in found.reason
-
-
-@SLOW
-def test_slot_scans_tell_the_scale_of_a_ct_from_the_distance(ct, cause_of):
-    views = [make_slot_scan(ct, 0), make_slot_scan(ct, 90)]
-    found = cause_of(views, PreparedCT(changed(ct, np.eye(3) / 1.03)))
-    assert found.cause == "ct scale" and percent(found) == pytest.approx(3.0, abs=0.7)
 
 
 def percent(cause):
@@ -173,24 +163,16 @@ def changed(ct, change):
     return replace(ct, volume=Volume(ct.volume.values, affine @ ct.volume.ct_from_index))
 
 
-@pytest.mark.parametrize(
-    "cause, change",
-    [
-        pytest.param("mirrored ct", np.diag([-1.0, 1, 1]), marks=SLOW),
-        ("slice spacing", np.diag([1, 1, 1 / 1.03])),
-        pytest.param("ct scale", np.eye(3) / 1.025, marks=SLOW),
-    ],
-)
-def test_a_ct_that_is_not_the_patients_is_named(ct, cause_of, cause, change):
-    wrong = PreparedCT(changed(ct, change))
+@SLOW
+def test_a_mirrored_ct_is_named(ct, cause_of):
+    mirror = np.diag([-1.0, 1, 1])
+    wrong = PreparedCT(changed(ct, mirror))
     found = cause_of(anatomy=wrong)
-    assert found.cause == cause
+    assert found.cause == "mirrored ct"
     bone = wrong.bone_points()
-    truth = TRUE_POSE[:3, :3] @ np.linalg.inv(change) @ bone.T + TRUE_POSE[:3, 3:]
+    truth = TRUE_POSE[:3, :3] @ mirror @ bone.T + TRUE_POSE[:3, 3:]
     there = rigid.transform_points(found.world_from_ct @ found.corrected_from_ct, bone)
     assert np.linalg.norm(there - truth.T, axis=1).mean() < 1.0
-    if cause == "slice spacing":
-        assert percent(found) == pytest.approx(3.0, abs=0.7) and "larger" in found.sentence
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +254,7 @@ def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(reg
     wrong = registered.of([views[0], misplaced(views[1], [1.5, 1, -1.5], [2, -1.5, 2])])
     told = wrong.judged()
     assert told.features.one_view_disagrees
-    for kind, by_disagreement in (("motion", True), ("principal point", True), ("ct scale", False)):
+    for kind, by_disagreement in (("motion", True), ("principal point", True), ("distance", False)):
         cause = Cause(kind, ("view2",), "Something is wrong.", 1.1, (0.9, 0.9), wrong.start)
         search = CauseSearch(*wrong)
         search.cause = lambda cause=cause, **_: cause
@@ -361,8 +343,7 @@ class Elsewhere(CauseSearch):
     "kind, mm, gain, verdict, probability",
     [("distance", 5.0, 1.5, "reject", "more than 99 %"), ("distance", 2.1, 1.5, "reject", "59 %"),
      ("distance", 0.5, 1.5, "check", "3.9 %"), ("distance", 2.5, 1.0, "reject", ""), ("distance", 0.1, 1.5, "check", ""),
-     ("distance", 2.1, 1.1, "reject", "62 %"), ("distance", 1.0, 1.1, "check", "2"), ("ct scale", 2.1, 1.1, "reject", "59 %"),
-     ("slice spacing", 0.5, 1.1, "check", "3.9 %")],
+     ("distance", 2.1, 1.1, "reject", "62 %"), ("distance", 1.0, 1.1, "check", "2")],
 )  # fmt: skip
 def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
     registered, told, kind, mm, gain, verdict, probability
@@ -383,22 +364,9 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
         assert probability in more.reasons[1] and more.reasons[-1] == "view1 ..."
         assert more.prediction.mean_mm == pytest.approx(mm)
         most = 1.25 * mm + 0.75
-        assert more.prediction.upper95_mm < (most if more.cause.precise else 2 * most)
+        assert more.prediction.upper95_mm < (most if more.cause.clear else 2 * most)
         inflation = more.prediction.upper95_mm / told.prediction.upper95_mm
         assert more.error_inflation / told.error_inflation == pytest.approx(inflation)
-
-
-def test_a_ct_whose_matrix_is_in_ras_is_named(ct, cause_of):
-    """About the anatomy it is half a turn; the corrected pose is that of the CT in LPS."""
-    ras_from_index = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ct.volume.ct_from_index
-    cause = cause_of(anatomy=PreparedCT(CT(Volume(ct.volume.values, ras_from_index), ct.unit)))
-    assert (cause.cause, cause.views) == ("half turn", ())
-    assert "in RAS, as nibabel's" in cause.sentence
-    index = np.array([[10.0, 20, 30], [30.0, 25, 10]])
-    corrected = cause.world_from_ct @ cause.corrected_from_ct @ ras_from_index
-    true = rigid.transform_points(TRUE_POSE @ ct.volume.ct_from_index, index)
-    assert_allclose(rigid.transform_points(corrected, index), true, atol=2)
-    assert np.linalg.det(cause.corrected_from_ct[:3, :3]) == pytest.approx(1)
 
 
 def test_a_mirrored_ct_looks_as_the_ct_in_a_mirrored_world(views):
@@ -506,19 +474,6 @@ def test_what_a_case_says_of_its_cameras_is_no_fault_of_theirs(
     trials = CauseSearch(*registered._replace(views=known))
     assert camera_words(trials, cause, about, index, 0.99 * least) == ""
     assert "the X-rays fit" in camera_words(trials, cause, about, index, 1.01 * least)
-
-
-@pytest.mark.parametrize("sd_percent, told", [(0.6, ["slice spacing", "ct scale"]), (0.7, [])])
-def test_a_scale_that_the_distance_explains_is_no_fault(
-    registered, views, sd_percent, told, monkeypatch
-):
-    """2 %, where the case knows the distance to a third of that, or not."""
-    run = Descent(TRUE_POSE, np.zeros(2 * OWN + 6), registered.found.fit, [])
-    monkeypatch.setattr(diagnosis, "_share", lambda *_: 0.02)
-    monkeypatch.setattr(diagnosis, "_scaled", lambda *_, rounds: run)
-    known = [replace(view, distance_sd_percent=sd_percent) for view in views]
-    causes = diagnosis._of_scale(CauseSearch(*registered._replace(views=known)), 1.0, 0.02)
-    assert [cause.cause for cause in causes] == told
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from MultiViewRegistrationLib.assessment.prediction import LIMITS
 from MultiViewRegistrationLib.assessment.uncertainty import CameraResponse
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.tiles import Tiles
 from MultiViewRegistrationLib.report.overlays import mask_excluding_outliers, tile_map
 
@@ -200,7 +201,9 @@ def test_the_disagreement_is_how_far_off_a_turned_camera_makes_the_pose(
 
 @pytest.mark.parametrize("slot_scans", [False, True])
 def test_a_ct_of_another_size_is_not_taken_for_a_motion(ct, registered, views, slot_scans):
-    larger = registered._replace(anatomy=registered.anatomy.scaled(np.full(3, 0.02)))
+    size = rigid.about(registered.anatomy.centroid, np.diag([1.02, 1.02, 1.02, 1.0]))
+    volume = replace(ct.volume, ct_from_index=size @ ct.volume.ct_from_index)
+    larger = registered._replace(anatomy=PreparedCT(replace(ct, volume=volume)))
     scans = [make_slot_scan(ct, degrees) for degrees in (0, 80)]
     larger = larger.of(scans if slot_scans else views)
     told, pose = features_of(larger), larger.found.world_from_ct

@@ -32,9 +32,6 @@ from MultiViewRegistrationLib.imaging.xray import CALIBRATED, SharedUnknowns
 #: What settles causes that are not of the geometry of the X-rays.
 OF_CAUSES = {
     "mirrored ct": "ct",
-    "half turn": "ct",
-    "ct scale": "ct",
-    "slice spacing": "ct",
     "short": "ct",
     "part": "start",
     "level": "overlays",

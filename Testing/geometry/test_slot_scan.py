@@ -163,19 +163,6 @@ def test_errors_name_field_and_fault(build, fault):
     assert fault in refusal(build)
 
 
-def test_from_the_other_side_the_plane_at_the_isocentre_looks_the_same():
-    """And what lies before it, smaller instead of larger."""
-    camera = AP.camera()
-    opposite = camera.from_other_side(AP.source_to_isocentre_mm)
-    pixels = np.random.default_rng(2).uniform(0, 300, (20, 2))
-    there = camera.at_depth(pixels, AP.source_to_isocentre_mm)
-    assert_allclose(opposite.project(there), pixels, atol=1e-9)
-    described = SlotScan(
-        **{**vars(AP), "isocentre_to_source": -np.asarray(AP.isocentre_to_source)}
-    ).camera()
-    assert opposite.same_as(described) and not opposite.same_as(camera)
-
-
 @given(scans(), pixels, depths)
 def test_what_moves_a_pixel_is_that_of_finite_differences(scan, pixel, depth):
     camera = scan.camera()

@@ -1,29 +1,26 @@
 """The own parts of the notebook are used as the program's are: as arguments, and registered by a package."""
 
 import ast
-import json
 import os
 import sys
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 from file_io import read_json
-from phantom import START, decentred, error_mm, write_phantom_case
+from phantom import START, error_mm, write_phantom_case
 from refusals import refuses
 
 pytest.importorskip("torch", reason="needs torch: pip install torch")
 
 from program import ENVIRONMENT, result_in, run
-from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib import extensions
 from MultiViewRegistrationLib.finding import refinement_method
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.regressor.model import load_model
-from mvreg import Cancelled, Case, register, train
+from mvreg import Cancelled, Case, train
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebooks" / "extend.ipynb"
 ENTRY_POINTS = """
@@ -35,8 +32,6 @@ broken = a_package_that_is_gone:Refinement
 small = own_parts:SmallNetwork
 [mvreg.loss]
 geodesic = own_parts:Geodesic
-[mvreg.fault]
-aside = own_parts:AsideDetector
 """
 pytestmark = [
     pytest.mark.usefixtures("quick_training"),
@@ -121,30 +116,6 @@ def test_an_own_network_and_loss_are_trained_saved_and_opened_while_they_are_reg
         with refuses(f'the network "{name}" is not known.*install the package that registers it'):
             load_model(folder)
     assert "own_parts" not in sys.modules
-
-
-def aside(view):
-    """The view whose header has the detector 40 mm to the other side."""
-    return decentred(view.with_xray(pixel_mm=(1.25, 1.25)), 0, -32)
-
-
-def test_an_own_fault_is_named_with_a_code_of_its_own(own, case_file):
-    case = Case.load(case_file)
-    case = replace(case, views=[case.views[0], aside(case.views[1])])
-    result = register(case, faults=[own.AsideDetector])
-    content = json.loads(json.dumps(result.to_json()))
-    assert_fits_schema(content)
-    found = content["diagnosis"]
-    assert (found["cause"], found["views"]) == ("own aside", ["view2"])
-    assert "cause-own-aside" in content["reason_codes"] and result.verdict != "accept"
-
-
-def test_a_fault_that_a_package_registers_is_tried_on_every_case(installed, case_file):
-    case = Case.load(case_file)
-    case = replace(case, views=[aside(view) for view in case.views])
-    cause = register(case).assessment.cause
-    assert (cause.cause, cause.views) == ("own aside", ())
-    assert "The detector of all X-rays seems" in cause.reason
 
 
 def test_what_a_package_registers_is_found_by_its_name(installed):

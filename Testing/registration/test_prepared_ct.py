@@ -8,7 +8,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from phantom import CORNERS, TRUE_POSE, cut_tube, make_views, slab
 
-from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, Volume, attenuation
 from MultiViewRegistrationLib.registration import prepared_ct
 from MultiViewRegistrationLib.registration.prepared_ct import (
@@ -57,17 +56,6 @@ def test_a_cut_end_is_the_bodys_where_x_rays_show_air_beyond_it(ct, tilt_deg):
         assert not cut.projector(0).seen(view.camera, TRUE_POSE).all()
         assert ending.projector(0).seen(view.camera, TRUE_POSE).all()
     assert ending.ends_in_air and ending.ending_in_air(views, TRUE_POSE) is ending
-
-
-def test_a_larger_ct_has_its_centroid_where_it_was(ct, anatomy):
-    larger = anatomy.scaled(np.array([0.02, 0.0, 0.1]))
-    index = np.array([[0.0, 0, 0], [47, 20, 3]])
-    here, there = (
-        rigid.transform_points(each.projector(0).ct_from_index, index) for each in (anatomy, larger)
-    )
-    assert_allclose(there - anatomy.centroid, (here - anatomy.centroid) * [1.02, 1.0, 1.1])
-    assert_allclose(rigid.transform_points(larger.corrected_from_ct, here), there)
-    assert larger.projector(0) is not anatomy.projector(0)
 
 
 def test_the_coarsest_voxels_that_are_small_enough_are_taken(anatomy):

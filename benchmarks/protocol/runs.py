@@ -90,8 +90,7 @@ def _row_of(result, made):
         "overlay_mm": appears_off_mm(result.views, made.cameras, *placed),
         "overlay95_mm": assessment.appearance and assessment.appearance.upper95_mm,
         "reasons": list(assessment.reasons),
-        "cause": cause
-        and {**cause.to_json(), "predicts": cause.predicts, "precise": cause.precise},
+        "cause": cause and {**cause.to_json(), "predicts": cause.predicts, "precise": cause.clear},
         **{key: prediction and getattr(prediction, key) for key in _PREDICTED},
         "depth95_mm": split95 and split95.depth_mm,
         "in_plane95_mm": split95 and split95.in_plane_mm,

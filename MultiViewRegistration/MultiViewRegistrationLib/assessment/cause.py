@@ -71,7 +71,7 @@ class Cause:
 
     @property
     def known(self) -> KnownFault:
-        """What is known beforehand of such a fault; of an own one nothing."""
+        """What is known beforehand of such a fault."""
         return FAULTS.get(self.cause, KnownFault())
 
     @classmethod
@@ -112,11 +112,6 @@ class Cause:
     def clear(self) -> bool:
         """Whether the evidence for it leaves no doubt."""
         return self._fits(MIN_EVIDENCE_GAIN)
-
-    @property
-    def precise(self) -> bool:
-        """Whether moved_mm is as good as that of a clear cause."""
-        return self.clear or self.known.precise
 
     @property
     def predicts(self) -> bool:
@@ -175,7 +170,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     model = calibrated()
     views = len(assessment.splits)
     at = features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
-    prediction = before.moved(cause.moved_mm, precise=cause.precise).no_less_than(
+    prediction = before.moved(cause.moved_mm, precise=cause.clear).no_less_than(
         at.mean_mm, at.bound_mm(), views, depth_risk(at, views)
     )
     contradicted = assessment.contradictions

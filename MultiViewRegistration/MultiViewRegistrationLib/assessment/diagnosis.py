@@ -19,7 +19,6 @@ from itertools import chain, groupby
 import numpy as np
 
 from ..errors import unseen
-from ..extensions import find, name_of, names
 from ..geometry import rigid
 from ..imaging.xray import CALIBRATED, SharedUnknowns, View
 from ..registration.cameras import OWN, CameraCorrections, uncalibrated_view_indices
@@ -45,7 +44,6 @@ from .faults import (
     Hypothesis,
     KnownFault,
     camera_hypotheses,
-    own_fault,
     pixel_mm,
 )
 from .parts import shares_at
@@ -72,12 +70,10 @@ class CauseSearch:
         What is unknown and the same in all views.
     progress
         Called between hypotheses; returning False cancels.
-    faults
-        Own ones, which are tried beside those that installed packages register.
     bones_found
         All of its bones that are shown are accepted, each at its own pose: they are of the right
         level, and no image is at fault but a mirrored one. Each can hide a part of what is wrong
-        with a distance, or with the CT's scale.
+        with a distance.
     """
 
     anatomy: PreparedCT
@@ -86,7 +82,6 @@ class CauseSearch:
     start: np.ndarray
     shared: SharedUnknowns = CALIBRATED
     progress: Report = unseen
-    faults: Sequence[type] = ()
     bones_found: bool = False
     _steps: int = field(default=0, init=False)
     _tested: int = field(default=0, init=False)
@@ -169,7 +164,7 @@ class CauseSearch:
     def causes(self, *, placed: bool = False) -> Iterator[Cause]:
         """Yield the likeliest cause of each kind, whether it holds or not.
 
-        Of FAULTS by group, own ones, the cameras, the level, the part.
+        Of FAULTS by group, the cameras, the level, the part.
 
         Parameters
         ----------
@@ -191,9 +186,6 @@ class CauseSearch:
         if alike or self.bones_found:  # as no image but a mirrored one
             known = [row for row in known if row.group == 1]
         groups = [list(rows) for _, rows in groupby(known, lambda row: row.group)]
-        given = [name_of("fault", fault) for fault in self.faults]
-        own = dict.fromkeys([*given, *names("fault")])
-        groups += [[own_fault(find("fault", name)())] for name in own]
         signs = []
         by_places = []
         centroid = self.anatomy.centroid
@@ -377,14 +369,10 @@ SIMPLER_CAUSE_RATIO = 0.97
 LEAST_SHARE = 0.01
 LEAST_DEG = 0.5
 LEAST_MM = 1.5
-#: A principal point, mm on the detector, or a CT's scale that comes out nearer to what was given
-#: was no fault; nor is one within so many standard deviations of what the case says.
+#: Least deviation of a principal point, mm on the detector, and of stated standard deviations, that
+#: counts as a fault.
 LEAST_PRINCIPAL_POINT_MM = 1.5
-LEAST_SCALE = 0.01
 STATED_SDS = 3.0
-#: By these shares a CT's slice spacing is tried, about 0 and about the best so far; what lies
-#: between follows from a parabola.
-SPACING_STEPS = (0.03, 0.01)
 #: Rounds at the second resolution in which cameras are found, the last of them one by which the
 #: evidence grows by less than this factor.
 ROUNDS = 3
@@ -398,10 +386,9 @@ NEARLY = 0.05
 
 
 def camera_cause(search: CauseSearch, evidence: float, signs: Sequence[Cause]) -> Cause | None:
-    """Return the likeliest fault of cameras or of the CT's scale.
+    """Return the likeliest fault of cameras.
 
-    Of those that explain nearly as much as any, it is that with the fewest unknowns. A CT's
-    scale and a distance explain nearly the same: of cameras that are known well it is the CT's.
+    Of those that explain nearly as much as any, it is that with the fewest unknowns.
 
     Parameters
     ----------
@@ -411,14 +398,11 @@ def camera_cause(search: CauseSearch, evidence: float, signs: Sequence[Cause]) -
         Causes of wrong signs of angles, which have no unknowns.
     """
     causes = [(0, cause) for cause in signs]
-    size_share = 0.0
+    slot_scans = any(view.camera.is_slot_scan for view in search.tied)
     for each, registration, minima in _promising(search, evidence):
         best = _several_rounds(registration, minima)
         if best is None:
             continue
-        of_all = each.cause == "distance" and not each.about
-        if of_all and not _rows_in_mm(search):
-            size_share = _distance_share(each, best)
         if words := _camera_in_words(search, each, best):
             cause = Cause.of_run(
                 each.cause,
@@ -428,10 +412,9 @@ def camera_cause(search: CauseSearch, evidence: float, signs: Sequence[Cause]) -
                 evidence,
             )
             unknowns = len(CameraCorrections(each.views, each.shared).free)
-            causes.append((unknowns, replace(cause, size_share=size_share) if of_all else cause))
-    calibrated = all(view.distance_sd_percent < 100 * LEAST_SHARE for view in search.tied)
-    scales = [(1, cause) for cause in _of_scale(search, evidence, size_share)]
-    causes = [*scales, *causes] if calibrated else [*causes, *scales]
+            if each.cause == "distance" and not each.about and not slot_scans:
+                cause = replace(cause, size_share=_distance_share(each, best))
+            causes.append((unknowns, cause))
     most = max((cause.gain for _, cause in causes), default=0.0)
     likely = [pair for pair in causes if pair[1].gain >= SIMPLER_CAUSE_RATIO * most]
     return min(likely, key=lambda pair: pair[0])[1] if likely else None
@@ -496,67 +479,6 @@ def _several_rounds(
         if minima and minima[0].fit.evidence < SETTLED * before:
             break
     return minima[0] if minima else None
-
-
-def _of_scale(search: CauseSearch, evidence: float, size_share: float) -> Iterator[Cause]:
-    """Yield that the CT's slice spacing is wrong, or its scale, by about what the distance to the detector would be wrong by.
-
-    The rows of a slot scan tell the one from the other.
-    """
-    apart = np.array([0, 0, 1])
-    whole = np.ones(3)
-    spacing = _share(search, apart)
-    check = "how it was exported, and the distance to the detector"
-    if _rows_in_mm(search):
-        size_share = _share(search, whole)
-        check = "how it was exported"
-    for kind, what, share, axes in (
-        ("slice spacing", "slice spacing", spacing, apart),
-        ("ct scale", "scale", size_share, whole),
-    ):
-        if abs(share) < max(LEAST_SCALE, _stated(search, "distance_sd_percent") / 100):
-            continue
-        run = _scaled(search, share * axes, rounds=ROUNDS)
-        if run is None:
-            continue
-        words = f"{100 * abs(share):.1f} % {'larger' if share > 0 else 'smaller'}"
-        sentence = f"The CT's {what} seems to be wrong\n: {words}, it fits. Check {check}."
-        corrected = search.anatomy.scaled(share * axes).corrected_from_ct
-        cause = Cause.of_run(kind, (), sentence, run, evidence)
-        yield replace(cause, corrected_from_ct=corrected)
-
-
-def _rows_in_mm(search: CauseSearch) -> bool:
-    """Return whether a view's rows are mm apart wherever the CT lies, as a slot scan's are."""
-    return any(view.camera.is_slot_scan for view in search.tied)
-
-
-def _share(search: CauseSearch, axes: np.ndarray) -> float:
-    """Return by what share the CT fits best when it is larger along these axes (3,)."""
-    share = 0.0
-    for step in SPACING_STEPS:
-        tried = [_scaled(search, (share + side * step) * axes) for side in (-1, 0, 1)]
-        share += _vertex(step, *(run.fit.evidence if run else 0.0 for run in tried))
-        if abs(share) < LEAST_SCALE / 2:
-            break
-    return share
-
-
-def _scaled(search: CauseSearch, shares: np.ndarray, rounds: int = 1) -> Descent | None:
-    """Return the best pose of the CT with its voxels larger by these shares (3,), from the pose that was found."""
-    registration = search.registration(search.tied, anatomy=search.anatomy.scaled(shares))
-    return _several_rounds(registration, [DescentStart(search.pose)], rounds)
-
-
-def _vertex(step: float, below: float, here: float, above: float) -> float:
-    """Return where a parabola through three values at -step, 0 and step has its maximum, at most 2 steps off.
-
-    Where it has none, return the best of the three.
-    """
-    bend = below - 2 * here + above
-    if bend >= 0:
-        return step if above > below else -step
-    return float(np.clip(step * (below - above) / (2 * bend), -2 * step, 2 * step))
 
 
 def _distance_share(each: Hypothesis, run: Descent) -> float:

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..geometry.machines import SlotScanCamera
 from ..imaging.xray import CALIBRATED, MIRROR, SharedUnknowns, View
 
 if TYPE_CHECKING:  # a panel opens before numba is installed
@@ -53,7 +52,7 @@ LEAST_SIGN_DEG = 3.0
 #: at the second resolution. Chosen on cases with one fault each.
 MIN_EVIDENCE_GAIN = 1.2
 MIN_NCC = 0.7
-#: Cameras and the CT's scale differ by little from what was given, and need less: without a fault
+#: Cameras differ by little from their nominal geometry, and need less: without a fault
 #: the evidence grew by at most 1.014.
 SLIGHTLY = 1.05
 #: Another level has at least this share of the evidence of the pose that was found.
@@ -114,9 +113,6 @@ class KnownFault(NamedTuple):
         It holds if the evidence grows by this factor.
     predicts
         How far it moves the CT is the error of the pose, also where the evidence for it is not clear.
-    precise
-        There is never much evidence for it, but it tells the shift to 0.3 mm in two of three cases,
-        as clear causes do.
     of_one_view
         How far the pose moves where one view's place is free, at the finest resolution, tells best
         how far off it is.
@@ -133,30 +129,9 @@ class KnownFault(NamedTuple):
     act: Remedy = "geometry"
     least_gain: float = MIN_EVIDENCE_GAIN
     predicts: bool = True
-    precise: bool = False
     of_one_view: bool = False
     moves: bool = True
     untested: bool = False
-
-
-class Fault(Protocol):
-    """An own fault that an X-ray may have.
-
-    Attributes
-    ----------
-    name
-        The cause in a result is "own " and this.
-    sentence
-        What to say where it holds: the fault, with "{}" for the X-ray, a line end, and what to
-        check.
-    """
-
-    name: str
-    sentence: str
-
-    def undone(self, view: View) -> View | None:
-        """Return the X-ray as it would be without the fault; None of one that cannot have it."""
-        ...
 
 
 def _of_each(
@@ -172,7 +147,7 @@ def _of_each(
     Parameters
     ----------
     undone
-        As of `Fault`.
+        Returns the view as it would be without the fault; None of one that cannot have it.
     one, every
         What to say where it holds, the former with "{}" for the view.
     """
@@ -185,19 +160,6 @@ def _of_each(
     possible = [view for view in changed if view is not None]
     if len(possible) == len(views) > 1:
         yield Hypothesis(cause, (), possible, every)
-
-
-def own_fault(fault: Fault) -> KnownFault:
-    """Return the row of an own fault."""
-    return KnownFault(
-        supposed=partial(
-            _of_each,
-            f"own {fault.name}",
-            fault.undone,
-            fault.sentence,
-            fault.sentence.format("all X-rays"),
-        )
-    )
 
 
 #: How an image may have been turned when it was stored: what is said of it, and how it is turned
@@ -254,15 +216,6 @@ def _wrong_signs(views: Sequence[View], *_: object) -> Iterator[Hypothesis]:
         yield from _of_each("angle sign", partial(_with_angles, change=change), one, every, views)
 
 
-def _by_opposite_tube(view: View) -> View | None:
-    """Return the view with its tube beyond the isocentre; None of one that is no slot scan."""
-    if not isinstance(view.camera, SlotScanCamera) or not view.xray.pixel_mm:
-        return None
-    return replace(
-        view, camera=view.camera.from_other_side(view.camera.focal_px * view.xray.pixel_mm[0])
-    )
-
-
 def _with_angles(view: View, change: Callable[[float, float], tuple[float, float]]) -> View | None:
     """Return the view with other angles; None where they hardly differ, or are not known."""
     reading = view.c_arm
@@ -292,21 +245,6 @@ def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Iterator[Hypothe
         sentence,
         world_from_world=MIRROR,
         corrected_from_ct=ct,
-    )
-
-
-def _half_turn(views: Sequence[View], centroid: np.ndarray) -> Iterator[Hypothesis]:
-    """Yield that the CT is turned by 180 degrees about its long axis through its centroid, as by a matrix in RAS."""
-    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
-    turn[:2, 3] = 2 * centroid[:2]
-    yield Hypothesis(
-        "half turn",
-        (),
-        list(views),
-        "The CT seems to be turned by 180 degrees about its long axis\n: turned back, it fits. If "
-        "its matrix is in RAS, as nibabel's affine is, put it into LPS; else check how the patient "
-        "lay.",
-        corrected_from_ct=turn,
     )
 
 
@@ -400,20 +338,7 @@ _SLIGHT = partial(KnownFault, least_gain=SLIGHTLY)
 #: By the cause in a result. Those of a group are tried in this order.
 FAULTS = {
     "angle sign": KnownFault(1, _wrong_signs),
-    "tube side": KnownFault(
-        1,
-        partial(
-            _of_each,
-            "tube side",
-            _by_opposite_tube,
-            "The tube of {} seems to have been on the other side of the patient\n: from there, it fits. "
-            "Check isocentre_to_source.",
-            "The tubes of all X-rays seem to have been on the other side of the patient\n: from there, "
-            "they fit. Check isocentre_to_source.",
-        ),
-    ),
     "mirrored ct": KnownFault(1, mirrored_ct, act="ct"),
-    "half turn": KnownFault(1, _half_turn, act="ct"),
     "mirrored": _OF_IMAGE(
         1,
         _turned(  # in the words in which left and right are asked for
@@ -444,8 +369,6 @@ FAULTS = {
     "distance": _SLIGHT(),
     "principal point": _SLIGHT(of_one_view=True),
     "motion": _SLIGHT(predicts=False, of_one_view=True),
-    "ct scale": _SLIGHT(act="ct", precise=True),
-    "slice spacing": _SLIGHT(act="ct", precise=True),
     "level": KnownFault(act="overlays", least_gain=MIN_LEVEL_EVIDENCE, predicts=False, moves=False),
     "part": KnownFault(act="start", moves=False),
     "short": KnownFault(act="ct", predicts=False, moves=False, untested=True),

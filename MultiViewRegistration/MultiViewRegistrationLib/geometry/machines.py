@@ -330,20 +330,6 @@ class SlotScanCamera(Camera):
             [depth / self.focal_px, np.full_like(depth, 1 / self.intrinsics[1, 1])], axis=-1
         )
 
-    def from_other_side(self, depth_mm: float) -> SlotScanCamera:
-        """Return the camera with its source on the other side of a plane, of which the image shows the same points as before.
-
-        Parameters
-        ----------
-        depth_mm
-            The distance of the plane from the source along z.
-        """
-        turn = np.diag([-1.0, 1, -1, 1])
-        turn[2, 3] = 2 * depth_mm
-        intrinsics = np.diag([-1.0, 1, 1]) @ self.intrinsics
-        intrinsics[0, 2] = self.intrinsics[0, 2]
-        return replace(self, intrinsics=intrinsics, camera_from_world=turn @ self.camera_from_world)
-
     def corrected(
         self, scale: float, shift_px: np.ndarray, step_scale: float = 1.0
     ) -> SlotScanCamera:

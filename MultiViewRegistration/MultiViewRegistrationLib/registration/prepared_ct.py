@@ -108,8 +108,6 @@ class PreparedCT:
         (3,) CT mm.
     """
 
-    corrected_from_ct: np.ndarray = np.eye(4)
-    """(4, 4): CT mm to those of this CT, see `scaled`."""
     beside: Sequence[tuple[Bone, np.ndarray]] = ()
     """Bones that a DRR shows, too, each at a pose (4, 4) of its own, see `bone.placed`."""
     ends_in_air = False
@@ -165,18 +163,6 @@ class PreparedCT:
         # The X-rays show what lies about the structure, and it is what the start is off by.
         whole.centroid = self.centroid
         return whole
-
-    def scaled(self, shares: np.ndarray) -> PreparedCT:
-        """Return the CT with its voxels larger by these shares (3,) along columns, rows and slices, its centroid where it was."""
-        axes = self._volumes[0].ct_from_index[:3, :3]
-        directions = axes / np.linalg.norm(axes, axis=0)
-        larger = directions @ np.diag(1 + np.asarray(shares, float)) @ directions.T
-        corrected = rigid.about(self.centroid, rigid.from_rotation_translation(larger, np.zeros(3)))
-        other = self._of(
-            [Volume(each.values, corrected @ each.ct_from_index) for each in self._volumes]
-        )
-        other.corrected_from_ct = corrected
-        return other
 
     def without(self, bones: Iterable[Bone]) -> PreparedCT:
         """Return the CT with soft tissue in place of bones that it holds."""

@@ -68,20 +68,20 @@ def test_the_extension_has_what_a_review_for_the_index_asks_of_tier_3():
     assert entry["tier"] == 3
     assert Path(entry["scm_url"]).name == f"Slicer{MODULE.name}"
     assert 1 <= len(re.findall(r"\.(?: |$)", found["DESCRIPTION"])) <= 2
+    assert "patent" in found["DESCRIPTION"]
     assert (
         "Apache License" in (ROOT / "LICENSE.txt").read_text(encoding="utf-8")
         and "Apache-2.0" in readme
     )
     assert readme.startswith(f"# {MODULE.name}\n") and "3D Slicer" in readme.splitlines()[2]
-    linked = "docs/slicer.md docs/install.md Resources/Screenshots/slicer.jpg CITATION.cff"
+    linked = "docs/slicer.md docs/install.md Resources/Screenshots/slicer.png CITATION.cff"
     assert all(f"]({name}" in readme for name in linked.split())
 
 
 def test_the_request_to_slicers_index_names_what_is_there():
     """What the repository itself can meet is ticked, and each file that it names is there."""
     request = (ROOT / "Resources" / "extensions_index.md").read_text(encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "patent" in readme and len(re.findall(r"(?m)^ *- \[x\] ", request)) == 17
+    assert len(re.findall(r"(?m)^ *- \[x\] ", request)) == 17
     promises = re.findall(r"- \[ \] (.+)", request.partition("## Tier 3")[2])
     assert len(promises) == 2 and all(line.startswith("Maintainers respond") for line in promises)
     loading = MODULE / "MultiViewRegistrationLib" / "mrml" / "loading.py"
@@ -94,13 +94,46 @@ def test_the_entry_of_slicers_index_agrees_with_cmake():
     assert f"project({MODULE.name})" in CMAKE and found["CONTRIBUTORS"]
     assert (
         found["HOMEPAGE"] == entry["scm_url"]
-        and found["DEPENDS"].split() == entry["build_dependencies"]
+        and found["DEPENDS"] == "NA"
+        and entry["build_dependencies"] == []
     )
     assert (
         "CATEGORY" not in found and entry["category"] == "Registration"
     )  # in CMake it would be ignored
     for address in f"{found['ICONURL']} {found['SCREENSHOTURLS']}".split():
+        assert address.startswith("https://raw.githubusercontent.com/") and address.endswith(".png")
         assert (ROOT / address.partition(f"/{entry['scm_revision']}/")[2]).is_file()
+
+
+def test_the_entry_meets_the_scripted_checks_of_slicers_index():
+    """Those of check_description_files.py that need no network."""
+    file = ROOT / "Resources" / f"{MODULE.name}.json"
+    entry, found = index_entry()
+    assert b"\r" not in file.read_bytes()
+    assert not file.stem.lower().startswith("slicer")
+    assert entry["category"] == "Registration"  # one of its list
+    assert entry["scm_url"].startswith("https://")
+    assert re.findall(r"project\s*\(\s*([^\s\)\n\r]+)", CMAKE) == [file.stem]
+    assert re.search(r'set\s*\(EXTENSION_ICONURL\s*"([^"]+)"[ ]*\)', CMAKE)
+    assert re.search(r'set\s*\(EXTENSION_SCREENSHOTURLS\s*"([^"]+)"\)', CMAKE)
+    assert (ROOT / "LICENSE.txt").is_file()
+    assert found["KEYWORDS"] and found["RECOMMENDS"] == "PyTorch"
+
+
+def test_a_clone_is_below_the_limit_of_slicers_index(require_program):
+    """The index refuses 100 MB, with the history."""
+    git = require_program("git", package="git")
+
+    def output(*arguments):
+        return subprocess.run([git, *arguments], cwd=ROOT, capture_output=True, text=True).stdout
+
+    packed = re.search(r"size-pack: (\d+)", output("count-objects", "-v"))
+    if packed is None:
+        pytest.skip("needs a clone of the repository")
+    files = [ROOT / name for name in output("ls-files", "-z").split("\0") if name]
+    tree = sum(file.stat().st_size for file in files if file.is_file())
+    assert tree < 8 * 2**20
+    assert int(packed[1]) * 2**10 + tree < 90 * 2**20
 
 
 VERSIONS = {
@@ -228,7 +261,7 @@ def test_cmake_tells_slicer_what_to_package(tmp_path, require_program):
     told, files = dict(line.split("=", 1) for line in recorded), cmake_lists.on_disk()
     assert (
         told["project"] == told["NAME"] == "MultiViewRegistration"
-        and told["EXTENSION_DEPENDS"] == "PyTorch"
+        and told["EXTENSION_RECOMMENDS"] == "PyTorch"
     )
     scripts = told["SCRIPTS"].split(";")
     assert scripts[: len(files[cmake_lists.SCRIPTS])] == files[cmake_lists.SCRIPTS]

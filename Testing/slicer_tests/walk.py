@@ -285,7 +285,7 @@ def shows_overlays(walk):
     panes(walk, "edges")
     publish(
         walk,
-        "Resources/Screenshots/slicer.jpg",
+        "Resources/Screenshots/slicer.png",
         shot().scaledToWidth(WINDOW_PX, qt.Qt.SmoothTransformation),
     )
     view = slicer.app.layoutManager().threeDWidget(0).threeDView()

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-#: Written by commands, or walks with a picture for each step: linked, not read.
+#: Pages that commands write: links are checked, length is not.
 GENERATED = ("tables", "walks", "paper")
 MAX_WORDS, MAX_README_LINES = 14_780, 120
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)

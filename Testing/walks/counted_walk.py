@@ -1,4 +1,4 @@
-"""A walk: one task done as a person does it, with its clicks and seconds counted and a picture of every step."""
+"""A walk: one task done as a user does it, with clicks and seconds counted, and a picture of the last step."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import time
 from PIL import Image
 
 #: Pictures are as wide as this at most, and JPEG of this quality.
-WIDTH, QUALITY = 1200, 74
+WIDTH, QUALITY = 900, 68
 RECORD = "walks.json"
 
 #: The tasks, by the names of their folders.
@@ -25,7 +25,7 @@ TASKS = {
 
 
 class Walk:
-    """Counts what a person does for one task, and keeps a picture of each step.
+    """Counts the clicks and seconds of one task, and keeps a picture of its last step.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Walk:
     host
         Where it is done: "page" or "panel".
     folder
-        Gets HOST/TASK/NN-step.jpg, and the counts in walks.json.
+        Gets HOST/TASK.jpg, and the counts in walks.json.
     picture
         Returns the window as it is, the bytes of a PNG.
     """
@@ -43,33 +43,28 @@ class Walk:
         self.task, self.host, self.folder, self._picture = task, host, folder, picture
         self.clicks, self.steps = 0, []
         self._began, self._away = time.monotonic(), 0.0
-        pictures = folder / host / task
-        pictures.mkdir(parents=True, exist_ok=True)
-        for old in pictures.glob("*.jpg"):
-            old.unlink()
+        (folder / host).mkdir(parents=True, exist_ok=True)
 
     def act(self, clicks=1):
         """Count a click, a drag or a drop; picking files in a dialog is two: a file, and Open."""
         self.clicks += clicks
 
     def step(self, text):
-        """A picture, and what was done and is seen; its time does not count."""
+        """Take a picture, and note the state of the window; the time for it does not count."""
         began = time.monotonic()
-        name = f"{len(self.steps) + 1:02}.jpg"
         picture = Image.open(io.BytesIO(self._picture())).convert("RGB")
         if picture.width > WIDTH:
             picture = picture.resize(
                 (WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS
             )
         picture.save(
-            self.folder / self.host / self.task / name,
+            self.folder / self.host / f"{self.task}.jpg",
             quality=QUALITY,
             optimize=True,
             progressive=True,
         )
         self.steps.append(
             {
-                "picture": name,
                 "text": text,
                 "clicks": self.clicks,
                 "seconds": round(self.seconds, 1),
@@ -97,7 +92,7 @@ class Walk:
 
 
 def write_page(folder):
-    """Write FOLDER/README.md from walks.json: a table, then every step with its picture."""
+    """Write FOLDER/README.md from walks.json: a table, then the steps and the last picture of each."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     hosts = [host for host in ("page", "panel") if host in record]
     tasks = {
@@ -134,14 +129,12 @@ def write_page(folder):
                 continue
             lines += ["", f"### {names[host][0].upper()}{names[host][1:]}", ""]
             for number, step in enumerate(record[host][task]["steps"], start=1):
-                lines += [
+                lines.append(
                     f"{number}. {step['text']} ({_clicks(step['clicks'])}"
                     + ("" if step["seconds"] is None else f", {step['seconds']:.0f} s")
-                    + ")",
-                    "",
-                    f"   ![{step['text']}]({host}/{task}/{step['picture']})",
-                    "",
-                ]
+                    + ")"
+                )
+            lines += ["", f"![{step['text']}]({host}/{task}.jpg)", ""]
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
     (folder / "README.md").write_text(text.rstrip() + "\n", encoding="utf-8")
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
-from itertools import chain, repeat
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -242,10 +242,9 @@ def with_codes(reasons: Sequence[str]) -> dict[str, list[str]]:
 
 
 def from_codes(content: Mapping[str, Any]) -> list[Reason]:
-    """Return what `with_codes` has taken apart; files of before have no codes, or no headlines."""
-    sentences, codes, headlines = ([*map(str, content.get(key, ()))] for key in KEYS)
-    rows = zip(chain(codes, repeat("")), sentences, chain(headlines, repeat("")))
-    return [Reason(*row) for row in rows]
+    """Return the reasons that `with_codes` has taken apart."""
+    sentences, codes, headlines = (map(str, content.get(key, ())) for key in KEYS)
+    return [Reason(*row) for row in zip_longest(codes, sentences, headlines, fillvalue="")]
 
 
 #: Fields of what was judged: its only verdict, or that of each use.

@@ -88,7 +88,6 @@ def test_the_view_that_would_help_most_is_named():
     sentence = Plan(1.0, [view], True).sentence
     reason = Reason("further-view", sentence, view.words)
     assert proposed_view(["Look.", reason]) == "LAO 45°, CAU 15°" and remedy([reason]) == "xray"
-    assert not proposed_view([Reason("further-view", sentence)])  # of a file of before
 
 
 @pytest.mark.parametrize("code, what", FOUND.items())

@@ -43,7 +43,7 @@ def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked)
     out, said = tracked
     track = read_json(out / "track.json")
     assert said.json == track
-    assert (track["version"], track["frames_in_all"], track["stopped"]) == (2, COUNT, False)
+    assert (track["version"], track["frames_in_all"], track["stopped"]) == (1, COUNT, False)
     ways = "registered followed followed lost followed".split()
     assert [frame["how"] for frame in track["frames"]] == ways
     for frame, pose in zip(track["frames"], swing(COUNT), strict=True):

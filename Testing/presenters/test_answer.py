@@ -113,7 +113,7 @@ def bent(host, verdict="accept", whole="check"):
     uses = {"overlay": {"verdict": verdict, "typical_mm": 0.3}, "room": {"verdict": "accept"}}
     accepted = {"overlay": {"verdict": "accept", "typical_mm": 0.2}}
     bones = {"L1": body("accept", uses=accepted), "L2": body(verdict, uses=uses)}
-    bones["L3"] = body("accept")  # as a scene of before has it
+    bones["L3"] = body("accept")
     in_one = {"overlay": {"verdict": whole}, "room": {"verdict": whole, "typical_mm": 2.4}}
     apart = Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")
     told = {"verdict": whole, "use": "overlay", "uses": in_one, "reasons": [apart]}

@@ -98,14 +98,6 @@ def test_each_bone_has_its_pose_in_each_frame(tracked):
     assert any("use each bone's own pose" in reason for reason in frames[3]["reasons"])
 
 
-def test_a_track_of_before_with_a_list_of_structures_is_read(tracked):
-    content = read_json(tracked / "track.json") | {"version": 1}
-    for frame in content["frames"]:
-        frame["structures"] = [{"name": name, **bone} for name, bone in frame.pop("bodies").items()]
-    last = StoredTrack.of(content, "track", tracked).frames[-1]
-    assert list(last.bones) == list(NAMES)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_each_bone_has_its_files(tracked, name):
     one = StoredTrack.read(tracked / f"{name}_track.json")

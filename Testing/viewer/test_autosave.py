@@ -206,13 +206,14 @@ def test_the_newest_are_kept_and_folders_without_a_scene_removed(
             state = {
                 "version": 99 if age == "later" else 1,
                 "name": f"{age}",
+                "xrays": 2,
                 "scene": "../../a.mrml",
                 "saved": (now - timedelta(days=0 if age == "later" else age)).isoformat(),
             }
             write_json(folder / "state.json", state)
     found = saved_scenes()
     assert [one.name for one in found] == [str(age) for age in range(10)]
-    assert found[1].facts() == "2026-11-21 14:10\n\u25cb NOT ASSESSED"  # as of before
+    assert found[1].facts() == "2026-11-21 14:10 \u00b7 2 X-rays\n\u25cb NOT ASSESSED"
     assert all(one.scene.parent == one.folder for one in found)
     assert len(list(place().iterdir())) == 11  # with that of a later version
 

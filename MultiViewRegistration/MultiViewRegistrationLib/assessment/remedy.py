@@ -47,5 +47,4 @@ def remedy(reasons: Sequence[str]) -> Remedy:
 def proposed_view(reasons: Sequence[str]) -> str:
     """Return the angles of the view that would lower the error most, as "LAO 45°"; "" for none."""
     proposed = next((each for each in reasons if code_of(each) == "further-view"), "")
-    headline = getattr(proposed, "headline", "")
-    return "" if f"{headline}." == proposed else headline  # as in a file of before
+    return getattr(proposed, "headline", "")

@@ -136,7 +136,7 @@ class StoredVerdict:
 
     @classmethod
     def read(cls, fields: JsonObject, verdicts: tuple[str, ...]) -> StoredVerdict:
-        """Read it; versions of before have fewer keys.
+        """Read the verdict of a pose.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class StoredVerdict:
         return StoredVerdict(verdict=verdict, reasons=reasons, use=use, uses=uses)
 
 
-VERSION = 3
+VERSION = 1
 REJECTED = "The result was rejected."
 NOT_ASSESSED = "not assessed"
 #: Digits of an X-ray's SHA-256 that are said: 32 bits tell those of a hospital apart.
@@ -423,10 +423,7 @@ def result_content(path: str | os.PathLike) -> tuple[Path, JsonObject]:
 
 
 def bones_in(fields: JsonObject) -> dict[str, JsonObject]:
-    """Return the bones of a result.json, or of a frame of a track.json, by their names; both had a list of structures before."""
-    if fields.has("structures"):
-        listed = fields.sections("structures", "a list of structures")
-        return {each.text("name", "its name"): each for each in listed}
+    """Return the bones of a result.json, or of a frame of a track.json, by their names."""
     bodies = fields.part("bodies")
     return {name: bodies.section(name) for name in bodies.values if name != WHOLE}
 

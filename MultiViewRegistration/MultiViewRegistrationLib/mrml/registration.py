@@ -385,9 +385,8 @@ class Registration:
         return self.node.GetParameter(name) or default
 
     def kept(self, key: str, default: Any = None) -> Any:
-        """Return what `keep` was given, not to be changed; in a scene of before it is a parameter of that name."""
-        before = self.node.GetParameter(key)
-        return self._record.get(key, _read(before) if before else default)
+        """Return a copy of the value stored by `keep`, or the default."""
+        return self._record.get(key, default)
 
     def keep(self, key: str, value: Any) -> None:
         """Keep a value, as JSON has it, in the record of what no person types."""

@@ -41,7 +41,6 @@ from .nodes import (
     ras_from_node,
     references,
     remove_product,
-    remove_with_products,
     segments_of,
     set_references,
     voxels_of_labelmap,
@@ -307,8 +306,6 @@ class Outline(NamedTuple):
 #: the colours of what does not fit and of where that would have been seen, and the thickness of
 #: lines.
 OUTLINES = "outlines"
-#: Those of what a scene of before has of them.
-OF_BEFORE = ("projection", "boneOutlines", "boneNames")
 MISFIT_COLOUR = (1.0, 0.35, 0.3)
 TESTED_COLOUR = (0.34, 0.71, 0.91)
 OUTLINE_THICKNESS = 3
@@ -329,8 +326,6 @@ def show_outlines(
     seen = {detector.view.id: detector for detector in detectors(registration) if detector.slice_id}
     making = in_time()
     for view in registration.xrays:
-        for before in chain(*(references(view.node, role) for role in OF_BEFORE)):
-            remove_with_products(before)
         detector = seen.get(view.id)
         outlines = [each for each in outlines_in(detector) if len(each.lines)] if detector else []
         if detector is None or not outlines:

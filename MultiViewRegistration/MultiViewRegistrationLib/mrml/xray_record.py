@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from ..geometry.fields import STEP_SD, UNCERTAINTY
+from ..geometry.fields import UNCERTAINTY
 from ..geometry.machines import CArm, SlotScan, SlotScanCamera
 from ..imaging.xray import RawImage, recognised
 from ..io.case_file import DicomImage
@@ -21,7 +21,7 @@ from ..io.files import JsonObject, plain
 from ..io.isocentre import Stand
 from ..io.view_record import ViewRecord, sha256_of
 
-VERSION = 2
+VERSION = 1
 
 #: Of a geometry, by the keys of a case.json.
 Values = Mapping[str, Any]
@@ -159,10 +159,7 @@ class XRayRecord(ViewRecord):
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What of it a registration depends on.
-
-        Null where it is as by default, so that results in scenes of before stay valid.
-        """
+        """The values on which a registration depends; null where they are the default."""
         stated = {
             key: "unknown" if value is None else value for key, value in self.uncertainty.items()
         }
@@ -254,45 +251,12 @@ def record_of(name: str, text: str) -> XRayRecord:
         Where the text is not that of a record, beginning with the name.
     """
     content = loads(text)
-    version = content.pop("version", 1)
-    if version > VERSION:
+    if content.pop("version", VERSION) != VERSION:
         raise InputError(
-            f"{name}: is of a scene of a later version, {version}, expected {VERSION} at most; "
-            "update."
+            f"{name}: the scene was saved by another version of this program. Open it with that "
+            "version."
         )
-    return XRayRecord.of_scene(
-        JsonObject(name, "", content if version == VERSION else migrated(content))
-    )
-
-
-def migrated(before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of an X-ray's node in version 2, of one from before.
-
-    Its only migration.
-    """
-    after = {key: value for key, value in before.items() if value is not None or key in UNCERTAINTY}
-    for old, new in (("from", "origin"), ("pixel_mm", "image_pixel_mm")):
-        if old in after:
-            after[new] = after.pop(old)
-    if "slot_scan" not in after:
-        after.pop(STEP_SD.key, None)
-    header = after.pop("header", None)
-    localizer = after.pop("localizer", None)
-    missing, frames, stands = (
-        after.pop(key, ()) for key in ("header_missing", "header_of_frames", "stands")
-    )
-    frame_of_reference = after.pop("frame_of_reference", "")
-    if localizer is not None:
-        after["header"] = {
-            "kind": "slot_scan",
-            **localizer,
-            "frame_of_reference": frame_of_reference,
-        }
-    elif header is not None:
-        assumptions = after.get("assumptions", ())
-        parts = {"missing": missing, "assumptions": assumptions, "frames": frames, "stands": stands}
-        after["header"] = {"kind": "c_arm", "values": header, **parts}
-    return after
+    return XRayRecord.of_scene(JsonObject(name, "", content))
 
 
 def greys_of(raw: RawImage, intensity: str = "auto") -> dict[str, Any]:

@@ -54,7 +54,7 @@ from ..report.result import software
 from .motion import MATRIX, Motion, table
 from .tracker import Tracked
 
-VERSION = 2
+VERSION = 1
 FILE = "track.json"
 
 

@@ -108,7 +108,7 @@ class HistoryEntry(StoredVerdict, Answered):
     after
         Number of the entry that the registration was at before; None for the first.
     ct
-        Fingerprint of the CT's voxels; "" in a scene of before.
+        Fingerprint of the CT's voxels.
     """
 
     time: str
@@ -137,14 +137,9 @@ class HistoryEntry(StoredVerdict, Answered):
 
     @classmethod
     def from_json(cls, content: dict) -> HistoryEntry:
-        """Make an entry of what `to_json` returned.
-
-        Scenes of before have no codes, similarities, and a list of structures in place of bodies.
-        """
-        said = {key: value for key, value in content.items() if key not in (*KEYS, "similarity")}
-        bodies = {each["name"]: each for each in said.pop("structures", ())}
-        bodies |= said.get("bodies", {})
-        said["bodies"] = {name: KnownBone.kept(each) for name, each in bodies.items()}
+        """Return the entry of what `to_json` returned."""
+        said = {key: value for key, value in content.items() if key not in KEYS}
+        said["bodies"] = {name: KnownBone.kept(each) for name, each in said["bodies"].items()}
         return cls(**said | judged(content))
 
     def to_json(self) -> dict:

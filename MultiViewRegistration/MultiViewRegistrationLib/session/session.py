@@ -18,7 +18,7 @@ from ..io.case import Case
 from ..io.navigation.igtl import IgtlConnection
 from ..mrml import manual_pose
 from ..mrml.case import EXTRAS, searches_whole_ct
-from ..mrml.ct_3d import bones_of, places_of, put_bones
+from ..mrml.ct_3d import places_of
 from ..mrml.drawing import Drawing
 from ..mrml.identity import world_uid
 from ..mrml.registration import Registration
@@ -106,9 +106,6 @@ class Session(Inputs):
         self.bones = Bones(self)
         self._results: dict[str, Result] = {}
         self.whole: tuple[str, Result] | None = None
-        current = self.history.current
-        if current is not None and current.bodies and not bones_of(registration):
-            put_bones(registration, current.bone_poses)  # a scene from before bones were kept in it
 
     # The work under way
 

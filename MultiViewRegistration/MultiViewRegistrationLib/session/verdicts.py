@@ -30,7 +30,7 @@ class KnownBone(StoredVerdict):
 
     @classmethod
     def kept(cls, content: Mapping[str, Any]) -> KnownBone:
-        """Make it of what `to_json` returned, or a scene of before has."""
+        """Return the bone of what `to_json` returned."""
         known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
         return cls(**known | judged(content))
 

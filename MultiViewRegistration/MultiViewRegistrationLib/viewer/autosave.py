@@ -65,7 +65,7 @@ class SavedScene:
     scene
         Its .mrml.
     xrays
-        How many it has; None where that is not known, of before.
+        Number of X-rays.
     verdict
         On its pose, "" without one.
     picture
@@ -81,7 +81,7 @@ class SavedScene:
     name: str
     saved: datetime
     scene: Path
-    xrays: int | None = None
+    xrays: int = 0
     verdict: str = ""
     picture: str = ""
     case: Path | None = None
@@ -91,8 +91,7 @@ class SavedScene:
         """Return what tells it from others, in lines: date and X-rays, verdict, folder."""
         one = _("1 X-ray")
         more = _("{count} X-rays").format(count=self.xrays)
-        counted = [] if self.xrays is None else [one if self.xrays == 1 else more]
-        when = " \u00b7 ".join([f"{self.saved:%Y-%m-%d %H:%M}", *counted])
+        when = f"{self.saved:%Y-%m-%d %H:%M} \u00b7 {one if self.xrays == 1 else more}"
         folder = [] if self.case is None else [str(self.case.parent)]
         return "\n".join([when, " ".join(WORDS.get(self.verdict, WORDS["moved"])), *folder])
 

@@ -269,7 +269,7 @@ class AnswerPresenter(Presenter):
         return [self._edges.button() if looks else None, self._export() if exports else None]
 
     def _uses(self) -> Control | None:
-        """Return the choice of what the pose is for; None of one from before uses."""
+        """Return the choice of what the pose is for; None if it has one use only."""
         entry = self.session.history.current
         if entry is None or self.session.sequence.frame is not None or len(entry.uses) < 2:
             return None

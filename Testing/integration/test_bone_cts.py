@@ -48,7 +48,7 @@ def test_result_transforms_and_report(written, tmp_path):
     one, other = (rigid.transform_points(pose, ct.centroid()) for ct, pose in zip(cts, true))
     away_mm = np.linalg.norm(other - one)
     assert np.linalg.norm(lies["shift_mm"]) == pytest.approx(away_mm, abs=4)  # of the surfaces
-    assert f"{BONES[1]} to {BONES[0]}: turned by {lies['rotation_deg'][0]:.1f}, " in printed
+    assert f"{BONES[1]} to {BONES[0]}: turned by {lies['rotation_deg'][0]:.1f} \u00b1 " in printed
     assert first["mtre_mm"] < 0.05 and "mtre_mm" not in second
     assert content["frame_of_reference_uid"]["ct"] == first["ct_uid"] != second["ct_uid"]
     report = (out / "report.html").read_text()

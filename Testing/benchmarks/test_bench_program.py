@@ -41,6 +41,7 @@ def sixteen(monkeypatch):
     monkeypatch.setattr(rendering, "SIZES", ((16, 1, 1),))
     monkeypatch.setattr(rendering, "BATCHES", ((16, 2, 1),))
     monkeypatch.setattr(rendering, "COMPILED_AT", 16)
+    monkeypatch.setattr(rendering, "PIXELS", 16)
 
 
 def does_not_compile(monkeypatch):
@@ -49,7 +50,8 @@ def does_not_compile(monkeypatch):
 
 def test_images_agree_and_rows_are_whole(setting, peers, sixteen, monkeypatch):
     does_not_compile(monkeypatch)
-    plain, compiled, rtk = (job.run() for job in rendering.jobs(setting))
+    plain, compiled, rtk, tissue = (job.run() for job in rendering.jobs(setting))
+    assert not any(row["failed"] for row in tissue)
     for row in (*plain, *rtk):
         assert row["failed"] == "" and "images agree" in row["note"]
         assert row["ratio"] == pytest.approx(row["peer"] / row["ours"]) and row["ratio"] > 0

@@ -1,14 +1,21 @@
 """`mvreg case anonymise`: the same registration, and nothing of a person."""
 
+import io
+import json
+import re
+
 import numpy as np
 import pytest
 from file_io import write_json
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from planted_dicom import SECRETS, write_ct, write_xray
-from tiny_case import DISTANCE, PLACE, START, camera, full, run
+from screenshots import FONTS, FRAME_GREYS, QUALITIES, make_screenshot
+from tiny_case import DISTANCE, PLACE, START, camera, full, minimal, run
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.imaging.xray import load_image
 
 NAME = "Plantagenet"
 
@@ -103,3 +110,89 @@ def test_a_folder_with_something_in_it_is_refused(write_case, refused, tmp_path)
     (there / "mine.txt").write_text("mine")
     refused(f"case anonymise {path} --out {there}", "choose another")
     assert (there / "mine.txt").read_text() == "mine"
+
+
+@pytest.fixture
+def anonymised(write_case, tmp_path, capsys):
+    """A function: exit status, what was printed and the images of the copy, of a case with these image files."""
+
+    def anonymise(files, sizes, *words):
+        case = minimal()
+        for view, (name, content), size in zip(case["views"], files, sizes, strict=True):
+            (tmp_path / name).write_bytes(content)
+            matrix = camera(0 if view["name"] == "AP" else 90, size=list(size)).projection_matrix
+            view |= {"image": name, "projection_matrix": matrix, "intensity": "linear"}
+        out = tmp_path / "copy"
+        path = write_case(json.loads(json.dumps(case, default=np.ndarray.tolist)))
+        status = main(["case", "anonymise", str(path), "--out", str(out), *words])
+        copies = [load_image(file).values for file in sorted(out.glob("view?.mha"))]
+        return status, capsys.readouterr(), copies
+
+    return anonymise
+
+
+def files_of(screenshots):
+    files = [(f"image{n}{each.suffix}", each.file) for n, each in enumerate(screenshots)]
+    return files, [each.pixels.shape[::-1] for each in screenshots]
+
+
+def test_what_was_found_is_stated_for_each_image(anonymised):
+    shots = [make_screenshot(2, 12), make_screenshot(5, 255)]
+    status, printed, copies = anonymised(*files_of(shots))
+    assert status == 0
+    for shot, copy, name in zip(shots, copies, ("AP", "LAT"), strict=True):
+        (line,) = (line for line in printed.out.splitlines() if line.strip().startswith(name))
+        assert re.search(r"text: \d+ places; frame: recognised", line)
+        assert shot.legible(shot.pixels) and not shot.legible(copy)
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_unknown_margins_are_refused_unless_accepted(anonymised):
+    """The skin of a limb in saturated air is no straight edge of an X-ray."""
+    rows, columns = np.indices((200, 240))
+    depth = 2.5 * np.sqrt(np.maximum(1 - ((columns - 120 - rows / 9) / 60) ** 2, 0))
+    limb = np.minimum(250 * np.exp(-depth) * 1.3, 255).astype(np.uint8)
+    files = [("ap.png", png(limb)), ("lat.png", png(limb[:, ::-1]))]
+    sizes = [(240, 200)] * 2
+    status, printed, copies = anonymised(files, sizes)
+    assert status == 2 and not copies
+    assert "AP has wide uniform margins" in printed.err and "--accept-unrecognised" in printed.err
+    status, printed, copies = anonymised(files, sizes, "--accept-unrecognised")
+    assert status == 0 and len(copies) == 2
+    assert "AP: text: none found; frame: not recognised." in printed.out
+
+
+def test_an_image_that_says_it_has_text_is_refused(anonymised, tmp_path):
+    paths = [tmp_path / f"{name}.dcm" for name in ("ap", "lat")]
+    write_xray(paths[0], BurnedInAnnotation="YES")
+    write_xray(paths[1], BurnedInAnnotation="NO")
+    files = [(path.name, path.read_bytes()) for path in paths]
+    status, printed, copies = anonymised(files, [(20, 16)] * 2)
+    assert status == 2 and not copies
+    assert "AP has burned-in text (BurnedInAnnotation is YES)" in printed.err
+    assert "LAT" not in printed.err
+
+
+#: Of screenshots that were not looked at while the search for text was made.
+JUDGED = range(9000, 9060)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", JUDGED[::2])
+def test_nobody_can_read_the_text_of_screenshots_in_the_copy(anonymised, first):
+    """Four frames, four fonts of four sizes, text in frames and on X-rays, PNG and JPEG."""
+    shots = []
+    for seed in (first, first + 1):
+        n = seed - JUDGED[0]
+        frame, font = FRAME_GREYS[n % 4], n // 4 % len(FONTS)
+        shots.append(make_screenshot(seed, frame, font, QUALITIES[n // 16 % 4]))
+    status, printed, copies = anonymised(*files_of(shots))
+    assert status == 0, printed.err
+    for shot, copy in zip(shots, copies, strict=True):
+        assert len(shot.legible(shot.pixels)) > 40
+        assert not shot.legible(copy), shot.description

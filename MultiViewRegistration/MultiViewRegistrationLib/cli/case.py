@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -271,6 +272,12 @@ def add_case(command: Parser) -> None:
         "case.json --out copy",
     )
     add_out(part, "a new or empty folder", required=True)
+    part.add_argument(
+        "--accept-unrecognised",
+        action="store_true",
+        help="copy an image that may show text that was not found, too: with wide uniform margins that are not recognised, or "
+        "BurnedInAnnotation YES",
+    )
 
 
 def _part(
@@ -349,6 +356,18 @@ def _page(case: Case, report: dict) -> str:
 def _anonymise(options: argparse.Namespace) -> dict:
     from ..io.case_writer import anonymise
 
-    path, left_out = anonymise(options.case, options.out)
-    tell(options, f"Wrote {path}. Left out or changed:", *(f"  {each}" for each in left_out))
-    return {"case": str(path), "left_out": left_out}
+    path, images, left_out = anonymise(
+        options.case, options.out, accept_unrecognised=options.accept_unrecognised
+    )
+    tell(
+        options,
+        f"Wrote {path}. Images:",
+        *(f"  {image}" for image in images),
+        "Left out or changed:",
+        *(f"  {each}" for each in left_out),
+    )
+    return {
+        "case": str(path),
+        "images": [asdict(image) for image in images],
+        "left_out": left_out,
+    }

@@ -324,6 +324,7 @@ def continued(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 MAX_ANNOTATED_SHARE = 0.02  # of the field
 MIN_PIXELS = 6
+MAX_LETTER_SHARE = 0.08  # of the image: a box is taken of what is smaller, not of lines
 MIN_CONTRAST = 0.25  # to what is around, as a share of the image's own contrast
 FLOOR = 0.03  # of direct exposure, added so that the few photons behind metal are no contrast
 
@@ -331,7 +332,7 @@ FLOOR = 0.03  # of direct exposure, added so that the few photons behind metal a
 def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarray:
     """Find burned-in letters, numbers and lines.
 
-    Bool (rows, columns), True on them and two pixels around.
+    Bool (rows, columns), True in a box around a letter, and on lines and two pixels around.
 
     Parameters
     ----------
@@ -362,7 +363,11 @@ def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarra
     strokes = (
         np.bincount(labels[found], minlength=labels.max() + 1) >= MIN_PIXELS
     )  # the others are noise
-    return grown & strokes[labels]
+    kept = grown & strokes[labels]
+    for box in scipy.ndimage.find_objects(scipy.ndimage.label(kept)[0]):
+        if max(side.stop - side.start for side in box) <= MAX_LETTER_SHARE * max(kept.shape):
+            kept[box] = True
+    return kept & field
 
 
 POLARITY_SIZE = 256

@@ -16,8 +16,9 @@ from ..geometry.camera import Camera
 from ..geometry.fields import PRESUMED, SLOT_SCAN_UNCERTAINTY
 from ..geometry.machines import CArm
 from ..known import without_none
+from .burned_in import BurnedIn, find_burned_in
 from .dicom_file import DicomFile, read_dicom
-from .field import block_sums, bone_is_bright, find_annotations, find_field
+from .field import block_sums, bone_is_bright, continued, find_annotations, find_field, hull
 from .image_source import check_room
 from .reading import RawImage, StoredImage, raw_image, read_image, read_slice
 
@@ -43,11 +44,15 @@ class XRay:
     pixel_mm
         (between columns, between rows) on the detector, None where unknown; of a slot scan at the
         isocentre.
+    burned_in
+        Text and frame that were found in the image and are blank in `line_integrals`; None where
+        they were not searched for.
     """
 
     line_integrals: np.ndarray = field(repr=False)
     valid: np.ndarray = field(repr=False)
     pixel_mm: tuple[float, float] | None = None
+    burned_in: BurnedIn | None = field(default=None, repr=False)
 
     def pooled(self, factor: int) -> XRay:
         """Return means over blocks of `factor` x `factor` pixels, of the valid ones.
@@ -165,7 +170,11 @@ def recognised(raw: RawImage, intensity: str = "auto") -> tuple[str, bool]:
     InputError
         Where the image does not show it.
     """
-    return _recognise(_filled(raw.values), raw) if intensity == "auto" else (intensity, False)
+    if intensity != "auto":
+        return intensity, False
+    whole = replace(raw, values=_filled(raw.values))
+    burned_in = find_burned_in(whole)
+    return _recognise(burned_in.blanked(whole.values)[burned_in.margins.inside], raw)
 
 
 def to_line_integrals(
@@ -179,6 +188,9 @@ def to_line_integrals(
     Direct exposure is the 99.5th percentile of the valid pixels: a few bright pixels are noise or
     glare. Where no pixel sees air that is too small, which adds a constant to all line integrals;
     no registration here depends on that.
+
+    Burned-in text and the uniform frame of a screenshot are not valid, and blank in the line
+    integrals, too: nobody can read them in a picture made of these.
 
     Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or
     below 0 the line integral ends at about 11. Saturated pixels stay valid, as direct exposure:
@@ -194,8 +206,9 @@ def to_line_integrals(
     inverted
         The grey scale has been turned round: "linear" with bone bright, or "log" with bone dark.
     valid
-        bool (rows, columns), pixels to use; default: what `find_field`, `find_annotations` and the
-        image's shutters leave.
+        bool (rows, columns), pixels to use; what it leaves out within their hull is blank, as text
+        is. Default: what `find_burned_in`, `find_field`, `find_annotations` and the image's
+        shutters leave.
 
     Raises
     ------
@@ -204,8 +217,16 @@ def to_line_integrals(
     """
     values = _filled(raw.values)
     finite = np.isfinite(raw.values)
+    burned_in = None
+    inside = (slice(None), slice(None))
+    if valid is None:
+        burned_in = find_burned_in(replace(raw, values=values))
+        values = burned_in.blanked(values)
+        inside = burned_in.margins.inside
+    elif (unused := hull(valid) & ~valid).any():
+        values = continued(values, ~unused)
     if intensity == "auto":
-        intensity, inverted = _recognise(values, raw)
+        intensity, inverted = _recognise(values[inside], raw)
     elif intensity not in ("linear", "log"):
         raise InputError(
             f'the intensity is "{intensity}", but "linear", "log" or "auto" is expected.'
@@ -221,18 +242,34 @@ def to_line_integrals(
         density = (
             4 * (values - values.min()) / np.ptp(values)
         )  # the scale is unknown; to e^-4 there is little that lead could hide
-    if valid is None:
-        valid = find_field(density)
-        valid &= ~find_annotations(density, valid)
+    if burned_in is not None:
+        valid = _field_within(density, inside) & ~burned_in.text
+        marks = find_annotations(density, valid)
+        if marks.any():
+            valid &= ~marks
+            line_integrals = continued(line_integrals, ~marks)
+            burned_in = burned_in.with_text(marks)
         if raw.open is not None:
             valid &= raw.open
+    assert valid is not None
     valid = valid & finite
     if not valid.any():
         raise InputError("has no valid pixel; check its mask.")
     if intensity == "linear":
         air = np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE)
         line_integrals -= np.float32(air)
-    return XRay(line_integrals, valid, raw.pixel_mm)
+    return XRay(line_integrals, valid, raw.pixel_mm, burned_in)
+
+
+def _field_within(density: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
+    """Return the field of the X-ray in this part of an image."""
+    within = np.zeros(density.shape, bool)
+    within[inside] = True
+    field = find_field(density)
+    if (field & ~within).any():  # of a frame that is no border of the field by itself
+        field = np.zeros(density.shape, bool)
+        field[inside] = find_field(density[inside])
+    return field & within
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.body import Body, StructureSource
 from ..imaging.ct import whole_numbers
+from ..imaging.dicom_file import read_dicom
 from ..imaging.field import continued
 from ..imaging.reading import RawImage, itk_image, write_image
 from ..imaging.xray import MIN_TRANSMISSION, XRay, load_image, recognised, to_line_integrals
@@ -317,25 +318,64 @@ _BONE = (
 _PLAIN_STRUCTURE = re.compile(rf"({_BONE})([ _-]({_BONE}))*", re.IGNORECASE)
 
 
-def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
-    """Write a copy of the case at `path` into `folder`, new or empty.
+@dataclass(frozen=True)
+class ImageFindings:
+    """What was found in an X-ray image besides the X-ray.
 
-    Images and CT are MetaImages, which have no header of a patient. The pixels that no view uses
-    (beyond the field, burnt-in text) are blanked. Of the case.json those numbers and words stay
-    that its record has; free text does not. Names of views stay where they are of the usual kind
-    (AP, lateral, view 1).
+    Attributes
+    ----------
+    view
+        The view's name in the copy.
+    text_places
+        The number of places with text, which are blank in the copy.
+    frame
+        The uniform margins: "recognised", which are blank in the copy; "not recognised"; or "none".
+    """
+
+    view: str
+    text_places: int
+    frame: str
+
+    def __str__(self) -> str:
+        places = self.text_places
+        text = f"{places} place{'s' * (places != 1)}" if places else "none found"
+        return f"{self.view}: text: {text}; frame: {self.frame}."
+
+
+def anonymise(
+    path: Path, folder: Path, *, accept_unrecognised: bool = False
+) -> tuple[Path, list[ImageFindings], list[str]]:
+    """Write a copy of a case without names, IDs, dates and headers.
+
+    Images and CT are written as MetaImage, which has no header of a patient. Pixels that no view
+    uses (the frame of a screenshot, text, and what is beyond the field) are blank. The case.json
+    keeps the numbers and words that its record has, but no free text. Views keep names of the usual
+    kind (AP, lateral, view 1).
+
+    Parameters
+    ----------
+    path
+        The case.json.
+    folder
+        The new or empty folder of the copy.
+    accept_unrecognised
+        Copy images that may show text that was not found, too: with wide uniform margins that are
+        not recognised as a frame, or with BurnedInAnnotation YES in their DICOM header.
 
     Returns
     -------
-    path
+    path : Path
         The new case.json.
-    changes
+    images : list[ImageFindings]
+        What was found in each image.
+    changes : list[str]
         What was left out or changed, a sentence each.
 
     Raises
     ------
     InputError
-        For a case that `Case.load` refuses, and a folder with something in it.
+        For a case that `Case.load` refuses, a folder that is not empty, and an image that may show
+        text, unless that is accepted.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
@@ -345,6 +385,9 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     case = Case.load(path)
     file = CaseFile.read(path)
     names = _new_names([view.name for view in file.views])
+    findings = [_findings(names[view.name], view.xray) for view in case.views]
+    if not accept_unrecognised:
+        _refuse_unrecognised(file.views, findings)
     views = []
     images = {}
     masks = {}
@@ -379,7 +422,7 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     notes = [
         "The files of CT, images and masks were written again as MetaImage and PNG, without any "
         "header, under neutral names.",
-        "Pixels that no view uses (beyond the field, burnt-in text that was found) were blanked.",
+        "Pixels that no view uses (frames, text that was found, and beyond the field) are blank.",
         "Of the case.json its numbers were kept, and words that this program knows.",
     ]
     if renamed := sum(name != new for name, new in names.items()):
@@ -391,10 +434,38 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     if any(name != new for name, new in new_names.items()):
         notes.append("Structures whose names are not usual ones of bones were renamed to numbers.")
     notes.append(
-        "Not taken out, look yourself: text burnt into the field of an image that was not found, "
-        "and the face in a CT of a head."
+        "Look at each image: text that was not found is still there. So is the face in a CT of a "
+        "head."
     )
-    return written, notes
+    return written, findings, notes
+
+
+def _findings(name: str, xray: XRay) -> ImageFindings:
+    """Return what was found in the image of a view, by its name in the copy."""
+    found = xray.burned_in
+    assert found is not None
+    frame = "none"
+    if found.margins.has_wide(xray.valid):
+        frame = "not recognised"
+    elif (found.margins.uniform & ~xray.valid).any():
+        frame = "recognised"
+    return ImageFindings(name, found.places, frame)
+
+
+def _refuse_unrecognised(views: Sequence[ViewRecord], findings: Sequence[ImageFindings]) -> None:
+    """Raise an InputError for images that may show text that was not found."""
+    reasons = []
+    for view, found in zip(views, findings, strict=True):
+        dicom = read_dicom(view.image_path)
+        if dicom is not None and dicom.text("BurnedInAnnotation") == "YES":
+            reasons.append(f"{found.view} has burned-in text (BurnedInAnnotation is YES)")
+        elif found.frame == "not recognised":
+            reasons.append(f"{found.view} has wide uniform margins that are not recognised")
+    if reasons:
+        raise InputError(
+            f"{'; '.join(reasons)}: text may remain. Look at the image, and add "
+            "--accept-unrecognised, or give the view a mask of the pixels to use."
+        )
 
 
 def _new_names(names: list[str]) -> dict[str, str]:

@@ -260,7 +260,7 @@ def xray_of(view: XRayView) -> XRay:
             f"{view.name}: the mask {view.mask.GetName()} leaves nothing of the X-ray's field, "
             "expected segments over what is to be used; correct it, or choose none."
         )
-    return XRay(xray.line_integrals, xray.valid & used, xray.pixel_mm)
+    return replace(xray, valid=xray.valid & used)
 
 
 def landmark_markups(owner: Any):

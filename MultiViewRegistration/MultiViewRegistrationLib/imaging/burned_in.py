@@ -327,9 +327,7 @@ class Margins:
     def has_wide(self, valid: np.ndarray) -> bool:
         """Return whether some wide margin is among the valid pixels: no frame that was recognised."""
         left = (self.uniform & valid)[self.inside]
-        strips = [
-            image[: int(np.ceil(WIDE_FRACTION * len(image)))] for image in _from_sides(left)
-        ]
+        strips = [image[: int(np.ceil(WIDE_FRACTION * len(image)))] for image in _from_sides(left)]
         return any(strip.mean() > 0.5 for strip in strips)
 
 

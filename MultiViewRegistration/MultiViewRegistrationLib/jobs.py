@@ -234,6 +234,9 @@ def stopped_by_sigterm() -> Iterator[None]:
         received.set()
         raise Terminated
 
+    if threading.current_thread() is not threading.main_thread():  # only that one handles signals
+        yield
+        return
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield

@@ -30,8 +30,8 @@ from MultiViewRegistrationLib.cli.main import main
 assert main(sys.argv[1:]) == 0
 print(json.dumps(sorted(sys.modules)))
 """
-#: Of the program's own, by that script of a whole CT.
-MOST_MODULES = 70
+#: Modules of the program that this script imports for a whole CT.
+MOST_MODULES = 73
 #: Imported where it is first used, so that a script begins at once, and reads a CT as soon as it
 #: can.
 LATER = "numba scipy.ndimage scipy.special PIL".split()

@@ -270,7 +270,7 @@ def test_each_mistake_has_its_sentence(wrong_files, write_case, nth):
     "tags, part",
     [
         ({"SegmentationType": "OTHER"}, "unknown SegmentationType"),
-        ({"NumberOfFrames": 5000}, "does not say"),
+        ({"NumberOfFrames": 5000}, "ends early"),
         ({"PixelData": b"\0\0"}, "ends early: its header claims"),
         ({"SegmentSequence": []}, "without segments"),
     ],

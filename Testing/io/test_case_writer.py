@@ -170,7 +170,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(
     monkeypatch.setattr(Path, "write_bytes", until_full(Path.write_bytes, 0))
     monkeypatch.setattr(sitk, "WriteImage", until_full(sitk.WriteImage, 1))
     message = refusal(write_case, folder, **memory())
-    assert message.startswith(f"{folder}: ") and "(No space left on device)" in message
+    assert message.startswith(f"{folder} cannot be written (No space left on device)")
     assert len(written) == nth + 1 and folder.exists() == older
     assert before == {file: file.read_bytes() for file in folder.glob("*")}
 

@@ -70,14 +70,6 @@ def export(tmp_path, capsys):
     return run
 
 
-def test_a_bone_of_a_result_of_version_2_is_called_by_its_name(result, export, tmp_path):
-    listed = [{"name": "L1", "world_from_ct": POSES[1], "verdict": "check"}]
-    answer = export(result(version=2, bodies=None, structures=listed), "--structure l1 --as tfm")[1]
-    assert [each["name"] for each in answer["structures"]] == ["L1"]
-    written = {file.name for file in (tmp_path / "out").iterdir()}
-    assert "L1_world_from_ct.forward.tfm" in written and "world_from_ct.forward.tfm" not in written
-
-
 def test_all_bones_are_written_at_once_each_by_its_name(result, export, tmp_path):
     status, answer, _ = export(result(), "--structure all --as all")
     assert status == 0 and [each["name"] for each in answer["structures"]] == list(NAMES)

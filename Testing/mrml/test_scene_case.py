@@ -1,6 +1,5 @@
 """A case goes into the scene and comes back the same."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +9,11 @@ from phantom import write_phantom_case, write_slot_scan_case
 from running_session import nodes
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.mrml.case import EXTRAS, settings_of
-from MultiViewRegistrationLib.mrml.ct_3d import chosen_bone
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.overlay import frustum_polydata
-from MultiViewRegistrationLib.mrml.registration import CT_UNIT, Registration
+from MultiViewRegistrationLib.mrml.registration import CT_UNIT
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session.inputs import Inputs
 from MultiViewRegistrationLib.session.result_files import case_content
@@ -129,20 +125,6 @@ def test_ranges_to_train_on_are_kept_and_exported(scene, case_file):
     write_json(case_file, content)
     session = Session(read_case(case_file)(scene))
     assert session.case().training == content["training"] == case_content(session)["training"]
-
-
-def test_settings_in_scenes_of_before_are_read(scene):
-    registration = Registration.create(scene)
-    pose = np.eye(4).tolist()
-    before = {"truth_world_from_ct": pose, "structure_truths": {"L1": pose}, "same_patient": True}
-    before["shared_unknowns"] = {"isocentre_sd_mm": 2.0, "principal_point_sd_px": None}
-    registration.node.SetParameter(EXTRAS, json.dumps(before))
-    registration.node.SetParameter("chosenBone", "31")
-    registration.keep("centre", {})
-    now = settings_of(registration)
-    assert chosen_bone(registration) == "31"
-    assert np.array_equal(now.truth_world_from_ct, pose) and list(now.structure_truths) == ["L1"]
-    assert now.same_patient and now.shared_unknowns == SharedUnknowns(isocentre_sd_mm=2.0)
 
 
 def test_a_case_that_cannot_be_loaded_leaves_nothing_behind(scene, case_file):

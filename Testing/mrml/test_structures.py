@@ -12,9 +12,8 @@ from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import nodes
 from MultiViewRegistrationLib.mrml.image import segmentation_node
-from MultiViewRegistrationLib.mrml.nodes import array_of, lines_node, lps_from_ras, nodes_of_class
+from MultiViewRegistrationLib.mrml.nodes import array_of, lps_from_ras, nodes_of_class
 from MultiViewRegistrationLib.mrml.structures import (
-    OF_BEFORE,
     OUTLINES,
     StructureOutlines,
     choose_structures,
@@ -232,15 +231,6 @@ def test_a_saved_scene_comes_back_without_its_outlines_which_are_drawn_anew(
         assert off_conic(view.camera, in_world(back, CENTRE), drawn_pixels(view)).max() < 0.3
         pixels(window_of(slicer_app, view, (480, 360)))
     assert "Bad table range" not in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("role", OF_BEFORE)
-def test_models_that_a_scene_of_before_has_go(registration, scene, role):
-    view = registration.xrays[0]
-    before = lines_node(view.node, "Ball in AP", 2)
-    view.node.AddNodeReferenceID(role, before.GetID())
-    show_outlines(registration, StructureOutlines(registration).take())
-    assert not scene.IsNodePresent(before)
 
 
 @pytest.mark.parametrize(

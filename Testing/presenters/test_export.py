@@ -177,7 +177,7 @@ def test_a_folder_that_cannot_be_made_is_a_message_and_all_waits_meanwhile(expor
     export.session.run(download.action(tmp_path / "file" / "out"), download.done)
     assert text(export, "missing") == "Wait until the work under way is done."
     assert text(export, "written") == "Writing..."
-    with refuses("cannot be written there"):
+    with refuses("cannot be written"):
         export.session.finish()
     assert control(export, "written") is None
     assert (tmp_path / "file").read_text() == "not a folder"

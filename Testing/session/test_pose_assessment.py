@@ -18,7 +18,6 @@ from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.overlays import decisive_box
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason, use_suggested_masks
-from MultiViewRegistrationLib.session.history import HistoryEntry
 from MultiViewRegistrationLib.session.result_files import case_content
 
 #: (rows, columns) of a plate with a sharp edge in the first X-ray.
@@ -91,13 +90,6 @@ def test_what_disagrees_without_any_bone_is_no_place_to_look_at():
     bone = [Tile(200, 400, 20, 0.5, explained) for explained in (0.9, 0.2)]
     box = decisive_box(xray, [tool, *bone], np.array([0.0, 1.0, 1.0]))
     assert np.allclose(box.mean(axis=0), [410, 210])
-
-
-def test_an_entry_of_a_scene_of_before_has_its_list_of_structures_as_bodies():
-    listed = [{"name": "L1", "verdict": "check"}]
-    kept = {"time": "", "method": "search", "world_from_ct": [], "similarity": {"AP": 0.9}}
-    kept["structures"] = listed
-    assert HistoryEntry.from_json(kept).bodies["L1"].verdict == "check"
 
 
 def test_crosses_stand_where_bone_was_tested_for_the_use_that_counts_while_the_pose_stands(scene):

@@ -40,7 +40,7 @@ def test_each_has_a_folder_and_one_that_fails_stops_none(cases, registered):
     assert not (out / "two" / "result.json").exists()
     table = [line.split() for line in said.err.splitlines()[-4:]]
     assert table[0] == "case verdict error mm seconds".split()
-    assert table[2] == [str(cases[1]), "failed", "see", "above"]
+    assert table[2] == ["2", "failed", "see", "above"]
 
 
 def test_resumed_it_registers_only_what_has_no_result_of_its_files(cases, registered):
@@ -91,7 +91,7 @@ def test_a_damaged_result_is_registered_again_and_no_transform_outlives_it(go_on
     stale = go_on.result.with_name("L1_world_from_ct.tfm")
     stale.write_text("of the damaged result")
     go_on.result.write_text("")
-    assert f"{go_on.result} is damaged; the case is registered again." in go_on()
+    assert "result.json is damaged; the case is registered again." in go_on()
     assert result_in(go_on.result.parent)
     assert not stale.exists() and go_on.result.with_name("world_from_ct.tfm").exists()
 
@@ -126,4 +126,23 @@ def test_a_log_has_the_time_of_each_message(cases, tmp_path):
     first, *lines = log.read_text().splitlines()
     assert first == "before" and all(line[:4].isdigit() and line[10] == "T" for line in lines)
     said = [line for line in lines if " mvreg: " not in line]  # said every ten seconds of work
-    assert "verdict: accept" in said[0] and "Report: " in said[-1]
+    assert "Verdict: accept" in said[0] and "Report: " in said[-1]
+
+
+@pytest.mark.parametrize("name", ["DOE^JANE 1961", "Doe"])
+def test_no_message_names_the_folder_of_a_case(cases, tmp_path, monkeypatch, name):
+    """It is often a patient's name: not of results, not of warnings and errors, not in the log."""
+    for folder, case in ((tmp_path / name, cases[0]), (tmp_path / f"{name} b", cases[1])):
+        shutil.copytree(case, folder)
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / "mvreg.log"
+    runs = (
+        (["register", name], 0),
+        (["register", f"{name} b/case.json"], 2),
+        (["register", str(tmp_path / name), f"{name} b", "--out", "results", "--resume"], 1),
+    )
+    for words, status in runs:
+        said = mvreg([*words, "--log", str(log)], status)
+        assert name not in said.err + said.out
+    text = log.read_text()
+    assert name not in text and "(case)" in text and "view1.mha" in text

@@ -307,8 +307,7 @@ def _check(options: argparse.Namespace) -> dict:
     answer["findings"] = collected + answer["findings"]
     found = [f"Suspicious: {finding}" for finding in answer["findings"]]
     lines = answer["lines"] + (found or ["Nothing looks suspicious."])
-    valid = f"{answer['name']}: the case is complete and valid."
-    tell(options, valid, *(f"  {line}" for line in lines))
+    tell(options, "The case is complete and valid.", *(f"  {line}" for line in lines))
     return answer
 
 

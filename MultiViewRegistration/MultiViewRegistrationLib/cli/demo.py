@@ -62,7 +62,7 @@ def _demo(options: argparse.Namespace) -> dict:
     with progress_of(options, "Demo") as line:
         done = run_demo(options.out, on_progress=line.show)
     for result in done.results:
-        summarise(result)
+        summarise(result, result.case.name)
     lines = [
         f"{each.name:3}  {each.whole_ct_mm:.2f} mm, {each.own_mm:.2f} mm  {each.verdict}"
         for each in done.bones

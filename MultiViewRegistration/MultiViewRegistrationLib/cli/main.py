@@ -22,7 +22,7 @@ from .. import __version__
 from ..errors import InputError, OutputError
 from ..imaging import child
 from ..jobs import Terminated, stopped_by_end_of_stdin, stopped_by_sigterm
-from .options import CLEAR, Parser, log_to, say, sentence
+from .options import CLEAR, Parser, log_to, say, sentence, show_all_folders
 
 #: Commands, each with its module, which has a function `add_COMMAND`, and its line in the help.
 COMMANDS = {
@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         gc.freeze
     )  # or Python goes through all of numba's objects once more at its end: 0.15 s
     words = sys.argv[1:] if arguments is None else list(map(str, arguments))
+    show_all_folders()
     try:
         with stopped_by_sigterm(), warnings.catch_warnings():
             warnings.showwarning = _show_warning

@@ -334,6 +334,7 @@ def case_path(text: str) -> Path:
             f"{text} is {what}, expected a case.json, which names CT, X-rays and their geometry; "
             f"make one: mvreg case new --ct {ct} --view AP {image} --out case.json"
         )
+    hide_folder(path if path.is_dir() else path.parent, "case")
     return path
 
 
@@ -351,6 +352,7 @@ def result_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(
             f"{text} is not a result, expected a {RESULT_HELP}; {hint}"
         )
+    hide_folder(path if path.is_dir() else path.parent, "result")
     return path
 
 
@@ -459,7 +461,35 @@ def _writable(text: str, folder: Path) -> Path:
 def tell(options: argparse.Namespace, *lines: str) -> None:
     """Print lines on stdout, which is another's with --json."""
     if not options.json:
-        print("\n".join(lines))
+        print(without_folders("\n".join(lines)))
+
+
+#: What messages say in place of the paths of folders: a case's folder is often named after a
+#: patient.
+_hidden: dict[str, str] = {}
+
+
+def show_all_folders() -> None:
+    """Forget the folders of an earlier command."""
+    _hidden.clear()
+
+
+def hide_folder(folder: Path, kind: str) -> None:
+    """Name a folder in messages by its kind, "case" or "result", and a number if there are several."""
+    whole = folder.resolve()
+    paths = {str(folder), str(folder.absolute()), str(whole), whole.name} - _hidden.keys()
+    number = sum(words.startswith(f"({kind}") for words in {*_hidden.values()}) + 1
+    for path in paths - {"", ".", folder.anchor, "mvreg"}:
+        _hidden[path] = f"({kind} {number})" if number > 1 else f"({kind})"
+
+
+def without_folders(text: str) -> str:
+    """Return a message without the paths of hidden folders."""
+    for path in sorted(_hidden, key=len, reverse=True):
+        ends = r"(?![\w-])" if os.sep in path else r"(?=[/\\:]|$)"  # a name alone may be a word
+        hidden = rf"(?m)(?<![\w./-]){re.escape(path)}{ends}"
+        text = re.sub(hidden, lambda _, path=path: _hidden[path], text)
+    return text
 
 
 #: Where messages go besides, with --log.
@@ -491,8 +521,9 @@ def _write_log(text: str) -> None:
 def say(text: str, end: str = "\n") -> None:
     """Print a message on stderr, and into the log.
 
-    Where its reader has gone, the work goes on without.
+    It does not name a case's folder. Where its reader has gone, the work goes on without.
     """
+    text = without_folders(text)
     if end:  # what is rewritten in place is no message
         _write_log(text)
     try:

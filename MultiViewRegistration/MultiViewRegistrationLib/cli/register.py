@@ -33,6 +33,7 @@ from .options import (
     add_structures,
     case_path,
     checked,
+    hide_folder,
     out_folder,
     parse_structures,
     progress_of,
@@ -176,6 +177,7 @@ def _register_all(options: argparse.Namespace) -> list[dict]:
     """Register one case after another; one that cannot be does not stop the others."""
     rows = []
     for number, (case, out) in enumerate(_folders(options).items(), start=1):
+        hide_folder(out, "result")
         row = {"case": str(case), "out": str(out), "problem": ""}
         try:
             title = f"Case {number} of {len(options.cases)}"
@@ -183,7 +185,7 @@ def _register_all(options: argparse.Namespace) -> list[dict]:
             content = done or _register_one(options, case, out, title)
             row |= {key: content[key] for key in ("verdict", "predicted_tre_mm", "seconds")}
         except InputError as error:
-            say(f"mvreg: {case}: {error}")
+            say(f"mvreg: case {number}: {error}")
             row["problem"] = str(error)
         rows.append(row)
     say(_table(rows))
@@ -282,18 +284,17 @@ def _digest(
 
 
 def _table(rows: Sequence[dict]) -> str:
-    """Return a line for each case."""
-    width = max(len(row["case"]) for row in rows)
-    lines = [f"{'case':{width}}  verdict       error mm  seconds"]
-    for row in rows:
+    """Return a line for each case, by its number: its name is often a patient's."""
+    lines = ["case  verdict       error mm  seconds"]
+    for number, row in enumerate(rows, start=1):
         if row["problem"]:
-            lines.append(f"{row['case']:{width}}  failed        see above")
+            lines.append(f"{number:4}  failed        see above")
             continue
         likely = row["predicted_tre_mm"]
         error = f"{likely['mean']:8.2f}" if likely else " " * 8
         verdict = row["verdict"] or "not assessed"
         seconds = row["seconds"]["total"]
-        lines.append(f"{row['case']:{width}}  {verdict:12}  {error}  {seconds:7.1f}")
+        lines.append(f"{number:4}  {verdict:12}  {error}  {seconds:7.1f}")
     return "\n".join(lines)
 
 
@@ -367,7 +368,9 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
                 )
             except OutputError as error:
                 failure = error
-    summarise(result)  # also where the disk is full: the work was done
+    summarise(
+        result, title if len(options.cases) > 1 else ""
+    )  # also where the disk is full: the work was done
     if failure:
         raise failure
     say_report(out)
@@ -463,8 +466,14 @@ def _further_inputs(options: argparse.Namespace) -> dict[str, str]:
     return {path.name: sha256(path) for path in paths}
 
 
-def summarise(result: Result) -> None:
-    """Print the summary of a registration: the verdict, why, and then the rest."""
+def summarise(result: Result, name: str = "") -> None:
+    """Print the summary of a registration: the verdict, why, and then the rest.
+
+    Parameters
+    ----------
+    name
+        What the registration is called, if it is one of several.
+    """
     from ..report.html import words_of  # with all that a report needs
 
     seconds = result.seconds
@@ -476,7 +485,7 @@ def summarise(result: Result) -> None:
     if result.each_accepted:
         verdict = "verdict on each bone: accept"
     lines = [
-        f"{result.case.name}, {verdict}. {result.summary}".rstrip(),
+        f"{f'{name}, {verdict}' if name else verdict[0].upper() + verdict[1:]}. {result.summary}".rstrip(),
         *result.reasons,
     ]
     if errors:

@@ -182,7 +182,7 @@ def _summarise(track: Track, out: Path) -> None:
     )
     scopes = (frame.scope for frame in frames if frame.scope)
     say(
-        f"{track.sequence.first.name}: {len(frames)} of {len(track.sequence)} frames{pace}. "
+        f"{len(frames)} of {len(track.sequence)} frames{pace}. "
         f"Verdicts {PLACES[frames[0].use]}: {_verdicts(frames)}. {next(scopes, '')}".rstrip()
     )
     for name in frames[0].bones:

@@ -91,7 +91,7 @@ def _train(options: argparse.Namespace) -> dict:
         )
     median, most, within = model.card.expected
     say(
-        f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random "
+        f"Trained for {model.card.seconds:.0f} s on {model.card.device}; of random "
         f"images half are found within {median:.1f} mm, 95 % within {most:.1f} mm, "
         f"{100 * within:.0f} % within 25 mm.\n  {model.folder}"
     )

@@ -130,6 +130,8 @@ def test_what_stops_it_keeps_the_frames_that_are_done(
     moving, tmp_path, monkeypatch, number, status
 ):
     follow = Tracker.follow
+    if number == signal.SIGINT:  # which shells ignore in background jobs
+        signal.signal(number, signal.default_int_handler)
     before = signal.getsignal(number)
 
     def interrupted(self, frame, *given):

@@ -100,7 +100,7 @@ def test_an_incomplete_marker_is_refused(case):
 
 
 def test_an_anonymised_case_has_the_cameras_that_were_found(case, tmp_path):
-    path, _ = anonymise(case, tmp_path / "copy")
+    path = anonymise(case, tmp_path / "copy").path
     copied, found = CaseFile.read(path).views, CaseFile.read(case).views
     for one, other in zip(copied, found, strict=True):
         assert one.own_camera.same_as(other.own_camera)

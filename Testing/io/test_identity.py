@@ -177,7 +177,7 @@ def test_a_name_reveals_the_patient_in_any_spelling(name):
 @pytest.mark.filterwarnings("ignore")
 def test_a_copy_without_headers_is_as_doubtful(dicom_case, tmp_path):
     path = dicom_case(others={"PatientID": "OTHER-1", "StudyDate": "20190101"})
-    written, _ = anonymise(path, tmp_path / "copy")
+    written = anonymise(path, tmp_path / "copy").path
     case = Case.load(written)
     assert read_json(written)["header_mismatch"] == {"patient": True, "day": True}
     (reason,), (caution,) = case.identity_reasons, case.identity_cautions

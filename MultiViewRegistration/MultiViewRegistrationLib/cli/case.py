@@ -355,18 +355,13 @@ def _page(case: Case, report: dict) -> str:
 def _anonymise(options: argparse.Namespace) -> dict:
     from ..io.case_writer import anonymise
 
-    path, images, left_out = anonymise(
-        options.case, options.out, accept_unrecognised=options.accept_unrecognised
-    )
+    copy = anonymise(options.case, options.out, accept_unrecognised=options.accept_unrecognised)
     tell(
         options,
-        f"Wrote {path}. Images:",
-        *(f"  {image}" for image in images),
+        f"Wrote {copy.path}. Images:",
+        *(f"  {image}" for image in copy.images),
         "Left out or changed:",
-        *(f"  {each}" for each in left_out),
+        *(f"  {change}" for change in copy.changes),
     )
-    return {
-        "case": str(path),
-        "images": [asdict(image) for image in images],
-        "left_out": left_out,
-    }
+    images = [asdict(image) for image in copy.images]
+    return {"case": str(copy.path), "images": images, "left_out": copy.changes}

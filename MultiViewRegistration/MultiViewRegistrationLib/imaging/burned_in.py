@@ -149,7 +149,9 @@ def _rows_in(image: np.ndarray) -> Iterator[_Row]:
 def _regions_with_strokes(image: np.ndarray, least: float) -> list[tuple[slice, slice]]:
     """Return the parts of the image with pixels that differ from those STROKE_PX to the left and to the right."""
     width = STROKE_PX
-    middle, left, right = image[:, width:-width], image[:, : -2 * width], image[:, 2 * width :]
+    middle = image[:, width:-width]
+    left = image[:, : -2 * width]
+    right = image[:, 2 * width :]
     brighter = np.minimum(middle - left, middle - right) > least
     darker = np.maximum(middle - left, middle - right) < -least
     strokes = np.pad(brighter | darker, ((0, 0), (width, width)))
@@ -198,7 +200,8 @@ def _lines(letters: _Letters) -> Iterator[_Letters]:
     height = bottom - top
     beside = np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)
     gap = np.maximum.outer(left, left) - np.minimum.outer(right, right)
-    lower, higher = np.minimum.outer(height, height), np.maximum.outer(height, height)
+    lower = np.minimum.outer(height, height)
+    higher = np.maximum.outer(height, height)
     weaker = np.minimum.outer(tall.contrast, tall.contrast)
     stronger = np.maximum.outer(tall.contrast, tall.contrast)
     linked = (
@@ -274,7 +277,8 @@ class _Row:
             near = beside & (before <= right + reach) & (after >= left - reach)
             ends = before[near].min(initial=left), after[near].max(initial=right)
             grown = ends[0] < left or ends[1] > right
-            left, right = min(left, ends[0]), max(right, ends[1])
+            left = min(left, ends[0])
+            right = max(right, ends[1])
         room = np.ceil(height * ROOM).astype(int)
         box = np.array([top - room[0], bottom + room[0], left - room[1], right + room[1]])
         if self.turned:
@@ -383,7 +387,8 @@ def _uniform_blocks(
     rows, columns = image.shape
     padded = np.pad(image, ((0, -rows % size), (0, -columns % size)), mode="edge")
     blocks = padded.reshape(padded.shape[0] // size, size, -1, size)
-    least, largest = blocks.min((1, 3)), blocks.max((1, 3))
+    least = blocks.min((1, 3))
+    largest = blocks.max((1, 3))
     uniform = np.zeros(least.shape, bool)
     for grey in greys:
         same = (least >= grey - levels) & (largest <= grey + levels)
@@ -464,8 +469,7 @@ def _sharp_sides(away: np.ndarray, rectangle: np.ndarray) -> np.ndarray | None:
         deep = np.median(profile[side + 4 : side + 12])
         begin = max(side - 12, 0)
         edge = begin + int(np.argmax(profile[begin:] > deep / 2))
-        outer, inner = profile[max(edge - 2, 0)], profile[edge + 1]
-        if inner - outer < MIN_STEP * deep or deep == 0:
+        if deep == 0 or profile[edge + 1] - profile[max(edge - 2, 0)] < MIN_STEP * deep:
             return None
         found.append(edge)
     return np.array([found[0], rows - found[1], found[2], columns - found[3]])

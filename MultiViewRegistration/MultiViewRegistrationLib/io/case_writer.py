@@ -342,9 +342,26 @@ class ImageFindings:
         return f"{self.view}: text: {text}; frame: {self.frame}."
 
 
-def anonymise(
-    path: Path, folder: Path, *, accept_unrecognised: bool = False
-) -> tuple[Path, list[ImageFindings], list[str]]:
+@dataclass(frozen=True)
+class AnonymisedCase:
+    """A copy of a case without identity.
+
+    Attributes
+    ----------
+    path
+        The new case.json.
+    images
+        What was found in each image.
+    changes
+        What was left out or changed, a sentence each.
+    """
+
+    path: Path
+    images: list[ImageFindings]
+    changes: list[str]
+
+
+def anonymise(path: Path, folder: Path, *, accept_unrecognised: bool = False) -> AnonymisedCase:
     """Write a copy of a case without names, IDs, dates and headers.
 
     Images and CT are written as MetaImage, which has no header of a patient. Pixels that no view
@@ -361,15 +378,6 @@ def anonymise(
     accept_unrecognised
         Copy images that may show text that was not found, too: with wide uniform margins that are
         not recognised as a frame, or with BurnedInAnnotation YES in their DICOM header.
-
-    Returns
-    -------
-    path : Path
-        The new case.json.
-    images : list[ImageFindings]
-        What was found in each image.
-    changes : list[str]
-        What was left out or changed, a sentence each.
 
     Raises
     ------
@@ -437,7 +445,7 @@ def anonymise(
         "Look at each image: text that was not found is still there. So is the face in a CT of a "
         "head."
     )
-    return written, findings, notes
+    return AnonymisedCase(written, findings, notes)
 
 
 def _findings(name: str, xray: XRay) -> ImageFindings:

@@ -488,7 +488,7 @@ def without_folders(text: str) -> str:
     for path in sorted(_hidden, key=len, reverse=True):
         ends = r"(?![\w-])" if os.sep in path else r"(?=[/\\:]|$)"  # a name alone may be a word
         hidden = rf"(?m)(?<![\w./-]){re.escape(path)}{ends}"
-        text = re.sub(hidden, lambda _, path=path: _hidden[path], text)
+        text = re.sub(hidden, _hidden[path], text)
     return text
 
 

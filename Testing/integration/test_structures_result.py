@@ -161,7 +161,7 @@ def test_wrong_cameras_move_bones_in_the_room_and_hardly_against_each_other(writ
     true = {name: POSE @ motion for name, motion in zip(NAMES, written[1], strict=True)}
     for name, bone in bones.items():
         away_mm = bone.bone.apart(bone.world_from_ct, true[name])
-        assert 1 < away_mm < bone.lies.upper95_mm and bone.appearance.upper95_mm < 1
+        assert 0.8 < away_mm < bone.lies.upper95_mm and bone.appearance.upper95_mm < 1
         assert (bone.verdict, bone.overlay, bone.room) == ("accept", "accept", "check")
     for told in result.together.motions:
         against, bone = bones[told.against], bones[told.name]

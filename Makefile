@@ -118,6 +118,7 @@ release-check: $(VENV)/.test $(VENV)/.release
 	$(VENV)/bin/sp-repo-review .
 	$(VENV)/bin/uv tool run cffconvert --validate  # apart: it wants an older jsonschema
 	$(VENV)/bin/codespell
+	.ci/clone_size
 	$(PYTEST) -n 0 -q Testing/test_packaging.py Testing/docs/test_site.py Testing/docs/test_commands.py
 	PYTHON=$(VENV)/bin/python .ci/release
 

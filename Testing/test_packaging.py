@@ -23,6 +23,8 @@ ROOT = MODULE.parent
 NOTES = ROOT / ".github" / "release_notes.py"
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 ARCHIVAL = ".git_archival.txt"
+#: In bytes.
+LARGEST_TREE = 20_000_000
 VERSION_FILE = "MultiViewRegistrationLib/_version.py"
 #: What Slicer 5.10.0, the oldest that the module is for, brings of what the project depends on.
 SLICER_5_10 = {
@@ -120,19 +122,14 @@ def test_the_entry_meets_the_scripted_checks_of_slicers_index():
     assert found["KEYWORDS"] and found["RECOMMENDS"] == "PyTorch"
 
 
-def test_a_clone_is_below_the_limit_of_slicers_index(require_program):
-    """The index refuses 100 MB, with the history."""
+def test_the_working_tree_is_small(require_program):
+    """Slicer's index refuses a clone of 100 MB. `.ci/clone_size` measures the history, which each Git packs anew."""
     git = require_program("git", package="git")
-
-    def output(*arguments):
-        return subprocess.run([git, *arguments], cwd=ROOT, capture_output=True, text=True).stdout
-
-    packed = re.search(r"size-pack: (\d+)", output("count-objects", "-v"))
-    if packed is None:
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout
+    files = [ROOT / name for name in listed.split("\0") if name]
+    if not files:
         pytest.skip("needs a clone of the repository")
-    files = [ROOT / name for name in output("ls-files", "-z").split("\0") if name]
-    tree = sum(file.stat().st_size for file in files if file.is_file())
-    assert int(packed[1]) * 2**10 + tree < 100 * 2**20
+    assert sum(file.stat().st_size for file in files if file.is_file()) < LARGEST_TREE
 
 
 VERSIONS = {

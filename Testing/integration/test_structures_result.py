@@ -125,7 +125,7 @@ def test_bones_that_are_all_accepted_are_the_answer(result, capsys):
     assert (sign, word) == ("\u2713", "bones: accept")
     assert ">bones: accept<" in result._repr_html_() and result.answer == "accept"
     summarise(result)
-    assert ", verdict on each bone: accept. " in capsys.readouterr().err
+    assert "Verdict on each bone: accept. " in capsys.readouterr().err
     headline, _, predicted, *_ = sentences_of(result)
     assert headline.startswith(
         f"{len(NAMES)} of {len(NAMES)} bones are accepted, each at its own pose; "

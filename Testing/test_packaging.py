@@ -125,7 +125,9 @@ def test_the_entry_meets_the_scripted_checks_of_slicers_index():
 def test_the_working_tree_is_small(require_program):
     """Slicer's index refuses a clone of 100 MB. `.ci/clone_size` measures the history, which each Git packs anew."""
     git = require_program("git", package="git")
-    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        [git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
     files = [ROOT / name for name in listed.split("\0") if name]
     if not files:
         pytest.skip("needs a clone of the repository")

@@ -13,8 +13,8 @@ of rigid bodies that are accepted without both 80 % are accepted with them. The 
 behind missing slices where no X-ray shows them. With --inside, a piece of bone has moved, or the
 front ends of some ribs, and the targets lie there. With --inside --machines X-rays are those of any
 machine, CTs of any scanner and half the cameras a C-arm's readings, as wrong as is said of them;
-with --unstated, all are matrices of which nothing is said (rows/bent_unstated.jsonl.xz: seed 80003);
-each use is judged, once with targets and once without (rows/bent_machines.jsonl.xz: seeds 160001,
+with --unstated, all are matrices of which nothing is said (judged: seed 80003);
+each use is judged, once with targets and once without (judged: seeds 160001,
 170001 and 130003; before all targets were asked together 130002; all with targets of rigid bodies
 `anywhere`, too;
 before any were, 120001; before each X-ray alone was asked 70002; with places by their order 60003

@@ -8,10 +8,10 @@ by up to 1.5 to 8 degrees and a millimetre for each two degrees, those too that 
 Two to four X-rays by RTK, 40 to 100 degrees apart, half of them with one of the nuisances; masks
 are eroded, dilated, one slice off or mirrored in a quarter; the CT begins a vertebra too high or
 low in one of twelve. With --leaking one mask of each case takes the nearest 20 to 50 % of a
-neighbour instead, whose own mask loses them (rows/bones_leaking_101.jsonl.xz). With --readings
+neighbour instead, whose own mask loses them (judged: seed 101). With --readings
 masks are right and cameras as wrong as a C-arm's readings may be; rows tell each use's verdict
-(rows/bones_readings.jsonl.xz: seeds 8101, and, since a bone may have a right overlay by one X-ray, 8102 and 8103).
-With --masked the first bone of each case is the mask of the CT, and nothing says what it is (rows/bones_masked_9200.jsonl.xz, and 9300).
+(judged: seeds 8101, and, since a bone may have a right overlay by one X-ray, 8102 and 8103).
+With --masked the first bone of each case is the mask of the CT, and nothing says what it is (judged: seeds 9200 and 9300).
 X-rays are kept in FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
 """
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks bones_fit [--fit ROWS.jsonl...] [--judge ROWS.jsonl...] [--write]
 
-Rows are those of `bones.py`; rows/bones.jsonl.xz are those of seed 72, on which the model stands.
+Rows are those of `bones.py`; rows/fit_bones.jsonl.xz are those of seed 72, on which the model stands.
 All tables are of models that were fitted to the other two people, on the rows of --fit; those of
 --judge were in no fit and no choice. What --write writes is fitted to all rows of --fit.
 
@@ -28,11 +28,11 @@ from MultiViewRegistrationLib.assessment.prediction import WRONG_MM, columns
 from MultiViewRegistrationLib.studies.statistics import grouped, table_of
 
 from . import parser_of
-from .kept import rows_of
+from .kept import Rows
 from .statistics import auroc, logistic, share
 from .trust_fit import as_json
 
-KEPT = Path(__file__).parent / "rows/bones.jsonl.xz"
+KEPT = Path(__file__).parent / "rows/fit_bones.jsonl.xz"
 #: Ridge on the scaled weights, in rows; of a log error at least.
 RIDGE, MIN_SD = 1.0, 0.3
 #: Chosen on the rows of seed 71.
@@ -41,7 +41,7 @@ ACCEPT, REJECT = 0.03, 0.7
 
 def read(paths: list[Path]) -> list[dict]:
     """A row for each bone, of files that may be compressed by xz."""
-    rows = [row for path in paths for case in rows_of(path).values() for row in case["bones"]]
+    rows = [row for path in paths for case in Rows(path).rows.values() for row in case["bones"]]
     for row in rows:
         row["wrong"] = row["mm"] > WRONG_MM
         row["features"] = SimpleNamespace(**row["features"])

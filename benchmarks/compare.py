@@ -2,7 +2,7 @@
 
     python -m benchmarks compare BEFORE AFTER
 
-Each is a file of a study, which may be compressed by xz, or an archive of `protocol`.
+Each is a file of a study or of `protocol`, which may be compressed by xz.
 Rows that both have are held against each other; fails where a verdict differs, or an error or the
 origin of a pose by more than 0.02 mm.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from . import parser_of
-from .kept import rows_of
+from .kept import Rows
 
 APART_MM = 0.02
 VERDICTS = ("verdict", "without", "without_parts", "body")
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     options = parser.parse_args()
-    before, after = rows_of(options.before), rows_of(options.after)
+    before, after = Rows(options.before).rows, Rows(options.after).rows
     common = [key for key in before if key in after]
     wrong = 0
     for key in common:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import lzma
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,21 +44,6 @@ class Rows:
                 stream.write(json.dumps({"key": name, **row}) + "\n")
             self.rows[name] = row
         return self.rows[name]
-
-
-def rows_of(path: Path) -> dict[str, dict]:
-    """The rows of a file of `Rows`, or of an archive with a file for each, by their keys.
-
-    protocol.json in an archive tells the SHA-256 of each CT, which its rows get.
-    """
-    if ".tar" not in path.suffixes:
-        return Rows(path).rows
-    with tarfile.open(path) as held:
-        files = ((Path(member.name).stem, held.extractfile(member)) for member in held)
-        rows = {name: json.load(file) for name, file in files if file is not None}
-    about = rows.pop("protocol", {"cts": []})
-    known = {ct_name(Path(ct["name"])): ct["sha256"] for ct in about["cts"]}
-    return {key: {**row, "sha256": known.get(row.get("ct"))} for key, row in sorted(rows.items())}
 
 
 def ct_name(path: Path) -> str:

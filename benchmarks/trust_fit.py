@@ -1,9 +1,10 @@
-"""Fits the models of assessment/prediction.py: python -m benchmarks trust_fit BODIES.tar.xz...
+"""Fits the models of assessment/prediction.py: python -m benchmarks trust_fit BODIES.jsonl.xz...
 
---bones BONES.tar.xz... [--write].
+--bones STRUCTURES.jsonl.xz... [--write].
 
-Each archive holds protocol.json and the rows of `python -m benchmarks protocol`; prediction.json
-was fitted to those in rows/. All tables are of models that were fitted to the other persons alone.
+Each file has rows of `python -m benchmarks protocol`. prediction.json was fitted to
+rows/fit_bodies.jsonl.xz (seeds 1 to 4) and rows/fit_structures.jsonl.xz, which hold the fields that
+the fit needs. All tables are of models that were fitted to the other persons alone.
 What is written is fitted to all; the others stand beside it.
 """
 
@@ -30,7 +31,7 @@ from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 from MultiViewRegistrationLib.studies.statistics import table
 
 from . import parser_of
-from .kept import rows_of
+from .kept import Rows
 from .protocol import page
 from .protocol.acceptance import is_sound, mtre
 from .protocol.runs import reevaluate
@@ -153,9 +154,9 @@ def _usual(rows, name):
     return float(np.percentile([row["features"][name] for row in right], percent))
 
 
-def of_protocols(archives: list[Path], part: str) -> tuple[list[dict], dict[str, str]]:
+def of_protocols(files: list[Path], part: str) -> tuple[list[dict], dict[str, str]]:
     """The registrations of a part with two views or more, and the SHA-256 of each CT by its name."""
-    every = (row for archive in archives for row in rows_of(archive).values())
+    every = (row for file in files for row in Rows(file).rows.values())
     wanted = [
         row for row in every if row["part"] == part and row.get("features") and row["views"] > 1
     ]
@@ -195,8 +196,8 @@ def main() -> None:
         "columns": list(COLUMNS),
     }
     model = None
-    for kind, part, archives in (("body", "body", args.bodies), ("structure", "bone", args.bones)):
-        rows, cts = of_protocols(archives, part)
+    for kind, part, files in (("body", "body", args.bodies), ("structure", "bone", args.bones)):
+        rows, cts = of_protocols(files, part)
         models, model = each_left_out(rows, model), fitted(rows, model)
         judged = as_judged(rows, models)
         print(kind, *(make(judged) for make in TABLES), "", sep="\n\n")

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 from refusals import refuses
 
-from benchmarks import ROOT, bent, compare, spines, study
+from benchmarks import ROOT, compare, study
 from benchmarks.kept import Rows, put
-
-KEPT = ROOT / "benchmarks" / "rows"
 
 
 def test_a_study_measures_what_is_missing_and_prints_the_tables(tmp_path, monkeypatch, capsys):
@@ -31,15 +29,6 @@ def test_a_study_measures_what_is_missing_and_prints_the_tables(tmp_path, monkey
         one.main()
     assert measured == [0, 1, 2] and capsys.readouterr().out.endswith("3 rows\n")
     assert Rows(tmp_path / "rows.jsonl").get(4, 2, measure=dict) == {"mm": 6}
-
-
-def test_tables_of_kept_rows_are_those_of_the_documentation():
-    rows = list(Rows(KEPT / "spines_205.jsonl.xz").rows.values())
-    assert "| nothing moved | 18 | 15 | 12 | 0 |" in spines.STUDY.tables(rows)
-    rows = list(Rows(KEPT / "bent_inside_14.jsonl.xz").rows.values())
-    assert "| piece | 25 | 22 | 22 | 2 | 3 | 3 |" in bent.accepted(rows)
-    rows = list(Rows(KEPT / "bent.jsonl.xz").rows.values())
-    assert bent.accepted(rows).splitlines()[2].startswith("| none | ")
 
 
 def test_rows_that_are_compressed_are_not_written(tmp_path):

@@ -11,19 +11,17 @@ from MultiViewRegistrationLib.assessment.prediction import KINDS, calibrated
 pytestmark = pytest.mark.slow
 
 
-#: The archives of each kind, and the part of a protocol that it is fitted to.
+#: The part of a protocol that each kind is fitted to, and the file of its rows.
 FITTED_TO = {
-    "body": ("body", ["fit_rows.tar.xz", *(f"fit_rows_{seed}.tar.xz" for seed in (2, 3, 4))]),
-    "structure": ("bone", ["bone_rows.tar.xz"]),
+    "body": ("body", "fit_bodies.jsonl.xz"),
+    "structure": ("bone", "fit_structures.jsonl.xz"),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_what_the_script_makes_of_the_rows_and_tells_right_from_wrong(kind):
-    part, archives = FITTED_TO[kind]
-    rows, cts = trust_fit.of_protocols(
-        [ROOT / "benchmarks" / "rows" / archive for archive in archives], part
-    )
+    part, name = FITTED_TO[kind]
+    rows, cts = trust_fit.of_protocols([ROOT / "benchmarks" / "rows" / name], part)
     models = trust_fit.each_left_out(rows, calibrated("body"))
     same(trust_fit.fitted(rows, calibrated("body")), calibrated(kind))
     for name, model in models.items():

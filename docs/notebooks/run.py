@@ -18,6 +18,8 @@ from PIL import Image
 
 HERE = Path(__file__).parent
 PICTURE_PX = (480, 320)
+#: Of the pictures in a notebook.
+WIDEST_PX, QUALITY = 760, 70
 
 
 def run(path: Path) -> None:
@@ -39,22 +41,29 @@ def run(path: Path) -> None:
     pictures = [each for output in outputs for each in pictures_of(output)]
     shown = Image.open(io.BytesIO(base64.b64decode(pictures[-1]))).convert("RGB")
     shown.thumbnail(PICTURE_PX)
-    shown.save(path.with_suffix(".jpg"), quality=80)
+    shown.save(path.with_suffix(".jpg"), quality=QUALITY)
 
 
 def _make_small(data: dict) -> None:
-    """Keep each picture of an output once, as JPEG."""
-    if "image/jpeg" in data:
-        data.pop("image/png", None)
+    """Keep each picture of an output once, as a JPEG of at most WIDEST_PX columns."""
+    if "image/jpeg" in data or "image/png" in data:
+        png = data.pop("image/png", None)
+        data["image/jpeg"] = _jpeg(data.get("image/jpeg", png))
     if "text/html" in data:
         html = "".join(data["text/html"])
-        data["text/html"] = re.sub(r"data:image/png;base64,([^\"']+)", _jpeg, html)
+        pattern = r"data:image/(?:png|jpeg);base64,([^\"']+)"
+        data["text/html"] = re.sub(
+            pattern, lambda found: f"data:image/jpeg;base64,{_jpeg(found[1])}", html
+        )
 
 
-def _jpeg(png: re.Match) -> str:
+def _jpeg(picture: str) -> str:
+    """Return a picture as a small JPEG; both in base 64."""
     small = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(png[1]))).convert("RGB").save(small, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}"
+    image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    image.thumbnail((WIDEST_PX, WIDEST_PX))
+    image.save(small, "JPEG", quality=QUALITY, optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
 
 
 def pictures_of(output: dict) -> list[str]:

@@ -30,8 +30,9 @@ def parts(slicer_app, tmp_path_factory):
     model.SetAndObservePolyData(_sphere())
     scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points").AddControlPoint(1, 2, 3, "a")
     scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "transform")
-    for node in slicer.util.getNodesByClass("vtkMRMLStorableNode", scene):
-        node.AddDefaultStorageNode()
+    storable = scene.GetNodesByClass("vtkMRMLStorableNode")
+    for index in range(storable.GetNumberOfItems()):
+        storable.GetItemAsObject(index).AddDefaultStorageNode()
     saved = save_scene(scene, tmp_path_factory.mktemp("whole") / "a.mrb")()
     scene.Clear(False)
     with zipfile.ZipFile(saved) as archive:

@@ -15,6 +15,7 @@ from vtkmodules.vtkIOLegacy import vtkPolyDataWriter
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import child
+from MultiViewRegistrationLib.mrml.nodes import nodes_of_class
 from MultiViewRegistrationLib.viewer.scene_files import read_scene, save_scene
 
 NUMBERS = [b"0", b"-1", b"3", b"100000", b"2147483648", b"1e308", b"nan", b"x" * 5000, b""]
@@ -30,9 +31,8 @@ def parts(slicer_app, tmp_path_factory):
     model.SetAndObservePolyData(_sphere())
     scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points").AddControlPoint(1, 2, 3, "a")
     scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "transform")
-    storable = scene.GetNodesByClass("vtkMRMLStorableNode")
-    for index in range(storable.GetNumberOfItems()):
-        storable.GetItemAsObject(index).AddDefaultStorageNode()
+    for node in nodes_of_class("vtkMRMLStorableNode", scene):
+        node.AddDefaultStorageNode()
     saved = save_scene(scene, tmp_path_factory.mktemp("whole") / "a.mrb")()
     scene.Clear(False)
     with zipfile.ZipFile(saved) as archive:

@@ -218,8 +218,10 @@ def segmentations_of_ct(scene: Any) -> list:
 
 
 def nodes_of_class(name: str, scene: Any) -> list:
-    """Return all nodes of a class in a scene."""
-    return slicer.util.getNodesByClass(name, scene)
+    """Return all nodes of a class in a scene; `slicer.util.getNodesByClass` searches `slicer.mrmlScene` instead."""
+    found = scene.GetNodesByClass(name)
+    found.UnRegister(None)
+    return [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
 
 
 def array_of(points: vtkPoints | None) -> np.ndarray:

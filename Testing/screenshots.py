@@ -48,16 +48,18 @@ class Screenshot:
     def legible(self, pixels, grey_levels=255.0):
         """The characters that can still be read in a copy's pixels.
 
-        Each is fitted as a constant, the clean image and the change by the character; more than
+        Each is fitted as a plane, the clean image and the change by the character; more than
         LEGIBLE_SHARE of the change is legible.   grey_levels: of the copy, for 255 here.
         """
         found = []
         for each in self.characters:
             change = each.change.ravel()
             copy = pixels[each.box].ravel().astype(float) * 255 / grey_levels
-            others = np.column_stack([np.ones(change.size), self.clean[each.box].ravel()])
+            rows, columns = np.indices(each.change.shape).reshape(2, -1)
+            plane = np.ones(change.size), rows, columns
+            others = np.column_stack([*plane, self.clean[each.box].ravel()])
             left, *_ = np.linalg.lstsq(np.column_stack([others, change]), copy, rcond=None)
-            if left[2] > LEGIBLE_SHARE:
+            if left[-1] > LEGIBLE_SHARE:
                 found.append(each)
         return found
 

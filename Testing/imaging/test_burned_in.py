@@ -51,7 +51,7 @@ def test_beads_in_a_row_are_no_text():
     image = np.random.default_rng(4).normal(120, 2, rows.shape)
     for column in range(60, 360, 24):
         image[np.hypot(rows - 150, columns - column) < 6] = 20
-    assert not find_text(image).any()
+    assert not find_text(image).where.any()
 
 
 @pytest.mark.parametrize("bits", [8, 16])

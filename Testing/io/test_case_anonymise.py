@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -179,20 +180,25 @@ def test_an_image_that_says_it_has_text_is_refused(anonymised, tmp_path):
 
 
 #: Of screenshots that were not looked at while the search for text was made.
-JUDGED = range(9000, 9060)
+JUDGED = range(9400, 9460)
+#: Of these, refused since no frame is recognised.
+MAX_REFUSED = 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", JUDGED[::2])
-def test_nobody_can_read_the_text_of_screenshots_in_the_copy(anonymised, first):
+def test_nobody_can_read_the_text_of_screenshots_in_the_copy(anonymised, tmp_path):
     """Four frames, four fonts of four sizes, text in frames and on X-rays, PNG and JPEG."""
-    shots = []
-    for seed in (first, first + 1):
+    other, refused = make_screenshot(2, 12), 0
+    for seed in JUDGED:
         n = seed - JUDGED[0]
         frame, font = FRAME_GREYS[n % 4], n // 4 % len(FONTS)
-        shots.append(make_screenshot(seed, frame, font, QUALITIES[n // 16 % 4]))
-    status, printed, copies = anonymised(*files_of(shots))
-    assert status == 0, printed.err
-    for shot, copy in zip(shots, copies, strict=True):
+        shot = make_screenshot(seed, frame, font, QUALITIES[n // 16 % 4])
         assert len(shot.legible(shot.pixels)) > 40
-        assert not shot.legible(copy), shot.description
+        status, printed, copies = anonymised(*files_of([shot, other]))
+        if status == 2:
+            assert "not recognised" in printed.err and not copies
+            refused += 1
+        else:
+            assert status == 0 and not shot.legible(copies[0]), shot.description
+            shutil.rmtree(tmp_path / "copy")
+    assert refused <= MAX_REFUSED

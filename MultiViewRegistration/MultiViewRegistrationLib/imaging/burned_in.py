@@ -18,6 +18,11 @@ from .reading import RawImage
 #: between neighbouring pixels, which noise makes.
 MIN_CONTRAST = 0.07
 MIN_CONTRAST_TO_NOISE = 6.0
+#: The same in an image that is known to have text.
+MIN_FAINT_CONTRAST = 0.04
+MIN_FAINT_CONTRAST_TO_NOISE = 3.5
+#: Of the median letter of a faint line.
+MIN_LINE_CONTRAST_TO_NOISE = 5.0
 #: Strokes of a letter are thinner than this, px, in an image of which so many pixels a side are
 #: pooled: one search after the other. A smaller image has no text.
 STROKE_PX = 7
@@ -42,6 +47,7 @@ CERTAIN = ((3, 0.5, 0.9), (4, 0.25, 0.85), (6, 0.12, 0.9))
 CERTAIN_TURNED = ((4, 0.5, 0.9),)
 PROBABLE = ((2, 0.5, 0.9), (3, 0.2, 0.85), (4, 0.1, 0.85))
 SAME_HEIGHT = ((2, 0.1, 0.8),)
+FAINT = ((3, 0.06, 0.7),)
 #: Letters are of the same height that differ by less than this.
 HEIGHT_TOLERANCE = 0.12
 #: Of what belongs to a line: text has no edges steeper than itself.
@@ -53,7 +59,13 @@ SQUARE = (0.1, 0.7)
 #: What stands so near to a line, in heights of its letters, belongs to it.
 NEAR_LINE = 1.6
 #: Added above and below, for accents and descenders, and at the ends, in heights of letters.
-ROOM = np.array([0.6, 1.5])
+ROOM = np.array([0.7, 3.0])
+#: Added at the ends of lines in a screenshot, where letters of different contrast follow each other.
+END_ROOM = 6.0
+#: What replaces text is averaged over so many pixels a side, wider than a letter.
+SMOOTHED_PX = 61
+#: Further searches for text in an image that has some.
+MAX_SEARCHES = 2
 
 _AROUND = np.ones((3, 3))
 
@@ -90,18 +102,42 @@ class _Letters:
         return replace(self, box=self.box[:, [2, 3, 0, 1]])
 
 
-def find_text(values: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class FoundText:
+    """Lines of text in an image.
+
+    Attributes
+    ----------
+    where
+        bool (rows, columns), True in boxes around the lines.
+    heights
+        (n,) heights of the letters of certain lines, px.
+    """
+
+    where: np.ndarray
+    heights: np.ndarray
+
+    def with_wide_ends(self) -> FoundText:
+        """Return the same with END_ROOM before and after each line."""
+        reach = int(END_ROOM * np.median(self.heights))
+        wide = scipy.ndimage.maximum_filter1d(self.where, 2 * reach + 1, axis=1)
+        return replace(self, where=_filled_between(wide))
+
+
+def find_text(values: np.ndarray, known: FoundText | None = None) -> FoundText:
     """Find lines of text, upright or turned by 90 degrees.
 
     Parameters
     ----------
     values
         (rows, columns), finite, on any monotone scale.
+    known
+        Text that was found before, and blanked in `values`: then fainter lines are text, too.
 
     Returns
     -------
-    np.ndarray
-        bool (rows, columns), True in boxes around the lines.
+    FoundText
+        With the known text.
 
     Notes
     -----
@@ -111,39 +147,64 @@ def find_text(values: np.ndarray) -> np.ndarray:
     """
     low, high = np.percentile(values[::3, ::3], (1, 99))
     image = np.clip((values - low) / max(high - low, 1e-6), -1, 2).astype(np.float32)
-    found = np.zeros(values.shape, bool)
     rows = [
         (row, factor)
         for factor in POOLED
-        for row in _rows_in(block_sums(image, factor) / factor**2)
+        for row in _rows_in(block_sums(image, factor) / factor**2, known, factor)
     ]
     heights = np.array([factor * row.height for row, factor in rows if row.is_text()])
+    found = np.zeros(values.shape, bool)
+    kinds = PROBABLE
+    if known is not None:
+        rows = [(row, factor) for row, factor in rows if not known.where[row.middle(factor)]]
+        heights = np.append(heights, known.heights)
+        found |= known.where
+        kinds += FAINT
     if not heights.size:
-        return found
+        return FoundText(found, heights)
     for row, factor in rows:
         same = np.abs(factor * row.height - heights) <= HEIGHT_TOLERANCE * heights
-        probable = PROBABLE + SAME_HEIGHT if same.any() else PROBABLE
+        probable = kinds + SAME_HEIGHT if same.any() else kinds
         if row.is_text() or not row.turned and row.is_text(probable):
             top, bottom, left, right = factor * row.box()
             found[top:bottom, left:right] = True
-    return found
+    return FoundText(_filled_between(found), heights)
 
 
-def _rows_in(image: np.ndarray) -> Iterator[_Row]:
-    """Return letters in a row whose strokes are thinner than STROKE_PX."""
+def _filled_between(text: np.ndarray) -> np.ndarray:
+    """Return the text with what lies in its rows between two lines of one block of text."""
+    labels, _ = scipy.ndimage.label(text)
+    filled = text.copy()
+    for number, box in enumerate(scipy.ndimage.find_objects(labels), 1):
+        block = labels[box] == number
+        after = np.maximum.accumulate(block, axis=1)
+        before = np.maximum.accumulate(block[:, ::-1], axis=1)[:, ::-1]
+        filled[box] |= after & before
+    return filled
+
+
+def _rows_in(image: np.ndarray, known: FoundText | None, factor: int) -> Iterator[_Row]:
+    """Return letters in a row whose strokes are thinner than STROKE_PX; faint ones where some text is known."""
     if min(image.shape) < MIN_IMAGE_PX:
         return
-    steps = np.abs(np.diff(image[::2], axis=1))
-    steps = steps[steps > 0]  # uniform areas have no noise
-    noise = float(np.median(steps)) if steps.size else 0.0
+    steps = np.abs(np.diff(image, axis=1))
+    wanted = steps > 0  # uniform areas have no noise
+    if known is not None:
+        filled = known.where[::factor, ::factor]
+        wanted &= ~filled[: len(steps), : steps.shape[1]]
+    noise = float(np.median(steps[wanted])) if wanted.any() else 0.0
+    faint = known is not None
     least = max(MIN_CONTRAST, MIN_CONTRAST_TO_NOISE * noise)
+    if faint:
+        least = max(MIN_FAINT_CONTRAST, MIN_FAINT_CONTRAST_TO_NOISE * noise)
     for region in _regions_with_strokes(image, least):
         for part in (image[region], -image[region]):
-            letters = _letters(part, least)
+            letters = _letters(part, least, faint)
             for turned in (False, True):
                 beside = letters.turned() if turned else letters
-                for line in _lines(beside):
-                    yield _Row(line, beside, turned, (region[0].start, region[1].start))
+                for line in _lines(beside, 0 if faint else MIN_CONTRAST_RATIO):
+                    if np.median(line.contrast) >= MIN_LINE_CONTRAST_TO_NOISE * noise:
+                        yield _Row(line, beside, turned, (region[0].start, region[1].start))
 
 
 def _regions_with_strokes(image: np.ndarray, least: float) -> list[tuple[slice, slice]]:
@@ -169,10 +230,12 @@ def _regions_with_strokes(image: np.ndarray, least: float) -> list[tuple[slice, 
     ]
 
 
-def _letters(part: np.ndarray, least: float) -> _Letters:
-    """Return the connected parts brighter than what is around them, with thin strokes."""
+def _letters(part: np.ndarray, least: float, faint: bool) -> _Letters:
+    """Return the connected parts brighter than what is around them, with thin strokes; faint ones also beside others."""
     above = part - scipy.ndimage.grey_opening(part, (STROKE_PX, STROKE_PX))
-    around = scipy.ndimage.maximum_filter(above, 4 * STROKE_PX + 1)
+    needed = least
+    if not faint:
+        needed = np.maximum(0.5 * scipy.ndimage.maximum_filter(above, 4 * STROKE_PX + 1), least)
     steps = scipy.ndimage.maximum_filter(
         np.maximum(
             np.abs(np.diff(part, axis=0, prepend=part[:1])),
@@ -181,7 +244,7 @@ def _letters(part: np.ndarray, least: float) -> _Letters:
         (2, 2),
         origin=-1,
     )
-    labels, count = scipy.ndimage.label(above > np.maximum(0.5 * around, least), _AROUND)
+    labels, count = scipy.ndimage.label(above > needed, _AROUND)
     boxes = scipy.ndimage.find_objects(labels)
     contrast = np.array([above[box].max() for box in boxes])
     return _Letters(
@@ -192,7 +255,7 @@ def _letters(part: np.ndarray, least: float) -> _Letters:
     )
 
 
-def _lines(letters: _Letters) -> Iterator[_Letters]:
+def _lines(letters: _Letters, min_contrast_ratio: float) -> Iterator[_Letters]:
     """Return the letters in each row."""
     height = letters.size[:, 0]
     tall = letters.of((height >= MIN_LETTER_PX) & (height <= MAX_LETTER_PX))
@@ -207,7 +270,7 @@ def _lines(letters: _Letters) -> Iterator[_Letters]:
     linked = (
         (beside >= MIN_BESIDE * lower)
         & (lower >= MIN_HEIGHT_RATIO * higher)
-        & (weaker >= MIN_CONTRAST_RATIO * stronger)
+        & (weaker >= min_contrast_ratio * stronger)
         & (gap <= MAX_GAP * higher)
     )
     count, line = connected_components(linked, directed=False)
@@ -235,6 +298,13 @@ class _Row:
     letters: _Letters
     turned: bool
     corner: tuple[int, int]
+
+    def middle(self, factor: int) -> tuple[int, int]:
+        """Return row and column of its middle in an image of which `factor` pixels a side were pooled."""
+        ends = self.line.box
+        middle = np.array([ends[:, :2].mean(), ends[:, 2:].mean()])
+        row, column = (middle[::-1] if self.turned else middle) + self.corner
+        return int(factor * row), int(factor * column)
 
     @property
     def height(self) -> int:
@@ -286,6 +356,12 @@ class _Row:
         return np.maximum(box + np.repeat(self.corner, 2), 0)
 
 
+def smooth_continued(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the image with the nearest valid values, smoothed, in place of invalid ones."""
+    smooth = scipy.ndimage.uniform_filter(continued(values, valid), SMOOTHED_PX)
+    return np.where(valid, values, smooth)
+
+
 # The frame of a screenshot
 
 #: Blocks of pixels along an image, in which its margins are looked for.
@@ -327,6 +403,14 @@ class Margins:
 
     uniform: np.ndarray
     inside: tuple[slice, slice]
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether a frame is recognised."""
+        return any(
+            side.start > 0 or side.stop < count
+            for side, count in zip(self.inside, self.uniform.shape, strict=True)
+        )
 
     def has_wide(self, valid: np.ndarray) -> bool:
         """Return whether some wide margin is among the valid pixels: no frame that was recognised."""
@@ -500,17 +584,35 @@ class BurnedIn:
         return replace(self, text=self.text | more)
 
     def blanked(self, values: np.ndarray) -> np.ndarray:
-        """Return the image with the values beside it in place of text, and one value in a frame."""
+        """Return the image with the smoothed values beside it in place of text, and one value in a frame."""
         outside = np.ones(values.shape, bool)
         outside[self.margins.inside] = False
-        if self.text.any():
-            values = continued(values, ~self.text)
+        left = ~(self.text | outside)
+        if self.text.any() and left.any():
+            values = np.where(self.text, smooth_continued(values, left), values)
+        elif self.text.any():
+            values = np.where(self.text, np.median(values), values)
         if outside.any():
             values = np.where(outside, np.median(values[outside]), values)
         return values
 
 
 def find_burned_in(raw: RawImage) -> BurnedIn:
-    """Find text and a uniform frame in an image, whose values are finite."""
+    """Find text and a uniform frame in an image, whose values are finite.
+
+    Notes
+    -----
+    In a screenshot with text, text is searched again in the X-ray alone without what was found:
+    fainter text, and what stood too near to other text.
+    """
     text = find_text(raw.values)
-    return BurnedIn(text, find_margins(raw, text))
+    found = BurnedIn(text.where, find_margins(raw, text.where))
+    if not found.margins.has_frame or not text.heights.size:
+        return found
+    inside = found.margins.inside
+    text = replace(text, where=text.where[inside])
+    for _ in range(MAX_SEARCHES):
+        text = find_text(found.blanked(raw.values)[inside], text)
+        found.text[inside] |= text.where
+    found.text[inside] |= text.with_wide_ends().where
+    return found

@@ -20,9 +20,9 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.body import Body, StructureSource
+from ..imaging.burned_in import smooth_continued
 from ..imaging.ct import whole_numbers
 from ..imaging.dicom_file import read_dicom
-from ..imaging.field import continued
 from ..imaging.reading import RawImage, itk_image, write_image
 from ..imaging.xray import MIN_TRANSMISSION, XRay, load_image, recognised, to_line_integrals
 from .case import Case, image_of
@@ -533,7 +533,9 @@ def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
     valid = xray.valid
     if valid.all():
         return plain, intensity
-    blanked = [replace(plain, values=fill(plain.values, valid)) for fill in (_one_grey, continued)]
+    blanked = [
+        replace(plain, values=fill(plain.values, valid)) for fill in (_one_grey, smooth_continued)
+    ]
     if intensity == "linear" and plain.values[
         valid
     ].min() + step / 2 < MIN_TRANSMISSION * np.nanmax(plain.values):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from screenshots import FRAME_GREYS, make_screenshot
 
-from MultiViewRegistrationLib.imaging.burned_in import find_burned_in, find_text
+from MultiViewRegistrationLib.imaging.burned_in import find_burned_in
+from MultiViewRegistrationLib.imaging.burned_text import find_text
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import load_image, to_line_integrals
 from MultiViewRegistrationLib.report.overlays import film_of

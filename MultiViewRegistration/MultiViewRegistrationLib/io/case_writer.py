@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.body import Body, StructureSource
-from ..imaging.burned_in import smooth_continued
+from ..imaging.burned_text import smooth_continued
 from ..imaging.ct import whole_numbers
 from ..imaging.dicom_file import read_dicom
 from ..imaging.reading import RawImage, itk_image, write_image

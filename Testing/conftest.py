@@ -30,19 +30,6 @@ settings.load_profile("any machine")
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 
-#: Beginnings of the names of files, and tests in them, that are slow, or much like a quicker one:
-#: `make test` leaves them to `make test-slow`, as those with the mark `slow`.
-SLOW = tuple(Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines())
-#: Of these, what `make test` runs: one page, from a case to the export, and its token; the panel by
-#: Slicer's own test; what a training refuses.
-NOT_SLOW = (
-    "browser/test_page_work.py::test_from_a_case",
-    "browser/test_page_work.py::test_nothing_is_answered",
-    "panel/test_self_tests.py::test_slicers_own_tests_pass",
-    "regressor/test_training.py::test_arguments",
-)
-
-
 #: What comes first: one worker compiles the kernels into their cache, while the other runs what
 #: needs none.
 FIRST = ("integration/test_what_is_loaded", "geometry/", "imaging/", "io/")
@@ -57,10 +44,21 @@ def pytest_collection_modifyitems(items):
             places[item.nodeid] = next(
                 (nth for nth, each in enumerate(FIRST) if name.startswith(each)), len(FIRST)
             )
-            if name.startswith(SLOW) and not name.startswith(NOT_SLOW):
-                item.add_marker(pytest.mark.slow)
+        if _is_slow_variant(item):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: places.get(item.nodeid, len(FIRST)))
     gc.freeze()  # what was imported stays: nobody looks through it for garbage, as after each panel
+
+
+def _is_slow_variant(item):
+    """Whether the marks of a test leave this variant of its parameters to `make test-all`."""
+    if not hasattr(item, "callspec"):
+        return False
+    quick = item.get_closest_marker("quick_variants")
+    slow = item.get_closest_marker("slow_variants")
+    if quick is not None and item.callspec.id not in quick.args:
+        return True
+    return slow is not None and item.callspec.id in slow.args
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,10 @@ import subprocess
 import tokenize
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 #: Code tokens at most, as Python's tokenize counts them.
 MAX_CORE = 441_000

@@ -173,6 +173,7 @@ def test_no_two_test_files_share_a_name():
     assert [name for name, count in names.items() if count > 1] == []
 
 
+@pytest.mark.slow
 def test_imports_go_one_way():
     assert [
         broken
@@ -200,6 +201,7 @@ def test_simulated_x_rays_come_from_a_projector_that_is_not_ours():
         assert not [name for name in imported if name.startswith(".rendering")], path.name
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_through_others():
     """But for hints: a section of the panel names the panel that it is shown by."""
     TopologicalSorter(graph()).prepare()

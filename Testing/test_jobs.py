@@ -181,6 +181,7 @@ def test_cancel_ends_it_within_a_second(child, tmp_path, script):
     assert (tmp_path / "beats").read_text().endswith("stopped\n")
 
 
+@pytest.mark.quick_variants("crashed")
 @POSIX
 @pytest.mark.parametrize("end", ["cancelled", "crashed"])
 def test_all_that_a_deaf_or_crashed_child_started_ends_with_it(child, tmp_path, monkeypatch, end):

@@ -64,6 +64,7 @@ def test_the_mirror_of_symmetric_points_is_found_though_they_are_turned():
     assert np.abs(apart).max() < 1e-6
 
 
+@pytest.mark.quick_variants("True-0", "False-0")
 @pytest.mark.parametrize("turned_deg", [0, 20])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_a_body_is_told_from_its_mirror_image_unless_its_sides_are_alike(

@@ -75,6 +75,7 @@ def swapped(views):
     return [replace(views[0], xray=views[1].xray), replace(views[1], xray=views[0].xray)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cause, about, words, change",
     [
@@ -105,6 +106,7 @@ def by_marker(view):
     return replace(view, marker="patient", **known)
 
 
+@pytest.mark.slow
 def test_a_marker_that_moved_against_the_patient_is_named(registered, views):
     moved = registered.of([by_marker(views[0]), by_marker(camera_off(views[1]))])
     told = find_cause(moved.judged(), CauseSearch(*moved))
@@ -113,6 +115,7 @@ def test_a_marker_that_moved_against_the_patient_is_named(registered, views):
     assert told.reasons[0].startswith(words)
 
 
+@pytest.mark.slow
 def test_the_names_of_views_stand_in_sentences_as_they_are(registered, views):
     """Braces ended in a KeyError, and the registration was lost."""
     named = [replace(decentred(views[0], 6), name="a {x}"), replace(views[1], name="{found} {0}")]
@@ -121,6 +124,7 @@ def test_the_names_of_views_stand_in_sentences_as_they_are(registered, views):
     assert any(words in cause.reason for cause in search.causes())
 
 
+@pytest.mark.slow
 @SLOW
 @pytest.mark.parametrize(
     "given, words",
@@ -138,6 +142,7 @@ def test_an_angle_with_the_wrong_sign_is_named(ct, cause_of, given, words):
     assert error_mm(found.world_from_ct) < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cause, about, words, change",
     [
@@ -163,6 +168,7 @@ def changed(ct, change):
     return replace(ct, volume=Volume(ct.volume.values, affine @ ct.volume.ct_from_index))
 
 
+@pytest.mark.slow
 @SLOW
 def test_a_mirrored_ct_is_named(ct, cause_of):
     mirror = np.diag([-1.0, 1, 1])
@@ -187,6 +193,7 @@ def column():
     return CT(Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine))
 
 
+@pytest.mark.slow
 @SLOW
 @pytest.mark.parametrize("which", (0, 2))
 def test_of_three_views_the_one_that_is_off_is_named(ct, cause_of, which):
@@ -196,6 +203,7 @@ def test_of_three_views_the_one_that_is_off_is_named(ct, cause_of, which):
     assert (found.cause, found.views) == ("motion", (views[which].name,))
 
 
+@pytest.mark.slow
 @SLOW
 def test_another_part_of_the_ct_is_named(column):
     start = off(TRUE_POSE, [1, -1, 2], [2, 3, 95])
@@ -205,6 +213,7 @@ def test_another_part_of_the_ct_is_named(column):
     assert error_mm(cause.world_from_ct) < 3
 
 
+@pytest.mark.slow
 @SLOW
 @pytest.mark.parametrize("rows, short", [(slice(72, 90), True), (slice(None), False)])
 def test_a_ct_too_short_is_named(column, rows, short):
@@ -217,6 +226,7 @@ def test_a_ct_too_short_is_named(column, rows, short):
     assert (last.cause == "short" and last.holds and "too short" in last.sentence) == short
 
 
+@pytest.mark.slow
 def test_a_sound_case_has_no_cause(registered):
     heard = list(CauseSearch(*registered).causes())
     assert not [each for each in heard if each.holds]
@@ -237,6 +247,7 @@ def test_an_image_may_be_mirrored_where_it_resembles_the_ct(registered, monkeypa
     assert {"mirrored", "mirrored ct"} <= kinds and "inverted" not in kinds
 
 
+@pytest.mark.slow
 @SLOW
 def test_another_patient_is_explained_by_nothing(ct, cause_of):
     blobs = ndimage.gaussian_filter(
@@ -271,6 +282,7 @@ def mirrored(registered, views):
     return wrong, wrong.judged()
 
 
+@pytest.mark.slow
 def test_it_is_the_first_reason_and_tells_how_far_off_the_pose_is(mirrored):
     wrong, told = mirrored
     assert told.verdict != "accept" and told.cause is None
@@ -298,6 +310,11 @@ def test_it_is_searched_for_where_one_view_fits_much_worse(mirrored, similarity,
     assert (find_cause(sure, search) is not sure) == searched
 
 
+@pytest.mark.quick_variants(
+    "1.6-similarity1-in_place1-asked1",
+    "0.1-similarity2-in_place2-asked2",
+    "1.2-similarity3-in_place3-asked3",
+)
 @pytest.mark.parametrize(
     "tension, similarity, in_place, asked",
     [
@@ -565,6 +582,7 @@ def test_a_distance_that_is_off_may_as_well_be_the_cts_size():
     assert cause.target_shift_mm(TRUE_POSE, targets) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_it_tells_how_far_it_is(registered):
     done = []
     list(
@@ -582,6 +600,7 @@ def test_no_number_of_steps_of_a_stage_completes_the_search(registered):
     assert done == sorted(done) and done[-1] < 1
 
 
+@pytest.mark.slow
 @SLOW
 def test_a_search_that_explains_nothing_is_not_reported_complete_before_its_end(registered):
     noise = np.random.default_rng(0).normal(size=registered.views[0].xray.line_integrals.shape)

@@ -184,6 +184,7 @@ def test_a_tool_is_marked_and_left_out_and_nothing_else(registered, views):
     assert kept[0].all() and not kept[1][66:78, 52:60].any() and kept[1].mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times, least_mm", [(1, 0.5), (6, 4)])
 def test_the_disagreement_is_how_far_off_a_turned_camera_makes_the_pose(
     registered, views, times, least_mm

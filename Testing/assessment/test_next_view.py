@@ -42,6 +42,7 @@ def test_beside_one_view_a_view_across_its_beam_is_best_as_its_depth_is_unknown(
     assert all(abs(each.rao_lao_deg) >= 15 or each.cra_cau_deg for each in found.views)
 
 
+@pytest.mark.quick_variants("further0")
 @pytest.mark.parametrize("further", [(90, 0), (30, 0)])
 def test_a_view_that_was_taken_leaves_the_error_that_was_expected_of_it(anatomy, further):
     one, both = taken(((0, 0),)), taken(((0, 0), further))
@@ -111,6 +112,7 @@ def test_it_is_a_reason_where_the_pose_is_in_doubt_for_want_of_a_view(anatomy, m
     assert last(doubtful) == doubtful.reasons[-1:]
 
 
+@pytest.mark.slow
 def test_a_cause_is_the_first_reason_of_each_bone_and_no_view_is_proposed():
     cause = Cause("mirrored", (), "Left and right seem to be exchanged.", 2.0, (0.9,), POSE)
     whole = refine(spine_anatomy(), bent_case().views, POSE)

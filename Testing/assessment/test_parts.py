@@ -39,6 +39,7 @@ def unbent():
     return assessed(unbent_views())
 
 
+@pytest.mark.slow
 def test_parts_hold_all_bone_that_is_shown_once(unbent):
     parts = divided(anatomy(), unbent_views(), POSE)
     points = np.concatenate(parts)
@@ -47,12 +48,14 @@ def test_parts_hold_all_bone_that_is_shown_once(unbent):
     assert all(np.ptp(part, axis=0).max() < 120 for part in parts)
 
 
+@pytest.mark.slow
 def test_an_unbent_body_has_none_elsewhere(unbent):
     assert elsewhere(unbent.features.parts, unbent.targets) is None and not unbent.in_doubt
     assert max(part.shift_mm for part in unbent.features.parts) < 0.4
     assert not any("lies elsewhere" in reason for reason in unbent.reasons)
 
 
+@pytest.mark.slow
 def test_the_half_that_has_moved_is_named_and_the_body_never_accepted():
     assessment = assessed(moved_half(5.0))
     found = elsewhere(assessment.features.parts, assessment.targets)
@@ -119,6 +122,7 @@ def test_little_of_the_bone_may_be_hidden_whole():
     assert unlike(2, contrast=2.0, gain=0.0).reason.code == "part-hidden"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mm", [0.0, 6.0])
 def test_tools_over_a_part_do_not_hide_whether_it_has_moved(mm):
     """Bars over the upper half, between which bone shows."""

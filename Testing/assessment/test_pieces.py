@@ -53,6 +53,7 @@ def vertebrae():
     return rigid.some_of(points, 8)
 
 
+@pytest.mark.slow
 def test_an_unbent_chest_is_accepted_and_its_vertebrae_are_in_place():
     anatomy, found = registered(0.0)
     assert verdict.assess(anatomy, found.views, found, START).verdict == "accept"
@@ -118,6 +119,7 @@ def stitched(view, pixels):
     return replace(view, xray=replace(view.xray, line_integrals=image))
 
 
+@pytest.mark.slow
 def test_targets_are_not_accepted_of_which_one_x_ray_is_stitched(monkeypatch):
     anatomy, found = registered(0.0)
     *others, last = found.views
@@ -133,6 +135,7 @@ def test_targets_are_not_accepted_of_which_one_x_ray_is_stitched(monkeypatch):
     assert assess().overlay == "accept"
 
 
+@pytest.mark.slow
 def test_targets_where_bones_meet_of_which_one_moved_are_not_accepted(monkeypatch):
     ct, labels = chest()
     above = np.indices(labels.shape)[0]
@@ -157,6 +160,7 @@ def noisy(rng, view, sd):
     return replace(view, xray=replace(view.xray, line_integrals=image))
 
 
+@pytest.mark.slow
 def test_behind_noise_targets_that_are_asked_together_are_in_place_or_displaced():
     def told(mm, sd, **how):
         anatomy, found = registered(mm)
@@ -180,6 +184,7 @@ def test_targets_are_not_in_place_by_what_surrounds_them_alone(monkeypatch):
     assert not pieces.ask(*asking, given=True).appears.any()
 
 
+@pytest.mark.slow
 def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     anatomy, found = registered(4.0)
     monkeypatch.setattr(verdict, "elsewhere", lambda *_: None)  # the parts see it, too
@@ -195,6 +200,7 @@ def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     assert not any(assessment.errors.values())  # which would hold of bone in place
 
 
+@pytest.mark.slow
 def test_without_targets_bone_is_asked_where_x_rays_and_ct_are_least_alike(monkeypatch):
     anatomy, found = registered(4.0)
     monkeypatch.setattr(verdict, "elsewhere", lambda *_: None)

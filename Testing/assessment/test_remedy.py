@@ -135,6 +135,7 @@ def test_a_bone_that_no_view_shows_stops_an_accept_and_the_use_of_its_own_pose(u
 LIBRARY = Path(MultiViewRegistrationLib.__file__).parent
 
 
+@pytest.mark.slow
 def test_the_codes_that_are_given_are_those_that_are_documented():
     given, texts = set(), set()
     for path in LIBRARY.rglob("*.py"):

@@ -113,6 +113,7 @@ def written(tmp_path, pictures):
     return write
 
 
+@pytest.mark.slow
 def test_one_page_loads_nothing_from_outside_and_runs_one_script_that_its_policy_allows(
     result, written
 ):
@@ -195,6 +196,7 @@ def test_the_outlines_of_each_pose_are_a_picture_of_their_own_over_the_x_ray(
     assert_array_equal(np.asarray(layer), pictures[0][0]["outlines"])
 
 
+@pytest.mark.slow
 def test_pictures_begun_before_the_assessment_are_those_of_the_result(case, anatomy, pictures):
     begun = []
     result = register(

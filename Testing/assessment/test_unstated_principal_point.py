@@ -36,6 +36,7 @@ def case_that_says(case_file, tmp_path):
     return load
 
 
+@pytest.mark.slow
 def test_two_views_are_accepted_in_the_room_where_the_case_says_that_they_are_calibrated(
     case_that_says,
 ):
@@ -67,6 +68,7 @@ def test_two_views_are_accepted_in_the_room_where_the_case_says_that_they_are_ca
     )
 
 
+@pytest.mark.slow
 def test_the_bound_covers_what_such_a_principal_point_does_to_the_pose(registered, views):
     """The pose found with principal points off by as much as is presumed, along either axis."""
     presumed = [replace(view, **UNSTATED) for view in views]
@@ -78,6 +80,7 @@ def test_the_bound_covers_what_such_a_principal_point_does_to_the_pose(registere
         assert 1 < shift < bound_mm
 
 
+@pytest.mark.slow
 def test_what_two_views_hide_of_it_is_no_error_of_their_overlays_and_what_they_contradict_is(
     registered, views
 ):
@@ -91,6 +94,7 @@ def test_what_two_views_hide_of_it_is_no_error_of_their_overlays_and_what_they_c
     assert contradicted is None or contradicted.upper95_mm > OVERLAY_MM
 
 
+@pytest.mark.slow
 def test_a_third_view_takes_the_doubt(registered, ct):
     for angles, unsure in (((0, 0), (90, 0)), True), (((0, 0), (90, 0), (45, 0)), False):
         views = [replace(view, **UNSTATED) for view in make_views(ct, angles)]

@@ -106,6 +106,7 @@ def doubting(generous):
     return replace(generous, intercept=9.0, accept=0.03, reject=0.5, usual=unknown)
 
 
+@pytest.mark.slow
 def test_readings_that_move_a_bone_in_the_room_leave_it_where_it_appears(
     registered, views, generous
 ):
@@ -131,6 +132,7 @@ def test_readings_that_move_a_bone_in_the_room_leave_it_where_it_appears(
     assert {use.verdict for use in doubtful.uses.values()} == {"check"}
 
 
+@pytest.mark.slow
 def test_a_right_answer_is_not_rejected_and_its_bounds_hold(found, told):
     """Far from the anatomy the bound is wider, as rotations count there."""
     assert told.verdict in ("accept", "check")
@@ -144,6 +146,7 @@ def test_a_right_answer_is_not_rejected_and_its_bounds_hold(found, told):
     assert far[0][1] > bound[0] and replace(told, features=None).at_targets(CORNERS) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("principal_point_sd_px", [0.0, 2.0])
 def test_all_bounds_are_those_of_noise_and_cameras_made_larger_alike(
     registered, views, found, principal_point_sd_px
@@ -189,6 +192,7 @@ def test_an_accept_is_safe_with_its_cameras_and_a_reject_is_what_the_x_rays_show
     assert decide(prediction, model, measured=False) == {"accept": "check"}.get(verdict, verdict)
 
 
+@pytest.mark.slow
 def test_an_accept_needs_views_that_agree(registered, views, generous, fine):
     """A camera that is off by more than it may be, by little: nothing else gives it away.
 
@@ -207,6 +211,7 @@ def test_an_accept_needs_views_that_agree(registered, views, generous, fine):
     assert decide(replace(small_bound, agree=True), generous, measured=True) == "accept"
 
 
+@pytest.mark.quick_variants("0.01-check")
 @pytest.mark.parametrize("beyond, verdict", [(0.01, "check"), (-0.01, "accept")])
 def test_an_accept_needs_features_within_those_of_correct_results(
     registered, generous, fine, beyond, verdict
@@ -220,6 +225,7 @@ def test_an_accept_needs_features_within_those_of_correct_results(
     assert any("unlike every correct result" in each for each in told.reasons) == (beyond > 0)
 
 
+@pytest.mark.slow
 def test_cameras_that_are_not_known_well_are_never_accepted(lenient, registered, views):
     """Neither is a result rejected for it: the X-rays say nothing against it."""
     readings = [replace(view, principal_point_sd_px=4.0, distance_sd_percent=1.0) for view in views]
@@ -262,6 +268,7 @@ def test_with_a_cause_nothing_is_accepted_even_if_it_says_nothing_of_the_error(
     assert caused.reasons == ["Something moved. Correcting this moves the CT by 9.0 mm."]
 
 
+@pytest.mark.slow
 def test_cameras_that_the_x_rays_contradict_are_a_reject(registered, views):
     """One view's angle is wrong by many standard deviations; nobody suspects one whose name it ends as.
 
@@ -348,6 +355,7 @@ def corrected(views, index, value):
     return given, [views[0], replace(given[1], camera=camera)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift_mm, larger", [(5.0, 1), (9.0, (3 / 2) ** 2)])
 def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(
     registered, views, generous, shift_mm, larger
@@ -360,6 +368,7 @@ def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(
     assert_allclose(told.features.camera_uncertainty.covariance, larger * stated)
 
 
+@pytest.mark.quick_variants("1.05-check")
 @pytest.mark.parametrize("ratio, verdict", [(1.05, "check"), (1.2, "accept")])
 def test_an_alternative_that_fits_nearly_as_well_is_to_be_checked(
     lenient, registered, ratio, verdict
@@ -433,6 +442,7 @@ def test_a_target_far_from_all_bone_that_was_compared_is_not_accepted(lenient, v
     )
 
 
+@pytest.mark.quick_variants("<lambda>-check-view3 shows too little of the CT to confirm")
 @pytest.mark.parametrize(
     "third, verdict, words",
     [
@@ -494,6 +504,7 @@ def test_views_that_disagree_have_to_show_the_bone_each_alone(in_each_view):
     assert decide(sure, model, measured=True) == "check"
 
 
+@pytest.mark.slow
 def test_of_xrays_of_an_unknown_kind_no_risk_and_no_weak_point_is_told(
     registered, generous, doubting
 ):
@@ -533,6 +544,7 @@ def test_an_error_is_told_where_nothing_but_its_size_speaks_against_an_accept(fi
     assert told == [fine.appearance.upper95_mm, None, 1.4]
 
 
+@pytest.mark.slow
 def test_three_xrays_of_an_unknown_kind_are_accepted_where_they_agree(ct, registered, doubting):
     views = make_views(ct, ((0, 0), (90, 0), (45, 0)))
     three = registered.of(views)
@@ -560,6 +572,7 @@ def test_a_pose_outside_all_x_rays_is_rejected_without_a_number(registered):
     assert told.reasons == ["At this pose no X-ray shows enough of the CT to compare them."]
 
 
+@pytest.mark.quick_variants("0")
 @pytest.mark.parametrize("turn", [0, 4])
 def test_another_patient_is_suspected_first_where_the_x_rays_agree(
     registered, views, monkeypatch, turn
@@ -573,6 +586,7 @@ def test_another_patient_is_suspected_first_where_the_x_rays_agree(
     assert (remedy(told.reasons) == "match") == (turn == 0)
 
 
+@pytest.mark.slow
 def test_a_wrong_camera_is_not_accepted_and_is_asked_after(registered, views):
     told = registered.of([views[0], misplaced(views[1], [4, 3, -4], [0, 3, 6])]).judged()
     shifts = told.features.single_view_shift_mm
@@ -642,6 +656,7 @@ def test_a_ct_without_bone_is_to_be_checked(ct, registered, lenient):
     assert verdict == "check" and reasons[0].startswith("The CT shows no bone")
 
 
+@pytest.mark.slow
 def test_one_structure_is_assessed_by_its_own_model_and_never_accepted(ct, registered, lenient):
     mask = (np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300)
     structure = registered._replace(anatomy=PreparedCT(replace(ct, mask=mask)))

@@ -14,6 +14,8 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def setting():

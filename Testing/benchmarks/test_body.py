@@ -74,6 +74,7 @@ def test_beams_harden():
     assert WATER.min() < second < first < WATER.max()
 
 
+@pytest.mark.slow
 def test_bones_are_found_the_largest_first_and_contrast_agent_is_none(tmp_path):
     ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
     masks = single_bones(ct)

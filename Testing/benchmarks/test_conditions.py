@@ -224,6 +224,7 @@ def patient(tmp_path_factory, rtk):
     return patient
 
 
+@pytest.mark.slow
 def test_a_case_is_what_it_says(patient, tmp_path):
     path = random_case(
         tmp_path / "case",

@@ -133,6 +133,7 @@ def bony(tmp_path):
     return ct, camera, rigid.translation(-middle)
 
 
+@pytest.mark.slow
 def test_a_bone_that_moves_is_projected_where_it_went(bony):
     """By whole voxels, so that the same can be done to the CT itself."""
     ct, camera, pose = bony
@@ -162,6 +163,7 @@ def test_a_bone_that_moves_is_projected_where_it_went(bony):
     )
 
 
+@pytest.mark.slow
 def test_bones_that_move_are_projected_where_they_went_each_by_its_own_motion(bony):
     ct, camera, pose = bony
     masks = single_bones(ct)

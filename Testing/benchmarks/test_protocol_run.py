@@ -13,6 +13,8 @@ from benchmarks.protocol.page import page
 from benchmarks.protocol.runs import measured, reevaluate
 from MultiViewRegistrationLib.assessment.prediction import calibrated
 
+pytestmark = pytest.mark.slow
+
 FEW = (
     Condition("1 view", "body", 1, 0),
     Condition("motion, neighbours", "bone", nuisances=("motion", "neighbours")),

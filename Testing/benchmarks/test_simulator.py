@@ -192,6 +192,7 @@ def test_saturated_pixels_are_as_bright_as_can_be(image):
     assert (np.argsort(after[0], kind="stable") == np.argsort(image[0], kind="stable"))[:25].all()
 
 
+@pytest.mark.slow
 def test_text_is_not_taken_for_the_patient():
     camera = random_cameras(np.random.default_rng(1), 1, (0, 0))[0]
     ramp = np.broadcast_to(np.linspace(8000, 50000, 512), (512, 512)).astype(np.uint16)

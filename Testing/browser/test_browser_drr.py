@@ -32,6 +32,8 @@ from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.overlays import film_of, live_layer
 
+pytestmark = pytest.mark.slow
+
 #: All of a scout of the chest, seen from the front; rows run to the feet.
 SCOUT = {
     "isocentre": [0, 0, 190],

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from served import HANDSHAKE, Served
 
+pytestmark = pytest.mark.slow
+
 SHAKE = {name.replace("-", "_"): value for name, value in HANDSHAKE.items()}
 #: What another user of the computer can do: connect to every port that listens, and try what the
 #: arguments of any program say.

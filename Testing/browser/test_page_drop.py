@@ -10,6 +10,8 @@ from phantom import make_ct, make_views
 from phantom_study import write_xrays
 from planted_dicom import write_ct
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):

@@ -13,6 +13,8 @@ from file_io import read_json, write_json
 from phantom import write_phantom_case
 from served import MVREG
 
+pytestmark = pytest.mark.slow
+
 
 def empty_page(open_tab, serve):
     tab = open_tab(serve())

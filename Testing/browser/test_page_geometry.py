@@ -2,6 +2,10 @@
 
 from urllib.parse import unquote
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ANGLE = "LAO (+) / RAO (\u2212) of {}"
 TILT = "CRA (+) / CAU (\u2212) of {}"
 DISTANCE = "Source to detector, mm of {}"

@@ -18,6 +18,8 @@ from served import FORM, Tab, form
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"A": ("view1", "view2"), "B": ("front", "side")}
 OPENABLE = "CT, X-rays, calibration, case or scene"
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from moving import COUNT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(serve, study):

@@ -9,6 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 from served import PATIENCE_S, Served
 
+pytestmark = pytest.mark.slow
+
 #: Keeps the websockets of a page, to be closed as a network closes them.
 SOCKETS = """window.sockets = []; window.WebSocket = class extends window.WebSocket {
   constructor(...given) { super(...given); window.sockets.push(this); } };"""

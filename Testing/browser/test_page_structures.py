@@ -7,6 +7,8 @@ exported.
 import pytest
 from bent_spine import NAMES, write_case
 
+pytestmark = pytest.mark.slow
+
 #: The names of the outlines, and where they are: x and y of the ends of each, from and to, CSS
 #: pixels.
 OUTLINES = """() => [...document.querySelectorAll('.mvx')].map(view => [...view.querySelectorAll('.bone')].map(one => {

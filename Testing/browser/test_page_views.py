@@ -4,9 +4,12 @@ And clicks that were lost.
 """
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 from file_io import read_json, write_json
 from served import mtre_mm
+
+pytestmark = pytest.mark.slow
 
 #: Where a person clicks in a slice, in shares of its width and height.
 CLICKS = {

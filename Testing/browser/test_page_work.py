@@ -82,6 +82,7 @@ def test_nothing_is_answered_without_the_token(server):
         assert server.ask(path)[0] in (403, 404), path
 
 
+@pytest.mark.slow
 def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
     before = fresh.numbers()
     fresh.drag(0, (0.5, 0.45), (0.56, 0.5))
@@ -100,6 +101,7 @@ def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
         fresh.wait_state(f"n().join() === '{','.join(numbers)}'")
 
 
+@pytest.mark.slow
 def test_messages_come_as_bytes_since_slices_of_blobs_are_slow(fresh):
     fresh.page.evaluate(
         "() => { const slice = Blob.prototype.slice; window.sliced = 0;"
@@ -129,6 +131,7 @@ def begin_long_search(tab):
 ENDED = "c('register', 'register').enabled && ['accept', 'check', 'reject'].includes(s.answer.kind)"
 
 
+@pytest.mark.slow
 def test_a_run_is_cancelled_and_the_ct_is_where_it_was(fresh):
     before = fresh.numbers()
     begin_long_search(fresh)
@@ -144,6 +147,7 @@ def test_a_run_is_cancelled_and_the_ct_is_where_it_was(fresh):
     fresh.wait_state(f"n().join() === '{','.join(before)}'")
 
 
+@pytest.mark.slow
 def test_two_pages_show_the_same_and_one_may_be_reloaded_or_closed(tab, open_tab, server):
     other = open_tab(server)
     other.ready()
@@ -162,6 +166,7 @@ def test_two_pages_show_the_same_and_one_may_be_reloaded_or_closed(tab, open_tab
     tab.wait_state("s.overlay.mode === 'blend'")
 
 
+@pytest.mark.slow
 def test_the_demo_from_the_start_page_to_a_transform(open_tab, serve, tmp_path):
     try:
         chest_ct()

@@ -10,6 +10,8 @@ import pytest
 
 from MultiViewRegistrationLib import Case, register, save_result
 
+pytestmark = pytest.mark.slow
+
 SCALE = "document.querySelector('.layers').getBoundingClientRect().width / document.querySelector('.stage').clientWidth"
 
 

@@ -16,6 +16,8 @@ from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import landmarks
 from MultiViewRegistrationLib.report.overlays import film_of, live_layer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["server", "webgl"])
 def opened(chromium, request):

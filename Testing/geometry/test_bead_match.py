@@ -30,6 +30,7 @@ def guesses(size=(1024, 1024), signs=(1, -1)):
             yield Camera(K, np.eye(4), size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_any_pose_with_missing_and_false_beads(seed):
     rng = np.random.default_rng(seed)
@@ -73,6 +74,7 @@ def test_a_camera_within_the_phantom_names_no_beads():
     assert match_near(MODEL, shown, within, np.full(len(shown), 0.1)) is None
 
 
+@pytest.mark.quick_variants("3-found 3 beads, expected 6 or more")
 @pytest.mark.parametrize(
     "count, said", [(8, "fit the model in no pose"), (3, "found 3 beads, expected 6 or more")]
 )

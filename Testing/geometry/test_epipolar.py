@@ -54,6 +54,7 @@ def inside(points, slack=0.0):
     return ((points >= EDGES[0] - slack) & (points <= EDGES[1] + slack)).all(axis=-1)
 
 
+@pytest.mark.slow
 @settings(max_examples=120)  # one in four has a line
 @given(cameras(300, 900), cameras(300, 900), pixels)
 def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, camera_to, pixel):

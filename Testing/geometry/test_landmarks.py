@@ -105,6 +105,7 @@ def exact_fit(scene):
     return fit
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, database=None, max_examples=12)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(6, 12), st.booleans(), st.booleans())
 def test_exact_positions_give_the_exact_pose(seed, views, landmarks, coplanar, mirrored):

@@ -127,6 +127,7 @@ def test_the_whole_of_these_are_read(file_of):
     assert np.array_equal(read_transform(path), np.eye(4))
 
 
+@pytest.mark.slow_variants("time.sleep(60)")
 @pytest.mark.parametrize(
     "how",
     [
@@ -166,6 +167,7 @@ def test_one_child_that_was_started_early_reads_many_small_files_and_none_is_lef
     assert early.returncode is not None
 
 
+@pytest.mark.slow
 def test_a_child_ends_with_its_parent(tmp_path):
     (tmp_path / "a.mha").write_bytes(metaimage())
     code = f"""

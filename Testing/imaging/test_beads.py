@@ -47,6 +47,7 @@ def nearest(beads, place):
     return bead, float(np.linalg.norm(bead.pixel - pixel))
 
 
+@pytest.mark.slow
 def test_beads_before_and_behind_bone_are_found_to_a_tenth_of_a_pixel(body):
     rng = np.random.default_rng(4)
     grid = np.stack(np.meshgrid((-24, -8, 8, 24), (-24, 0, 24)), axis=-1).reshape(-1, 2)
@@ -57,6 +58,7 @@ def test_beads_before_and_behind_bone_are_found_to_a_tenth_of_a_pixel(body):
     assert len(beads) <= len(places) + 3
 
 
+@pytest.mark.quick_variants("2.0", "5.0", "10.0")
 @pytest.mark.parametrize("diameter_mm", [1.0, 2.0, 5.0, 10.0])
 def test_beads_of_1_to_10_mm_are_measured(body, diameter_mm):
     place = (11.0, -7.0, 20.0)
@@ -66,6 +68,7 @@ def test_beads_of_1_to_10_mm_are_measured(body, diameter_mm):
     assert bead.radius_px == pytest.approx(radius, rel=0.12, abs=0.5)
 
 
+@pytest.mark.slow
 def test_the_standard_deviation_is_that_of_the_error(body):
     grid = np.stack(np.meshgrid((-30, -18, -6, 6, 18, 30), (-24, -8, 8, 24)), axis=-1)
     places = [(*point, 10.0) for point in grid.reshape(-1, 2) + [0.13, 0.31]]
@@ -82,6 +85,7 @@ def test_two_beads_that_overlap_are_two(body):
         assert nearest(beads, place)[1] < 1.2
 
 
+@pytest.mark.slow
 def test_a_bead_that_a_wire_crosses_and_one_that_the_rim_cuts_are_found(body):
     crossed, cut = (-12.0, 4.0, 0.0), (0.0, 40.3, 0.0)
     metal = [Ball(crossed, 4.0), Ball(cut, 4.0), Wire((-40.0, -3.0, 5.0), (40.0, 9.0, 5.0), 1.0)]

@@ -25,6 +25,7 @@ def xray(screenshot):
     return to_line_integrals(raw_image(screenshot.pixels), "log")
 
 
+@pytest.mark.quick_variants("0", "12", "128")
 def test_text_can_be_read_in_the_screenshot_itself(screenshot):
     assert len(screenshot.legible(screenshot.pixels)) == len(screenshot.characters) > 40
 

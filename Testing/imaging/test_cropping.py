@@ -66,6 +66,7 @@ def cropped(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_cropped_image_makes_its_principal_point_less_certain(cropped):
     content = read_json(cropped)
     for view in content["views"]:
@@ -83,6 +84,7 @@ def test_a_cropped_image_makes_its_principal_point_less_certain(cropped):
         assert np.abs(off_px * given.camera.pixel_mm(true)).max() < 1
 
 
+@pytest.mark.slow
 def test_a_stated_certainty_of_a_cropped_image_holds_for_the_pose_but_not_in_the_room(cropped):
     case = Case.load(cropped)
     assert {view.principal_point_sd_px for view in case.views} == {0.5}

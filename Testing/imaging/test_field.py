@@ -40,6 +40,9 @@ def assert_is_field(valid, inside):
     assert np.mean(valid[inside > 16]) > 0.99
 
 
+@pytest.mark.quick_variants(
+    "circle-lead", "circle cut by the image-painted white", "one blade-blurred lead"
+)
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("shape", FIELDS)
 def test_borders(shape, style):
@@ -47,6 +50,9 @@ def test_borders(shape, style):
     assert_is_field(valid_of(collimated(exposed(trunk(seed)), FIELDS[shape], style)), FIELDS[shape])
 
 
+@pytest.mark.quick_variants(
+    "lead-inverted 8 bit", "blurred lead-8 bit", "leaky lead-inverted 8 bit"
+)
 @pytest.mark.parametrize("encoding", ["8 bit", "inverted 8 bit", "log"])
 @pytest.mark.parametrize("style", STYLES)
 def test_borders_in_other_encodings(style, encoding):
@@ -76,6 +82,7 @@ ANATOMY = {
 }
 
 
+@pytest.mark.quick_variants("thigh in air-1.0", "head-1.0", "plate from the edge-1.0")
 @pytest.mark.parametrize("gain", [1.0, 1.6])
 @pytest.mark.parametrize("name", ANATOMY)
 def test_anatomy_metal_and_direct_exposure_stay_valid(name, gain):

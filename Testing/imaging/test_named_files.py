@@ -48,6 +48,7 @@ def folder(tmp_path):
     return tmp_path / "case"
 
 
+@pytest.mark.slow
 def test_no_spelling_of_another_file_is_read(folder, tmp_path, capfd):
     target = planted_file.plant(tmp_path / "elsewhere")
     dice, found, count = random.Random(21), [], 0

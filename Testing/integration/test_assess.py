@@ -33,6 +33,7 @@ def prepared(case):
     return PreparedCT(case.ct)
 
 
+@pytest.mark.slow
 def test_a_registered_pose_has_the_similarity_of_its_registration(case, prepared):
     registered = register(case, anatomy=prepared)
     assessed = assess(case, registered.world_from_ct, prepared, method="kept")
@@ -173,6 +174,7 @@ def test_result_and_report_show_given_and_corrected_cameras(case_file, tmp_path,
     assert told["errors"]["mrpd_mm"] == pytest.approx(corrected, rel=1e-12) != as_given
 
 
+@pytest.mark.slow
 def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
     views = read_json(changed(case_file, tmp_path))["views"]
     off = np.array([[1, 0, 3], [0, 1, 0], [0, 0, 1]])  # a principal point that is off by 3 pixels
@@ -188,6 +190,7 @@ def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
     assert shared.errors.mtre_mm < 0.5 * exact.errors.mtre_mm
 
 
+@pytest.mark.slow
 def test_a_drr_of_a_cut_ct_is_no_bent_patient(ct):
     """X-rays that show air beyond the ends of the CT: the end is named, and no part is suspected."""
     part = phantom.slab(ct, slice(19, 30))

@@ -26,6 +26,7 @@ def written(tmp_path_factory):
     return folder, *write_case(folder)
 
 
+@pytest.mark.slow
 def test_result_transforms_and_report(written, tmp_path):
     folder, cts, true = written
     out = tmp_path / "out"
@@ -58,6 +59,7 @@ def test_result_transforms_and_report(written, tmp_path):
     assert of_one == pytest.approx(np.array(second["world_from_ct"]), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_cts_in_hounsfield_units_hold_one_bone_each(written):
     folder, cts, true = written
     loaded = Case.load(folder)
@@ -74,6 +76,7 @@ def test_cts_in_hounsfield_units_hold_one_bone_each(written):
             assert bone.verdict == "check" and error_mm(ct, bone.world_from_ct, pose) < 0.1
 
 
+@pytest.mark.slow
 def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(written):
     """The second is turned by 20 degrees from where its search begins."""
     folder, cts, true = written
@@ -101,6 +104,7 @@ def test_a_pose_that_is_assessed_says_that_the_bones_were_not_registered(written
     assert any(words in reason for reason in assess(Case.load(folder), true[0]).reasons)
 
 
+@pytest.mark.slow
 def test_bones_are_judged_where_they_are_put_and_found_again_from_there(written):
     folder, cts, true = written
     case = Case.load(folder)
@@ -119,6 +123,7 @@ def test_bones_are_judged_where_they_are_put_and_found_again_from_there(written)
     assert np.allclose(again.world_from_ct, again.bodies[BONES[0]].world_from_ct)
 
 
+@pytest.mark.slow
 def test_a_start_for_one_ct_is_refused_and_a_message_names_the_bone(written):
     with refuses('start: found "auto", which is for one CT, expected given or search'):
         register(written[0], start="auto")
@@ -130,6 +135,7 @@ def test_a_start_for_one_ct_is_refused_and_a_message_names_the_bone(written):
         register(case)
 
 
+@pytest.mark.slow
 def test_false_cancels(written):
     with pytest.raises(Cancelled):
         register(written[0], progress=lambda done: done.fraction < 0.6)

@@ -94,6 +94,7 @@ def test_render_writes_what_the_camera_sees(case_file, registered, tmp_path):
     assert np.abs(a - b).mean() < 0.01 * b.mean()
 
 
+@pytest.mark.slow
 def test_evaluate_measures_and_writes_its_page(case_file, tmp_path):
     page = tmp_path / "page.md"
     said = mvreg(f"evaluate {case_file} --starts 4 --max-start-error 8 --page {page} --json")
@@ -209,6 +210,7 @@ def test_a_folder_in_which_nothing_can_be_made_is_refused_first(here):
     assert "--out: /proc/result cannot be written" in said.err
 
 
+@pytest.mark.slow
 def test_without_a_start_it_searches_and_writes_beside_the_case(here, case_file):
     changed(case_file, here, world_from_ct=None)
     assert f"Report: {Path('result', 'report.html')}" in mvreg("register case.json").err
@@ -281,6 +283,7 @@ def test_kernels_that_are_compiled_are_told_once(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_warning_is_said_once(case_file, tmp_path):
     """case.json is read once, and what it says while the CT is read is not lost."""
     case = changed(case_file, tmp_path, nobody_knows=1)
@@ -310,6 +313,7 @@ def exported(case_file, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_kind_of_file_is_exported(exported, tmp_path):
     out, case = tmp_path / "out", exported / "case"
     said = mvreg(f"export {exported}/result --as all --out {out} --case {case} --json").json

@@ -30,6 +30,8 @@ from MultiViewRegistrationLib.studies.cohort_worker import (  # noqa: E402
 )
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 #: Must not appear in what the processes send each other.
 PATIENT = "Mustermann"
 

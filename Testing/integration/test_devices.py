@@ -19,6 +19,8 @@ torch = pytest.importorskip("torch", reason="a device needs torch: pip install t
 from MultiViewRegistrationLib.registration.torch_backend import TorchObjective  # noqa: E402
 from MultiViewRegistrationLib.registration.torch_bones import TorchBonesObjective  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 DONE = "; the processor does the work."
 
 

@@ -73,6 +73,7 @@ def refined(chosen, anatomy, views, progress=lambda _: None):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["GradientCorrelation", "NelderMead"])
 def test_an_own_refinement_finds_the_pose(own, anatomy, views, name):
     found = refined(getattr(own, name), anatomy, views)
@@ -97,6 +98,7 @@ def test_an_own_name_is_none_of_the_programs(own, name):
         refinement_method(own.NelderMead)
 
 
+@pytest.mark.slow
 def test_an_own_network_and_loss_are_trained_saved_and_opened_while_they_are_registered(
     own, case_file, tmp_path
 ):

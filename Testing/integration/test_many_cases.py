@@ -31,6 +31,7 @@ def together(cases):
     return " ".join(map(str, cases))
 
 
+@pytest.mark.slow
 def test_each_has_a_folder_and_one_that_fails_stops_none(cases, registered):
     out, said = registered
     one, two, three = said.json
@@ -43,6 +44,7 @@ def test_each_has_a_folder_and_one_that_fails_stops_none(cases, registered):
     assert table[2] == ["2", "failed", "see", "above"]
 
 
+@pytest.mark.slow
 def test_resumed_it_registers_only_what_has_no_result_of_its_files(cases, registered):
     out, _ = registered
     first = out / "one" / "result.json"
@@ -87,6 +89,7 @@ def test_a_result_is_known_to_be_damaged(registered, tmp_path, damage):
         assert _is_whole(result) == whole
 
 
+@pytest.mark.slow
 def test_a_damaged_result_is_registered_again_and_no_transform_outlives_it(go_on):
     stale = go_on.result.with_name("L1_world_from_ct.tfm")
     stale.write_text("of the damaged result")
@@ -96,6 +99,7 @@ def test_a_damaged_result_is_registered_again_and_no_transform_outlives_it(go_on
     assert not stale.exists() and go_on.result.with_name("world_from_ct.tfm").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option",
     ["--start search", "--start-pose POSE --frame lps --direction forward", "--same-patient"],
@@ -119,6 +123,7 @@ def test_two_cases_never_share_a_folder(cases, tmp_path):
     assert "would lie in one folder" in said.err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_log_has_the_time_of_each_message(cases, tmp_path):
     log = tmp_path / "mvreg.log"
     log.write_text("before\n")
@@ -129,6 +134,7 @@ def test_a_log_has_the_time_of_each_message(cases, tmp_path):
     assert "Verdict: accept" in said[0] and "Report: " in said[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["DOE^JANE", "Doe"])
 def test_no_message_names_the_folder_of_a_case(cases, tmp_path, monkeypatch, name):
     """It is often a patient's name: not of results, not of warnings and errors, not in the log."""

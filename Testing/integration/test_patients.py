@@ -64,6 +64,7 @@ def test_different_patients_are_refused_before_anything_is_computed(arrays, monk
         assert refused.value.key == "same_patient" and not held(str(refused.value))
 
 
+@pytest.mark.slow
 def test_another_side_is_the_first_reason_of_a_check(arrays):
     result = register(arrays(Laterality="R"))
     assert result.verdict == "check" and "are of different" in result.reasons[0]
@@ -72,12 +73,14 @@ def test_another_side_is_the_first_reason_of_a_check(arrays):
     assert unassessed.verdict is None and unassessed.reasons[0] == result.reasons[0]
 
 
+@pytest.mark.slow
 def test_one_patient_is_accepted_and_another_day_is_a_caution(arrays):
     assert register(arrays()).verdict == "accept"
     result = register(arrays(StudyDate="20190101"))
     assert result.verdict == "accept" and "different days" in result.reasons[-1]
 
 
+@pytest.mark.slow
 def test_a_person_may_say_that_it_is_the_same_patient_and_the_result_says_so(arrays, tmp_path):
     result = register(arrays(PatientID=OTHER, same_patient=True))
     assert result.verdict == "accept" and result.reasons == [SAME_PATIENT]
@@ -87,6 +90,7 @@ def test_a_person_may_say_that_it_is_the_same_patient_and_the_result_says_so(arr
     assert SAME_PATIENT in written and not any(secret in written for secret in [*SECRETS, OTHER])
 
 
+@pytest.mark.slow
 def test_the_command_line_says_so_and_exports_no_identity(arrays, tmp_path):
     """With a CT whose files say another patient than those of the X-rays."""
     views = [
@@ -158,6 +162,7 @@ def test_what_is_planted_is_found_where_it_is(planted_case):
     assert all(held(IDENTITY[tag]) for tag in named)
 
 
+@pytest.mark.slow_variants("register CASE --same-patient --out OUT --json")
 @pytest.mark.parametrize(
     "command",
     [

@@ -11,6 +11,8 @@ from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib.jobs import Job, ProgressRecord
 
+pytestmark = pytest.mark.slow
+
 
 def polled(job, until=lambda record: False):
     """What the job reports until it ends, or until a record is as wanted."""

@@ -119,6 +119,7 @@ def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
         )
 
 
+@pytest.mark.slow
 def test_it_is_registered_as_its_files_are(arrays, file, result):
     """From its start, which both have, and from its path."""
     known = {"world_from_ct": file.world_from_ct.tolist(), "view_intensity": "linear"}
@@ -130,6 +131,7 @@ def test_it_is_registered_as_its_files_are(arrays, file, result):
     assert (ours.verdict, ours.reasons) == (result.verdict, result.reasons)
 
 
+@pytest.mark.slow
 def test_false_of_numpy_cancels(file):
     asked = []
     with pytest.raises(Cancelled):
@@ -139,6 +141,7 @@ def test_false_of_numpy_cancels(file):
         train(file, progress=lambda *_: np.False_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option, wrong, expected",
     [
@@ -170,6 +173,7 @@ def test_a_search_may_be_in_numbers_of_numpy(file):
     assert case.search_range == {"rotation_deg": 15, "translation_mm": 45}
 
 
+@pytest.mark.slow
 def test_it_is_searched_for_without_a_start(arrays):
     """As README has it, without a warning."""
     with warnings.catch_warnings(action="error"):
@@ -183,6 +187,7 @@ def test_it_is_searched_for_without_a_start(arrays):
     assert result.reasons[-1] == "Assumed: view1, view2: Bone is taken to be dark in the image."
 
 
+@pytest.mark.slow
 def test_the_verdict_is_that_of_what_the_pose_is_for(file, result):
     assert result.use == "room"
     readings = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
@@ -200,6 +205,7 @@ def test_the_verdict_is_that_of_what_the_pose_is_for(file, result):
         register(replace(file, use="there"))
 
 
+@pytest.mark.slow
 def test_an_affine_in_ras_is_named_where_no_x_ray_shows_the_ct(arrays):
     away = np.eye(4)
     away[:2, 3] = 100.0
@@ -212,6 +218,7 @@ def test_an_affine_in_ras_is_named_where_no_x_ray_shows_the_ct(arrays):
         arrays.case(ct_from_index=away @ place, world_from_ct=START)
 
 
+@pytest.mark.slow
 def test_a_result_shows_itself(arrays):
     case = arrays.case(
         world_from_ct=START,
@@ -453,6 +460,7 @@ def test_the_package_shows_what_it_offers_and_loads_it_when_used():
     )
 
 
+@pytest.mark.slow
 def test_without_pytorch_the_library_is_listed_and_imported_whole():
     """And its help, which is short, names each part."""
     code = """
@@ -496,6 +504,7 @@ def test_a_result_can_be_pickled(result):
     assert again.similarity(again.world_from_ct) == result.similarity(result.world_from_ct)
 
 
+@pytest.mark.slow
 def test_logging_tells_of_a_registration_without_a_name(case_file, caplog):
     caplog.set_level(logging.INFO, "MultiViewRegistrationLib")
     result = register(case_file)

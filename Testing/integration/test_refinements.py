@@ -15,6 +15,8 @@ from MultiViewRegistrationLib.errors import Cancelled, install_command
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def quick(monkeypatch):

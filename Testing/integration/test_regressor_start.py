@@ -48,6 +48,7 @@ def begun(case, anatomy):
     )
 
 
+@pytest.mark.slow
 def test_a_regressor_needs_no_start_and_the_result_shows_its_predictions(
     begun, case, model, tmp_path
 ):
@@ -71,6 +72,7 @@ def test_a_regressor_needs_no_start_and_the_result_shows_its_predictions(
     assert words in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_one_view_that_is_right_is_enough(begun, model):
     result = begun(replace(model, together_mm=50.0, expects_mm=2.0))
     assert error_mm(result.world_from_ct) < 0.1 and result.regressor.selected_start == "view1 alone"
@@ -108,6 +110,7 @@ def test_auto_without_a_model_is_a_search(case, anatomy, monkeypatch):
         register(case, "regressor", anatomy=anatomy)
 
 
+@pytest.mark.slow
 def test_views_of_which_the_model_knows_nothing_are_an_error_or_searched_for(begun, case, model):
     blind = replace(model, refuses=0)
     with refuses("other cameras"):
@@ -121,6 +124,7 @@ def test_views_of_which_the_model_knows_nothing_are_an_error_or_searched_for(beg
     assert "cannot say anything of these views: searched for" in str(result.regressor)
 
 
+@pytest.mark.slow
 def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkeypatch):
     def train(case, **options):
         seen.update(options)
@@ -152,6 +156,7 @@ def test_a_published_refinement_starts_from_the_best_pose(begun, case, model, mo
     assert_array_equal(starts, [model.candidates(case.views, None)[0].world_from_ct])
 
 
+@pytest.mark.slow
 def test_a_view_of_unknown_geometry_is_asked_about_alone(begun, case, model):
     views = [case.views[0], free(case.views[1])]
     result = begun(model, case=replace(case, views=views))

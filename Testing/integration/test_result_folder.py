@@ -23,6 +23,8 @@ from MultiViewRegistrationLib.io.folders import complete
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.report.result_page import save_result
 
+pytestmark = pytest.mark.slow
+
 #: The program, for `python -c`, killed in the midst of moving its files.
 KILLED = """
 import os, signal, sys

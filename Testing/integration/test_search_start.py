@@ -17,6 +17,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies import statistics as protocol
 
 
+@pytest.mark.slow
 def test_a_search_needs_no_start_and_reports_the_alternative(case_file, tmp_path):
     reach = {"rotation_deg": 20, "translation_mm": 30}
     path = changed(case_file, tmp_path, world_from_ct=None, search=reach)
@@ -29,6 +30,7 @@ def test_a_search_needs_no_start_and_reports_the_alternative(case_file, tmp_path
     assert result["alternative"] is None or result["alternative"]["evidence_ratio"] > 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["oblique-1", "lateral", "oblique-2", "three-views-wires"])
 def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
     case = Case.load(shared_data / "sim" / f"pelvis-{name}")
@@ -41,6 +43,7 @@ def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
             assert metrics.mtre(found.world_from_ct, true, case.targets) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["radius_0099", "ulna_0158"])
 def test_long_bones_are_not_lost_along_their_shaft(shared_data, name):
     case = Case.load(shared_data / "wrist" / f"{name}.json")
@@ -94,6 +97,7 @@ def swap(landmarks):
     first["view2"], second["view2"] = second["view2"], first["view2"]
 
 
+@pytest.mark.slow
 def test_the_program_lists_the_residual_of_each_landmark(landmark_case, tmp_path):
     path, content = landmark_case(swap)
     said = mvreg(f"register {path} --start landmarks --out {tmp_path}/out")

@@ -17,6 +17,7 @@ from MultiViewRegistrationLib.jobs import Job
 from MultiViewRegistrationLib.studies import selfcheck
 
 
+@pytest.mark.slow
 def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path):
     page = tmp_path / "kept" / "page.html"
     said = mvreg(f"selfcheck {phantom_study} --starts 2 --json --out {page}")
@@ -35,6 +36,7 @@ def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path):
     assert "http" not in text.replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_the_placed_starts_are_not_reported_as_too_small_a_search(phantom_study, monkeypatch):
     def register_at_the_rim(*arguments, **options):
         found = register(*arguments, **options)
@@ -53,6 +55,7 @@ def own_case(case_file, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_result_is_found_again_from_known_offsets(own_case, monkeypatch):
     every = list(selfcheck.known_offsets())
     monkeypatch.setattr(selfcheck, "known_offsets", lambda: every[::5])  # of each size and kind
@@ -64,6 +67,7 @@ def test_a_result_is_found_again_from_known_offsets(own_case, monkeypatch):
     assert all(each["offset"] in page for each in offsets)
 
 
+@pytest.mark.slow
 def test_offsets_of_a_mirrored_xray_fail_with_an_exit_status(own_case):
     image = str(own_case / "view2.mha")
     sitk.WriteImage(sitk.ReadImage(image)[::-1, :], image)

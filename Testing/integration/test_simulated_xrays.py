@@ -21,6 +21,8 @@ from MultiViewRegistrationLib.registration import pipeline
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
+pytestmark = pytest.mark.slow
+
 CASES = ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires")
 CAPTURE_MM = 22.0
 

@@ -143,6 +143,7 @@ def test_the_risk_in_words_is_that_with_the_bones(result):
     assert risk >= len(result.together.displaced) / len(NAMES) > 0
 
 
+@pytest.mark.slow
 def test_wrong_cameras_move_bones_in_the_room_and_hardly_against_each_other(written):
     """The second camera is elsewhere than it is said to be."""
     case = Case.load(written[0])
@@ -173,6 +174,7 @@ def test_wrong_cameras_move_bones_in_the_room_and_hardly_against_each_other(writ
         assert told.verdict == "accept" and "\u00b1" in told.words
 
 
+@pytest.mark.slow
 def test_by_matrices_of_which_nothing_is_stated_bones_are_accepted_where_they_appear(written):
     case = Case.load(written[0] / "case.json")
     case.views = [
@@ -184,6 +186,7 @@ def test_by_matrices_of_which_nothing_is_stated_bones_are_accepted_where_they_ap
         assert bone.appearance.upper95_mm < 1 < bone.lies.upper95_mm
 
 
+@pytest.mark.slow
 def test_an_unbent_spine_has_no_displaced_bone(tmp_path):
     ct, labels = spine()
     case = Case.from_arrays(

@@ -97,6 +97,7 @@ def single_frames(moving, tmp_path_factory):
     return folders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lists", [True, False], ids=["lists of images", "a case each"])
 def test_single_images_are_the_same_sequence(tracked, moving, single_frames, tmp_path, lists):
     names = [folder.name for folder in single_frames]
@@ -125,6 +126,7 @@ def test_a_frame_that_cannot_be_read_is_told_without_its_folder(single_frames):
     assert image.name in str(told.value) and image.parent.name not in str(told.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_what_stops_it_keeps_the_frames_that_are_done(
     moving, tmp_path, monkeypatch, number, status
@@ -147,6 +149,7 @@ def test_what_stops_it_keeps_the_frames_that_are_done(
     assert len((tmp_path / "track.tra").read_text().splitlines()) == COUNT
 
 
+@pytest.mark.slow
 def test_frames_are_written_as_they_are_finished(moving, tmp_path, monkeypatch):
     """A process that is killed leaves them."""
     follow = Tracker.follow
@@ -162,6 +165,7 @@ def test_frames_are_written_as_they_are_finished(moving, tmp_path, monkeypatch):
     assert written == [1, 2, 4]  # the blank one is not followed
 
 
+@pytest.mark.slow
 def test_an_earlier_track_stays_until_there_are_as_many_frames(
     tracked, moving, tmp_path, monkeypatch
 ):
@@ -205,6 +209,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_not_known_exactly_must_stay_the_same(moving, tmp_path):
     """It is corrected once, in the first frame; elsewhere it would have to be again."""
     views = read_json(changed(moving, tmp_path))["views"]

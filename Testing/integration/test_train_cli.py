@@ -29,6 +29,7 @@ from MultiViewRegistrationLib.training import LEARNING_CURVES, train
 pytestmark = pytest.mark.filterwarnings("ignore:Only")
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, anatomy):
     assert mvreg("models --json").json == {"models": []}
     trained = mvreg(f"train {case_file} --json").json
@@ -47,6 +48,7 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, anato
     assert initialise.find_model(case) is None
 
 
+@pytest.mark.slow
 def test_a_structure_begins_with_the_model_of_its_whole_ct(few_steps, case_file):
     case = Case.load(case_file)
     upper = np.indices(case.ct.volume.values.shape)[0] > 26
@@ -59,6 +61,7 @@ def test_a_structure_begins_with_the_model_of_its_whole_ct(few_steps, case_file)
     assert result.regressor.model == found.folder.name and not result.regressor.trained
 
 
+@pytest.mark.slow
 def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_steps):
     folder = tmp_path / "model"
     words = f"train {case_file} --out {folder}"
@@ -77,6 +80,7 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
     assert mvreg(f"{words} --resume --json").json["card"]["done"] == card.done + 2
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default:device cuda")
 def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
     case_file, tmp_path, few_steps, monkeypatch
@@ -91,6 +95,7 @@ def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
     assert "warning: device" not in said.err
 
 
+@pytest.mark.slow
 def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, few_steps):
     result = register(Case.load(case_file), "regressor", device="torch-cpu")
     assert result.compute_device.name == "torch-cpu" and result.regressor.trained
@@ -99,6 +104,7 @@ def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, few
     assert " of 2 minutes on torch-cpu, trained for this" in str(result.regressor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "registers_on, trains_on",
     [("cuda", "cuda"), ("cuda:1", "cuda:1"), ("mps", "cpu"), ("cpu", "cpu")],
@@ -107,6 +113,7 @@ def test_device_on_which_a_published_refinement_trains(registers_on, trains_on):
     assert RefinementMethod("xvr", print, registers_on).trains_on == trains_on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options, sentence",
     [
@@ -128,12 +135,14 @@ def test_a_wrong_option_is_refused_in_a_sentence(
     assert sentence in mvreg(f"train {case_file} {options}", 2).err
 
 
+@pytest.mark.slow
 def test_without_pytorch_it_is_a_sentence(case_file, monkeypatch):
     monkeypatch.setattr(initialise, "find_spec", lambda name: None)
     remedy = f"expected PyTorch and safetensors; install them with {install_command('torch')}"
     assert remedy in refusal(train, Case.load(case_file))
 
 
+@pytest.mark.slow
 def test_ranges_that_put_the_ct_out_of_the_field(case_file, few_steps):
     case = replace(Case.load(case_file), training={"columns_mm": 400.0})
     with refuses('training: at columns_mm -?400 the CT is out of the field of view "view1"'):

@@ -37,6 +37,7 @@ MOST_MODULES = 73
 LATER = "numba scipy.ndimage scipy.special PIL".split()
 
 
+@pytest.mark.slow
 def test_library_and_registration_import_nothing_that_they_do_not_use(case_file, tmp_path):
     command = [sys.executable, "-c", REGISTER, "register", case_file, "--out", tmp_path / "out"]
     printed = subprocess.check_output(command, env=ENVIRONMENT, text=True, timeout=300)
@@ -66,6 +67,7 @@ def test_the_child_process_compiles_no_kernels_of_its_own():
     assert kernels() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_registration_compiles_nothing_that_was_not_warmed_up(case_file, tmp_path, masked):
     """By a search, which ends with all that follows a given start."""

@@ -14,6 +14,8 @@ from tiny_case import full
 
 from MultiViewRegistrationLib import Case, CaseFile
 
+pytestmark = pytest.mark.slow
+
 COMMON = settings(
     deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )

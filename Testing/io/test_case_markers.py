@@ -60,6 +60,7 @@ def changed(case, change):
     return path
 
 
+@pytest.mark.slow
 def test_the_cameras_are_those_that_took_the_images(case):
     for view, true in zip(Case.load(case).views, true_cameras(), strict=True):
         points = np.random.default_rng(0).uniform(-40, 40, (50, 3))
@@ -69,6 +70,7 @@ def test_the_cameras_are_those_that_took_the_images(case):
         assert 0 < view.principal_point_sd_px < 1
 
 
+@pytest.mark.slow
 def test_bone_is_registered_however_wrong_the_principal_point_was(case):
     def with_wrong_camera(views):
         for view, true in zip(views, true_cameras(), strict=True):

@@ -133,6 +133,7 @@ def test_a_noisy_scout_is_suspicious_only_where_the_ct_is_displaced(off_mm, coun
     assert len(found) == count, found
 
 
+@pytest.mark.slow
 def test_the_scouts_of_a_lumbar_spine_are_not_suspicious(shared_data, tmp_path, capsys):
     """Edge-enhanced by a Toshiba scanner, the lateral stored as seen from the detector."""
     study = shared_data / "lumbar" / "study"

@@ -183,6 +183,7 @@ def test_a_damaged_header_is_refused(tmp_path):
         read_slot_scan(write_eos(tmp_path / "eos.dcm", DistanceSourceToIsocenter=float("nan")))
 
 
+@pytest.mark.slow
 def test_a_lateral_that_shows_all_a_third_of_a_millimetre_higher_is_within_the_bound():
     """As beads in real images, github.com/kkjaergaard/eos-rsa."""
     lifted = rigid.translation([0, 0, 0.33]) @ TRUE_POSE

@@ -113,6 +113,7 @@ def test_clients_that_drop_are_served_again_and_others_meanwhile(port, messages)
         wait_until(lambda: reported.count("a client is gone") >= 4)
 
 
+@pytest.mark.slow
 def test_a_server_of_pyigtl_that_drops_gets_everything_again(port, messages):
     with running(igtl.send_to, "127.0.0.1", port, messages()) as reported:
         wait_until(lambda: any("waiting" in line for line in reported))

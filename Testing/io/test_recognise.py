@@ -39,6 +39,7 @@ def test_yaml_of_very_many_values_is_refused_before_it_is_parsed(file_of):
         read_calibration(file_of("a.yml", f"%YAML:1.0\na: [{200_000 * '0,'}0]"))
 
 
+@pytest.mark.slow
 def test_real_files(shared_data):
     scout = recognise([shared_data / "scout"])
     (ct,) = scout.cts

@@ -148,6 +148,7 @@ def test_dicom_objects_of_bones_name_them_and_share_their_frames(result, export,
     assert kept["world"] == world and set(kept) == {"world", "ct", "reference"}
 
 
+@pytest.mark.slow
 def test_volumes_and_drrs_are_of_the_bone_alone(case, result, export, tmp_path):
     name = "L2"
     words = f"--structure {name} --as resampled-ct resampled-mask drr cameras --case {case}"
@@ -220,6 +221,7 @@ def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default::UserWarning")
 @pytest.mark.parametrize(
     "words, sent, verdict",
@@ -275,6 +277,7 @@ def test_a_client_of_pyigtl_gets_the_full_name_beside_a_short_device(igtl_status
     assert json.dumps("第一腰椎").encode() in sent[-1]()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_a_drr_of_the_whole_has_each_bone_at_its_own_pose(case, result, export, tmp_path):
     """Left out is what was rejected: it lies where the CT has it."""

@@ -137,6 +137,7 @@ def test_without_its_transform_the_ct_gets_another(scene, watch):
     assert registration.world_from_ct == pytest.approx(np.eye(4))
 
 
+@pytest.mark.slow
 def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, scene, watch):
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
     first, second = complete(scene), complete(scene, "Other")

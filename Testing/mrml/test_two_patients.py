@@ -96,6 +96,7 @@ def test_it_comes_back_from_a_scene_that_was_saved_meanwhile(scene, slicer_app, 
     assert seen(scene).intersection(HIS) == before.intersection(HIS)
 
 
+@pytest.mark.quick_variants("first CT")
 @pytest.mark.parametrize("which", ["first CT", "MR", "first X-ray"])
 def test_no_slice_view_keeps_a_volume_of_the_patient_before(scene, patients, which):
     volume = ct(scene, which) if which != "first CT" else patients[0].ct

@@ -5,6 +5,8 @@ import pytest
 import qt
 import slicer
 
+pytestmark = pytest.mark.slow
+
 
 def visible_text(person):
     """All that is to be read in the panel, tool tips aside."""

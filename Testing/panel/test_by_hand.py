@@ -5,6 +5,8 @@ import qt
 from phantom import error_mm, off
 from running_session import STARTED_AT, PausedRegistration
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def person(person):

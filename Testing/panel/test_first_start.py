@@ -106,6 +106,7 @@ def installed(tmp_path_factory, require_program):
     return install(cmake, build, tmp_path_factory.mktemp("installed"))
 
 
+@pytest.mark.slow
 def test_it_registers_without_a_restart(host, installed, tmp_path):
     """host: only for its reason to skip; all happens in a process of its own."""
     case = write_phantom_case(tmp_path)

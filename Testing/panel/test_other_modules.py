@@ -14,6 +14,8 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml.landmarks import landmark_list, place_landmarks
 
+pytestmark = pytest.mark.slow
+
 MIN_BONE_HU = 300
 LANDMARKS = {name: np.eye(4)[:, :3][n] * 10 for n, name in enumerate("0123")}
 

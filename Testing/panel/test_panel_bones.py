@@ -40,6 +40,7 @@ def pressed(person):
     return tuple(person.widget("check", key).checked for key in ("move_bone", "move"))
 
 
+@pytest.mark.slow
 def test_the_button_of_what_a_hand_moves_is_pressed_and_no_other(person):
     person.pick("check", "bones", 1, 1)
     assert pressed(person) == (False, False)
@@ -56,6 +57,7 @@ def test_the_button_of_what_a_hand_moves_is_pressed_and_no_other(person):
     assert pressed(person) == (False, False) and not person.panel.hand.on
 
 
+@pytest.mark.slow
 def test_what_is_done_with_a_bone_fits_into_the_panel_whatever_its_name(person):
     person.pick("check", "bones", 1, 1)
     person.host.process(0.1)
@@ -73,12 +75,14 @@ def test_rows_of_bones_have_the_colours_of_their_segments(person):
     assert [colour.name() for colour in shown] == ["#ff0000", "#00ff00", "#0000ff"]
 
 
+@pytest.mark.slow
 def test_a_long_title_of_a_column_leaves_room_for_the_names(person):
     table = person.widget("check", "bones")
     assert table.columnWidth(0) > table.fontMetrics().horizontalAdvance("vertebrae_T11")
     assert not table.horizontalScrollBar().visible
 
 
+@pytest.mark.slow
 def test_nothing_lies_over_the_table_once_a_bone_is_chosen(person):
     person.pick("check", "bones", 1, 1)
     person.press("check", "move_bone")

@@ -3,6 +3,8 @@
 import pytest
 from phantom_scene import settle
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def person(person):

@@ -58,6 +58,7 @@ def test_a_ct_is_dropped_read_and_seen(host, tmp_path):
     assert person.header("ct") == "\u25d0 ct0" and "Voxels: 48" in person.text("ct", "facts")
 
 
+@pytest.mark.slow
 def test_x_rays_of_two_patients_are_named_in_red_until_answered(person, tmp_path, monkeypatch):
     for name, patient in (("a", "P-1"), ("b", "P-2")):
         write_xray(tmp_path / f"{name}.dcm", PatientID=patient)
@@ -76,12 +77,14 @@ def test_x_rays_of_two_patients_are_named_in_red_until_answered(person, tmp_path
     assert "b P-2" in questions[0] and person.text("answer", "patients") == ""
 
 
+@pytest.mark.slow
 def test_a_button_leads_to_the_field_that_is_needed(table):
     edit = edit_of(table, "rao_lao_deg")
     assert table.panel.geometry.dialog.focusWidget() == edit
     assert not edit.visibleRegion().isEmpty() and "dashed" in edit.styleSheet
 
 
+@pytest.mark.slow
 def test_a_c_arm_is_typed_with_points_or_commas(table, german, length_unit):
     length_unit("cm")
     for key, text in {
@@ -100,6 +103,7 @@ def test_a_c_arm_is_typed_with_points_or_commas(table, german, length_unit):
     assert edit_of(table, "rao_lao_deg").text == "12.5" and table.message == ""
 
 
+@pytest.mark.slow
 def test_a_typed_value_that_is_refused_is_marked_also_once_the_window_was_closed(table):
     edit = edit_of(table, "rao_lao_deg")
     table.type("geometry", table.field(2, "rao_lao_deg"), "500")
@@ -112,6 +116,7 @@ def test_a_typed_value_that_is_refused_is_marked_also_once_the_window_was_closed
     assert edit.text == "500" and "solid" in edit.styleSheet
 
 
+@pytest.mark.slow
 def test_an_update_of_the_panel_keeps_what_is_being_typed(table):
     """The panel is updated at any moment, also between two keys; Enter goes on below."""
     table.host.click(table.widget("geometry", "shared"))
@@ -128,6 +133,7 @@ def test_an_update_of_the_panel_keeps_what_is_being_typed(table):
     assert settings_of(table.registration).shared_unknowns.source_to_detector_sd_mm == 12
 
 
+@pytest.mark.slow
 def test_a_calibration_file_asks_for_its_package(person, tmp_path, monkeypatch):
     person.open_geometry(0)
     (tmp_path / "x.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 100)
@@ -141,6 +147,7 @@ def test_a_calibration_file_asks_for_its_package(person, tmp_path, monkeypatch):
     assert person.host.shown("pip") == []
 
 
+@pytest.mark.slow
 def test_a_case_is_opened_beside_what_is_open_and_the_demo_at_a_click(person, sample, tmp_path):
     person.drop(write_phantom_case(tmp_path))
     person.wait(lambda: len(Registration.all(person.host.scene)) == 2)

@@ -12,6 +12,8 @@ from phantom_scene import begun, make_registration, settle
 from MultiViewRegistrationLib.mrml import display, layout
 from MultiViewRegistrationLib.mrml.registration import Registration
 
+pytestmark = pytest.mark.slow
+
 OWNER = "MultiViewRegistration.owner"
 
 

@@ -45,6 +45,7 @@ def opens(person, path):
     person.host.process(0.1)
 
 
+@pytest.mark.slow
 def test_a_case_is_read_beside_the_panel(person, case, reading):
     opens(person, case)
     label = person.ui.readingLabel
@@ -55,6 +56,7 @@ def test_a_case_is_read_beside_the_panel(person, case, reading):
     assert threading.main_thread() not in reading.threads
 
 
+@pytest.mark.slow
 def test_another_choice_takes_its_place(person, ct, views, case, reading):
     opens(person, case)
     other = make_registration(person.host.scene, ct, views)
@@ -66,6 +68,7 @@ def test_another_choice_takes_its_place(person, ct, views, case, reading):
     assert person.panel.registration == other and Registration.all(person.host.scene) == [other]
 
 
+@pytest.mark.slow
 def test_another_file_takes_its_place(person, case, reading):
     opens(person, case)
     opens(person, __file__)
@@ -75,6 +78,7 @@ def test_another_file_takes_its_place(person, case, reading):
     assert not Registration.all(person.host.scene)
 
 
+@pytest.mark.slow
 def test_no_verdict_stays_for_a_tick_while_another_case_is_read(person, reading, monkeypatch):
     monkeypatch.setattr("MultiViewRegistrationLib.session.assessment.verdict", lambda _: "accept")
     answer = person.panel.answer.presenter
@@ -89,6 +93,7 @@ def test_no_verdict_stays_for_a_tick_while_another_case_is_read(person, reading,
 # Reload, and the end
 
 
+@pytest.mark.slow
 def test_a_reloaded_panel_goes_on_where_it_was(person):
     slicer.util.reloadScriptedModule("MultiViewRegistration")
     widget = slicer.modules.MultiViewRegistrationWidget
@@ -104,6 +109,7 @@ def test_a_module_that_is_not_open_is_not_entered(person):
     assert not slicer.modules.MultiViewRegistrationWidget.panel.shown
 
 
+@pytest.mark.slow
 def test_the_module_is_unloaded_once_its_widgets_are_gone(person):
     go, session = threading.Event(), person.session
     session.run(lambda: go.wait(20), lambda result: None)

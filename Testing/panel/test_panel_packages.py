@@ -15,6 +15,8 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.panel import packages
 from MultiViewRegistrationLib.session import session
 
+pytestmark = pytest.mark.slow
+
 REQUIREMENTS = str(MODULE / "Resources" / "requirements.txt")
 SENTENCE = "Rendering needs the Python package numba, which does not come with Slicer."
 OFFLINE = """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('...')': /simple/numba/

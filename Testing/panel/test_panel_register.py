@@ -11,6 +11,8 @@ from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 
 from MultiViewRegistrationLib.registration.optimizer import Progress
 
+pytestmark = pytest.mark.slow
+
 
 def moved(*mm):
     return off(STARTED_AT, (0, 0, 0), mm)

@@ -113,6 +113,7 @@ def full(host, ct, views, font_size, request):
     return person
 
 
+@pytest.mark.slow
 def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
     root, widths = full.ui.messageLabel.parentWidget(), set()
     for name, section in full.panel.sections.items():
@@ -132,6 +133,7 @@ def width_in_slicer(full):
     return full.module_widget.parent.sizeHint.width()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [9], indirect=True)
 def test_the_panel_has_one_width_whatever_it_says(full):
     """Else all views change their size with it."""
@@ -153,6 +155,7 @@ def test_the_panel_has_one_width_whatever_it_says(full):
     assert needed < full.ui.messageLabel.parentWidget().minimumWidth
 
 
+@pytest.mark.slow
 def test_a_table_shows_its_rows_also_where_the_font_has_grown_meanwhile(person, font_size):
     person.begin("xrays")
     font = font_size(1.5 * person.host.app.font().pointSizeF())
@@ -163,6 +166,7 @@ def test_a_table_shows_its_rows_also_where_the_font_has_grown_meanwhile(person, 
     assert table.viewport().height >= height
 
 
+@pytest.mark.slow
 def test_the_geometry_window_shows_whole_numbers(full):
     full.xrays[0].change(geometry=UNEVEN)
     full.open_geometry(0)
@@ -173,6 +177,7 @@ def test_the_geometry_window_shows_whole_numbers(full):
     assert bars and not any(bar.visible for bar in bars)
 
 
+@pytest.mark.slow
 def test_rows_keep_their_heights_where_a_text_gets_fewer_lines(person):
     person.begin("check")
     for overlay in ("Blend", "Edges"):
@@ -203,6 +208,7 @@ class Touched(qt.QObject):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [9], indirect=True)
 def test_what_has_not_changed_is_not_set_again(full):
     full.open_geometry(0)
@@ -217,6 +223,7 @@ def test_what_has_not_changed_is_not_set_again(full):
     assert touched.kept == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(IN_SLICER, reason="Slicer's dock has its width")
 @pytest.mark.parametrize("full", [9], indirect=True)
 def test_a_long_header_is_elided_and_whole_in_its_tool_tip(full):

@@ -30,6 +30,7 @@ def test_slicers_own_tests_pass(module, sample):
     assert result.testsRun and not failures and not result.skipped, "\n".join(failures)
 
 
+@pytest.mark.slow
 def test_the_walk_by_widgets_passes(module, sample, monkeypatch):
     monkeypatch.syspath_prepend(SLICER_TESTS)
     import panel_walk
@@ -40,11 +41,13 @@ def test_the_walk_by_widgets_passes(module, sample, monkeypatch):
     walk.run(*panel_walk.SHORT)
 
 
+@pytest.mark.slow
 def test_reload_and_test_passes(host, module, sample):
     module.MultiViewRegistrationTest().runTest()
     host.process()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("testing", [False, True])
 def test_reload_and_test_asks_for_what_is_missing_and_is_left_out_without(
     host, module, monkeypatch, testing

@@ -5,6 +5,8 @@ import qt
 from phantom import off
 from running_session import STARTED_AT
 
+pytestmark = pytest.mark.slow
+
 MOVED = off(STARTED_AT, (0, 0, 0), (30, 0, 0))
 
 

@@ -102,6 +102,7 @@ def test_after(): pass
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_test_that_ends_slicer_hides_no_other(tmp_path):
     tests = shutil.copytree(RUN.parent, tmp_path / "Testing" / "slicer_tests")

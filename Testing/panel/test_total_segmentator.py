@@ -33,12 +33,14 @@ def segments(person, extension, behaviour=""):
     return [node.GetSegment(each).GetName() for each in person.registration.chosen_segments]
 
 
+@pytest.mark.slow
 def test_without_the_extension_there_is_no_button(person):
     person.begin("ct")
     person.wait_until_read()
     assert person.control("ct", "total_segmentator") is None
 
 
+@pytest.mark.slow
 def test_its_bones_are_chosen_and_move_with_the_ct(extension, person):
     assert segments(person, extension) == ["vertebrae_L1"]  # of the bones
     node = person.registration.segmentation
@@ -46,6 +48,7 @@ def test_its_bones_are_chosen_and_move_with_the_ct(extension, person):
     assert person.control("ct", "total_segmentator").enabled and not person.message
 
 
+@pytest.mark.slow
 def test_on_macos_its_process_is_ended_once_it_has_saved(extension, person, monkeypatch):
     module = sys.modules["MultiViewRegistrationLib.panel.total_segmentator"]
     monkeypatch.setattr(module, "sys", SimpleNamespace(platform="darwin"))
@@ -53,6 +56,7 @@ def test_on_macos_its_process_is_ended_once_it_has_saved(extension, person, monk
     assert extension.processes[-1].poll() is not None
 
 
+@pytest.mark.slow
 def test_cancel_ends_its_process_and_leaves_nothing(extension, person):
     timer = qt.QTimer()
 
@@ -71,6 +75,7 @@ def test_cancel_ends_its_process_and_leaves_nothing(extension, person):
     assert not person.host.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
 
 
+@pytest.mark.slow
 def test_a_failure_is_a_sentence(extension, person):
     assert segments(person, extension, "fail") == []
     assert person.message.startswith("TotalSegmentator: has failed (Command ")

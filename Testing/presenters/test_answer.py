@@ -154,6 +154,7 @@ def test_undo_redo_and_a_ct_that_was_moved_change_the_answer_and_begin_nothing(h
     assert kind(answer) == "moved" and rests(host, answer)
 
 
+@pytest.mark.slow
 def test_a_new_case_is_centred_and_registered_once_and_the_answer_says_how_good_it_is(host, answer):
     host.registration.world_from_ct = OUTSIDE
     registered(host, answer)
@@ -168,6 +169,7 @@ def test_a_new_case_is_centred_and_registered_once_and_the_answer_says_how_good_
     assert rests(host, answer)
 
 
+@pytest.mark.slow
 def test_a_start_from_a_file_is_taken(host, answer):
     host.registration.node.SetParameter("start", "given")
     registered(host, answer)
@@ -211,6 +213,7 @@ def test_while_files_wait_for_an_answer_the_button_leads_to_that_question(host, 
     assert control(answer, "question") is None
 
 
+@pytest.mark.slow
 def test_after_cancel_nothing_begins_again(host, answer):
     held = PausedRegistration()
     host.wait(answer, lambda: host.session.running)
@@ -231,6 +234,7 @@ def test_the_reason_of_a_register_that_is_grey_is_in_sight(host, answer):
     assert host.presenters.register.missing() in answer.answer().headline
 
 
+@pytest.mark.slow
 def test_an_xray_that_is_added_meanwhile_or_later_is_registered_too(host, answer):
     first = host.registration.xrays[0]
     (seen,) = make_views(phantom()[0], ((45, 20),))
@@ -420,6 +424,7 @@ def test_the_next_act_leads_to_the_section_where_it_is_done(host, answer, reason
     assert host.shown == [section]
 
 
+@pytest.mark.slow
 def test_matrices_of_which_nobody_says_how_good_they_are_lead_to_who_can_say(host, answer):
     views = host.registration.xrays
     for view in views:

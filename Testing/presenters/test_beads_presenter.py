@@ -63,6 +63,7 @@ def off_px(views):
     return float(np.linalg.norm(apart, axis=-1).max())
 
 
+@pytest.mark.slow
 def test_a_phantom_gives_all_x_rays_their_cameras(host, geometry):
     find(host, geometry)
     assert text(geometry, "bead_problem") == ""
@@ -88,6 +89,7 @@ def test_a_phantom_gives_all_x_rays_their_cameras(host, geometry):
     assert not views[0].placed and views[1].placed
 
 
+@pytest.mark.slow
 def test_x_rays_that_had_a_geometry_stay_in_their_world(host, geometry):
     views = host.registration.xrays
     for view, angle in zip(views, (0.0, 88.0), strict=True):
@@ -104,6 +106,7 @@ def test_x_rays_that_had_a_geometry_stay_in_their_world(host, geometry):
     assert isinstance(views[0].record.geometry, CArm)
 
 
+@pytest.mark.slow
 def test_a_bead_is_left_out_by_a_click_and_put_back(host, geometry):
     find(host, geometry)
     beads = geometry.beads
@@ -122,6 +125,7 @@ def test_a_bead_is_left_out_by_a_click_and_put_back(host, geometry):
     assert control(geometry, "bead_progress") is None
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_where_the_phantom_was_dropped(host, geometry, tmp_path):
     inches = tmp_path / "inches.csv"
     lines = (
@@ -140,6 +144,7 @@ def test_what_is_wrong_is_said_where_the_phantom_was_dropped(host, geometry, tmp
     assert control(geometry, "beads0") is None
 
 
+@pytest.mark.slow
 def test_an_x_ray_without_the_phantom_is_named_and_can_be_skipped(host):
     images = [draw_beads(two_sides()[0], BEADS), draw_beads(two_sides()[1], np.empty((0, 3)))]
     add(host, images)
@@ -167,6 +172,7 @@ def test_the_search_can_be_stopped_and_begun_again(geometry):
     assert control(geometry, "fields") is not None
 
 
+@pytest.mark.slow
 def test_a_phantom_that_is_dropped_anywhere_is_looked_for(host, geometry):
     geometry.close()
     host.files.take([PHANTOM])

@@ -64,6 +64,7 @@ def each_control_has_its_own_key(host):
         assert len(keys) == len(set(keys)), keys
 
 
+@pytest.mark.slow
 def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     opened, slicer_app, tmp_path
 ):
@@ -121,6 +122,7 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     assert [row[1] for row in cells(section, "bones")] == verdicts
 
 
+@pytest.mark.slow
 def test_dicom_of_each_bone_names_the_slices_of_its_own_ct_alone(scene, tmp_path):
     """On the page as at the command line; of files that are no DICOM none."""
     cts, _ = write_case(tmp_path)
@@ -184,6 +186,7 @@ def test_another_ct_or_a_ct_that_is_removed_makes_the_result_stale(opened):
     assert not registration.bone_cts
 
 
+@pytest.mark.slow
 def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app, tmp_path):
     cts = bone_cts()
     first, second = poses(cts)

@@ -177,6 +177,7 @@ def found(host):
     return {bone.name: bone for bone in host.session.result.together.bodies}
 
 
+@pytest.mark.slow
 def test_a_row_tells_of_its_bone_and_shows_it_everywhere(host):
     section, bone = host.presenters.check.bones, found(host)["L1"]
     rows, l3 = cells(section, "bones"), found(host)["L3"].moved
@@ -198,6 +199,7 @@ def test_a_row_tells_of_its_bone_and_shows_it_everywhere(host):
     assert f"worst bone T12: {found(host)['T12'].verdict}" in host.answer.answer().headline
 
 
+@pytest.mark.slow
 def test_each_bone_is_moved_and_registered_again(host, slicer_app, tmp_path):
     registration, session = host.registration, host.session
     section, bones, before = host.presenters.check.bones, bones_of(registration), found(host)
@@ -277,6 +279,7 @@ def test_the_motion_of_two_bones_is_measured_in_an_anatomical_frame(host):
     assert "lie on one line" in text(joint, "motion_problem")
 
 
+@pytest.mark.slow
 def test_segments_may_change_while_bones_are_registered(host):
     """The result is of the segments as they were: stale as long as they are others."""
     registration, session, section = host.registration, host.session, host.presenters.check.bones
@@ -295,12 +298,14 @@ def test_segments_may_change_while_bones_are_registered(host):
     assert not stale_reason(session) and assessment.verdict(session) == "check"
 
 
+@pytest.mark.slow
 def test_navigation_gets_a_transform_of_each_bone_under_its_name(host):
     kept = {name for name, bone in found(host).items() if bone.verdict != "reject"}
     sent = devices(host.session)
     assert kept and sent & set(NAMES) == kept and "CTToWorld" in sent
 
 
+@pytest.mark.slow
 def test_of_a_torsos_labels_the_bones_that_an_x_ray_shows_are_offered(scene, shared_data):
     host = PresenterHost(scene)
     host.begin()

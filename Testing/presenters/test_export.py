@@ -63,6 +63,7 @@ def test_a_result_and_its_case_go_to_a_folder(export, tmp_path):
     assert export.state().kind == "ready" and control(export, "report.html") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change, word",
     [(make_stale, "stale"), (move, "moved by hand"), (be_wrong, "The result was rejected.")],
@@ -93,6 +94,7 @@ def test_usable_bones_of_a_ct_that_was_rejected_in_one_piece_go_to_navigation(
     assert control(export, "send").enabled == possible
 
 
+@pytest.mark.slow
 def test_one_that_only_the_export_finds_wrong_comes_without_transforms_and_says_so(
     export, tmp_path
 ):
@@ -114,6 +116,7 @@ def test_a_folder_has_a_name_of_its_own_without_the_case(export):
     assert control(export, "registration").name()[:20] != one[:20]
 
 
+@pytest.mark.slow
 def test_the_answer_says_where_the_pose_that_is_shown_was_written(host, tmp_path):
     answer = host.answer
     settle(host.session)
@@ -130,6 +133,7 @@ def test_the_answer_says_where_the_pose_that_is_shown_was_written(host, tmp_path
     assert control(answer, "exported") is None
 
 
+@pytest.mark.slow
 def test_written_is_said_of_the_pose_that_was_written_and_of_no_other(export, tmp_path):
     download = control(export, "registration")
     write_files, first = download.action(tmp_path), export.session.history.position
@@ -154,6 +158,7 @@ def test_a_pose_that_nobody_registered_is_no_result_but_its_case_can_be_written(
     assert "case.json" in names and "result.json" not in names
 
 
+@pytest.mark.slow
 def test_all_that_the_command_line_writes_can_be_chosen(export, tmp_path):
     kinds = [each.key for each in control(export, "formats").children if "format." in each.key]
     assert kinds == [f"format.{kind}" for kind in (*POSE_FORMATS, *CASE_KINDS)]

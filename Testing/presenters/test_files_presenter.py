@@ -48,6 +48,7 @@ def write_pngs(folder, *names):
     return [folder / name for name in names]
 
 
+@pytest.mark.slow
 def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
     """In one folder, as a page sends them; nothing of them is left there."""
     sent = tmp_path / "sent"
@@ -188,6 +189,7 @@ def test_a_mask_of_an_x_ray(host, files, tmp_path):
     assert [view.mask is not None for view in host.registration.xrays] == [False, True]
 
 
+@pytest.mark.slow
 def test_another_patient_may_be_a_new_case_or_take_the_place_of_the_first(host, files, tmp_path):
     drop(files, *write_xrays(tmp_path / "one"))
     first, other = host.registration, write_xrays(tmp_path / "two", PatientID="another")

@@ -44,6 +44,7 @@ def case(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, tags, named",
     [
@@ -82,6 +83,7 @@ def test_one_with_a_name_is_asked_about_where_nobody_knows_whose_the_ct_is(scene
     assert "Nothing tells whether bones.dcm and the CT" in control(host.files, "asked0.title").label
 
 
+@pytest.mark.slow
 def test_a_ct_opened_again_is_known_by_its_digests(scene, watch, case, tmp_path, monkeypatch):
     host = PresenterHost(scene, read_case(case)(scene))
     monkeypatch.setattr(identity, "_identities", {})

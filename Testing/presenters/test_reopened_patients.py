@@ -81,6 +81,7 @@ def title(host):
     return asked.label if asked else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_x_ray_of_another_patient_is_asked_about_and_lends_no_name(
     scene, tmp_path, reopen, way, watch
@@ -100,6 +101,7 @@ def test_an_x_ray_of_another_patient_is_asked_about_and_lends_no_name(
     assert patients_in_doubt(host.registration)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["case", "scene"])
 def test_what_was_saved_before_there_were_digests_is_asked_about(
     scene, tmp_path, reopen, way, watch
@@ -116,6 +118,7 @@ def test_what_was_saved_before_there_were_digests_is_asked_about(
     assert len(host.registration.xrays) == 2 and patient_of(host.registration) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("way", WAYS)
 def test_that_two_headers_are_of_one_patient_stays_said(scene, tmp_path, reopen, way, watch):
@@ -127,6 +130,7 @@ def test_that_two_headers_are_of_one_patient_stays_said(scene, tmp_path, reopen,
     assert "look like another patient's" in title(host)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ct, xray, shown", [(A, A, "A-1"), (A, B, ""), (A, NOBODY, "")])
 def test_a_name_is_shown_where_all_images_are_known_to_be_that_patients(
     scene, tmp_path, ct, xray, shown
@@ -135,6 +139,7 @@ def test_a_name_is_shown_where_all_images_are_known_to_be_that_patients(
     assert patient_of(open_files(scene, tmp_path, xray, ct)) == shown
 
 
+@pytest.mark.quick_variants("False")
 @pytest.mark.parametrize("known", [True, False])
 def test_a_picture_without_a_header_is_asked_about_once(scene, tmp_path, watch, known):
     host = PresenterHost(scene, open_files(scene, tmp_path, A if known else NOBODY, NOBODY))
@@ -152,6 +157,7 @@ def test_a_picture_without_a_header_is_asked_about_once(scene, tmp_path, watch, 
     assert not title(host) and patient_of(host.registration) == ""
 
 
+@pytest.mark.slow
 def test_images_of_nobody_knows_whom_are_asked_about_once_beside_a_whole_case(
     scene, tmp_path, watch
 ):
@@ -177,6 +183,7 @@ def test_a_further_ct_may_be_a_new_registration(scene, tmp_path, watch, replaces
     assert host.registration != first and not host.registration.xrays
 
 
+@pytest.mark.quick_variants("case")
 @pytest.mark.parametrize("way", WAYS)
 def test_no_file_names_the_patient(scene, tmp_path, reopen, way):
     planted = open_files(scene, tmp_path / "in", {}, {})
@@ -186,6 +193,7 @@ def test_no_file_names_the_patient(scene, tmp_path, reopen, way):
     assert kept and not any(secret.encode() in content for secret in SECRETS)
 
 
+@pytest.mark.slow
 def test_a_case_keeps_a_random_salt_and_digests_of_two_values_each(scene, tmp_path, reopen):
     for part in "12":
         reopen("case", open_files(scene, tmp_path, B, B))
@@ -201,6 +209,7 @@ def test_a_case_keeps_a_random_salt_and_digests_of_two_values_each(scene, tmp_pa
     assert re.fullmatch("[0-9a-f]{32}", one["salt"]) and case_settings.SALT == "salt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who, doubtful", [(A, True), (B, False)])
 def test_a_case_whose_x_rays_may_be_anothers_says_so(scene, tmp_path, watch, who, doubtful):
     (path,) = write_case_folder(Session(open_files(scene, tmp_path, who, who)), tmp_path / "case")()

@@ -80,6 +80,7 @@ def as_described(view, degrees):
     return view.camera.same_as(SlotScan(**slot_scan_of(degrees)).camera())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["study", "sent"])
 def test_scouts_beside_a_ct_become_its_xrays(host, ct, xrays, tmp_path, given):
     """Also of a study whose files a page sends, which are gone once they are read."""
@@ -104,6 +105,7 @@ def test_scouts_beside_a_ct_become_its_xrays(host, ct, xrays, tmp_path, given):
     assert [view.name for view in xrays.views] == ["LAT", "AP"]
 
 
+@pytest.mark.slow
 def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp_path):
     opened(ct, xrays, made(tmp_path / "study"))
     assert "scouts of this CT" in text(xrays, "truth")
@@ -125,6 +127,7 @@ def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp
     assert text(xrays, "truth") != ""
 
 
+@pytest.mark.slow
 def test_what_a_header_lacks_is_asked_for(ct, xrays, tmp_path):
     lacks = {"AngularPosition": None, "DistanceSourceToPatient": None}
     opened(ct, xrays, made(tmp_path / "study", "AP", **lacks))
@@ -144,6 +147,7 @@ def test_what_a_header_lacks_is_asked_for(ct, xrays, tmp_path):
     assert as_described(view, 0) and text(xrays, "truth") != "" and control(table, "use") is None
 
 
+@pytest.mark.slow
 def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
     opened(ct, xrays, made(tmp_path / "study", "AP"))
     (view,) = xrays.views
@@ -173,6 +177,7 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
     assert not flipped.enabled and "which way its columns run" in flipped.tip
 
 
+@pytest.mark.slow
 def test_the_certainty_of_a_slot_scan_has_that_of_its_rows(ct, xrays, tmp_path):
     def known():
         return xrays.session.case().views[1].step_sd_percent
@@ -192,6 +197,7 @@ def test_the_certainty_of_a_slot_scan_has_that_of_its_rows(ct, xrays, tmp_path):
     assert known() == 0
 
 
+@pytest.mark.slow
 def test_scouts_that_are_not_of_the_ct_are_left_out(ct, xrays, tmp_path):
     slices, more = made(tmp_path / "study"), tmp_path / "study" / "more"
     more.mkdir()
@@ -213,6 +219,7 @@ def test_scouts_that_are_not_of_the_ct_are_left_out(ct, xrays, tmp_path):
     assert control(xrays, "scouts") is None and text(xrays, "scouts_left_out") == ""
 
 
+@pytest.mark.slow
 def test_eos_images_are_placed_by_their_headers(xrays, tmp_path):
     """The frontal tube is asked for where no view tells; images of another scan are refused."""
     unsaid = write_eos(tmp_path / "1.dcm", ViewPosition=None)
@@ -239,6 +246,7 @@ def test_eos_images_are_placed_by_their_headers(xrays, tmp_path):
     assert len(xrays.views) == 2
 
 
+@pytest.mark.slow
 def test_an_eos_image_beside_an_x_ray_that_its_header_places_by_a_c_arm(xrays, tmp_path):
     """In whichever order."""
     refused = "eos is an EOS image and view1 is not, whose headers place them in different worlds"
@@ -257,6 +265,7 @@ def test_an_eos_image_beside_an_x_ray_that_its_header_places_by_a_c_arm(xrays, t
         use_reading(registration, other, CArm(**{**reading_of(other), "size": other.size}))
 
 
+@pytest.mark.slow
 def test_what_lies_above_a_sent_folder_is_not_looked_at(ct, xrays, tmp_path):
     """There may be what another person has sent."""
     slices = made(tmp_path / "study")
@@ -264,6 +273,7 @@ def test_what_lies_above_a_sent_folder_is_not_looked_at(ct, xrays, tmp_path):
     assert control(xrays, "scouts") is None
 
 
+@pytest.mark.slow
 def test_scouts_are_not_mixed_with_xrays_of_another_world(host, ct, xrays, tmp_path):
     read(ct, made(tmp_path / "study"))
     add(xrays, "C-arm")
@@ -275,6 +285,7 @@ def test_scouts_are_not_mixed_with_xrays_of_another_world(host, ct, xrays, tmp_p
     assert len(xrays.views) == 2
 
 
+@pytest.mark.slow
 def test_a_ct_of_slicers_dicom_module_has_its_scouts(host, ct, xrays, tmp_path, monkeypatch):
     """Where its database knows the files."""
     slices = made(tmp_path / "study")
@@ -290,6 +301,7 @@ def test_a_ct_of_slicers_dicom_module_has_its_scouts(host, ct, xrays, tmp_path, 
     assert text(xrays, "truth") != ""
 
 
+@pytest.mark.quick_variants("GE MEDICAL SYSTEMS-False")
 @pytest.mark.parametrize("maker, bent", [("Philips", True), ("GE MEDICAL SYSTEMS", False)])
 def test_the_image_of_a_bent_fan_is_flattened(host, ct, xrays, tmp_path, maker, bent):
     """As the command line does it; also in the case that is written, which is read back the same."""

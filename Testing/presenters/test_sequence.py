@@ -46,6 +46,7 @@ def test_before_there_is_anything_only_open_is_offered(scene, host):
     assert "have one frame each" in text(still, "status") and still.state().kind == "todo"
 
 
+@pytest.mark.slow
 def test_a_track_is_stepped_through_and_played(sequence):
     assert sequence.state().text == f"{COUNT} frames" and control(sequence, "track") is None
     assert text(sequence, "headline") == "Frame 0: registered, accept."
@@ -97,6 +98,7 @@ def test_the_answer_for_a_frame_whose_bones_lie_apart_is_that_of_each(sequence):
     assert sequence.host.presenters.check.state().text == "frame 0: each bone: accept"
 
 
+@pytest.mark.slow
 def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(sequence):
     """Also of one that was lost; of a pose beside it, and of an X-ray whose geometry is another one since, nothing."""
 
@@ -153,6 +155,7 @@ def test_a_frame_says_what_it_is_accepted_for(sequence):
     assert sequence.host.answer.answer().headline == f"frame 1 was followed \u00b7 {told}"
 
 
+@pytest.mark.slow
 def test_a_video_shows_all_frames_and_a_still_the_one_that_is_seen(sequence, tmp_path):
     """Edges of bone are thin lines where it was found, and none in the blank frame, where it was lost."""
     act(sequence, "on")

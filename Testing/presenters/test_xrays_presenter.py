@@ -313,6 +313,7 @@ def test_what_a_dicom_header_says_is_proposed(section, tmp_path):
     assert section.views[0].record.geometry.cra_cau_deg == 0
 
 
+@pytest.mark.slow
 def test_a_dicom_header_that_says_all_is_the_geometry_unless_it_is_of_another_machine(
     section, tmp_path
 ):

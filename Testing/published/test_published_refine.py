@@ -16,6 +16,8 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.published.refine import CUI2025, DIFFPOSE, XVR, Stage, refine
 
+pytestmark = pytest.mark.slow
+
 QUICK = replace(DIFFPOSE, stages=(Stage(32, 1, 3),), patch=5, patches=10)
 
 

@@ -71,6 +71,7 @@ def found(whole):
     return told, fractions
 
 
+@pytest.mark.slow
 def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(whole, found):
     bones = found[0].bodies
     assert max(errors_mm(bones, [whole.world_from_ct] * 4)) > 2.0
@@ -80,6 +81,7 @@ def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(whole, found)
         assert min(bone.similarity.values()) > 0.8 and bone.predicted_tre_mm["upper95"] < 1.5
 
 
+@pytest.mark.slow
 def test_a_mask_with_a_part_of_a_neighbour_that_moved_is_not_accepted(whole):
     labels = bent_case().labels.copy()
     leaking = labels == 3
@@ -97,6 +99,7 @@ def test_progress_grows_to_the_end_and_false_cancels(whole, found):
         together(structures(), whole, progress=lambda done: False)
 
 
+@pytest.mark.slow
 def test_a_rejected_bone_is_begun_again_where_its_neighbour_is(whole):
     """One from where fine images alone do not lead."""
     away = rigid.translation([0.0, 30.0, -30.0]) @ whole.world_from_ct
@@ -121,6 +124,7 @@ def test_of_bones_that_are_found_no_other_level_is_asked_after(whole, monkeypatc
     assert asked == ["camera_cause", "other_level", "other_part"][: 1 if found else 3]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_an_x_ray_puts_all_bones_of_its_ct_in_doubt(whole):
     cause = Cause("mirrored", (), "It is mirrored.", 2.0, (0.9,), POSE)
     judged = replace(UNJUDGED, cause=cause)
@@ -148,6 +152,7 @@ def test_relative_motions_are_those_of_the_patient(found):
         assert "degrees of" in motion.words
 
 
+@pytest.mark.slow
 def test_motions_are_off_as_much_as_is_said_of_noisy_x_rays():
     """Turns against each other, over their medians and bounds."""
     ct, labels, motions, _ = bent_case()
@@ -205,6 +210,7 @@ def below(view, row):
     return masked(view, np.arange(view.camera.size[1])[:, None] > row)
 
 
+@pytest.mark.slow
 def test_a_bone_that_no_view_shows_stays_with_its_neighbours_and_is_called_not_shown(whole, found):
     surface = rigid.transform_points(POSE, found[0].bodies[0].bone.surface)
     cut = [below(view, view.camera.project(surface)[:, 1].max() + 3) for view in whole.views]
@@ -215,6 +221,7 @@ def test_a_bone_that_no_view_shows_stays_with_its_neighbours_and_is_called_not_s
     assert max(errors_mm(told.bodies)[2:]) < 0.4
 
 
+@pytest.mark.slow
 def test_a_bone_of_which_one_view_shows_enough_may_have_a_right_overlay_and_no_place_in_the_room(
     whole,
 ):
@@ -276,6 +283,7 @@ def test_bones_that_x_rays_show_are_found_again(unbent):
     assert np.array_equal(unbent.poses, before)
 
 
+@pytest.mark.slow
 def test_what_x_rays_leave_open_is_not():
     """Images of noise have minima everywhere."""
     rng, noise = np.random.default_rng(3), []

@@ -75,6 +75,7 @@ def found(two, bones):
     return together(bones, two.views, [each.world_from_ct for each in two.alone])
 
 
+@pytest.mark.slow
 def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, found):
     for ct, single, pose, truth in zip(two.cts, two.alone, found.poses, two.true):
         alone_mm = error_mm(ct, single.world_from_ct, truth)
@@ -122,6 +123,7 @@ def test_another_pose_that_fits_nearly_as_well_is_told_of_its_bone(two, found):
     assert told in second.reasons and told not in first.reasons
 
 
+@pytest.mark.slow
 def test_bones_in_one_place_are_rejected(two, bones):
     """A bone that was taken for its like.
 

@@ -93,6 +93,7 @@ def test_a_shaft_shows_no_turn_about_itself(true, arm, free, halves):
     assert all(abs(axis[2]) > 0.999 for axis in hidden.free)
 
 
+@pytest.mark.slow
 def test_a_turn_that_no_x_ray_shows_has_a_bound_of_half_a_turn(true):
     ct = implant(arm=False)
     given = [
@@ -106,6 +107,7 @@ def test_a_turn_that_no_x_ray_shows_has_a_bound_of_half_a_turn(true):
     assert bounds == pytest.approx(180 * shaft, abs=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees, verdict", [(2, "check"), (60, "reject")])
 def test_an_implant_is_checked_where_x_rays_show_it_and_rejected_elsewhere(
     true, views, degrees, verdict

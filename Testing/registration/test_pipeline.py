@@ -107,6 +107,7 @@ def test_a_correct_start_behind_tools_is_kept(anatomy, views):
     assert registration.refine_to_finest(ends).fit.evidence < found.fit.evidence
 
 
+@pytest.mark.quick_variants("shift1-False", "shift2-True", "shift3-True")
 @pytest.mark.parametrize(
     "shift, masked",
     [([0, 0, 300], False), ([0, 900, 0], False), ([0, 0, 300], True), ([-900, 900, 0], True)],
@@ -252,6 +253,7 @@ def test_it_looks_farther_the_less_the_x_rays_look_like_the_ct(
     assert sum(number == 1 for number, _ in asked) == second
 
 
+@pytest.mark.slow
 def test_the_pose_is_found_from_far_away_and_the_same_bits_on_any_number_of_threads(
     anatomy, views, monkeypatch
 ):

@@ -17,6 +17,8 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.drr import Projector
 
+pytestmark = pytest.mark.slow
+
 #: Where the largest blob lies against all others.
 MOVED = off(TRUE_POSE, [3.0, -2.0, 4.0], [3.0, 2.0, -3.0])
 START = off(TRUE_POSE, [2.0, -2.0, 1.0], [6.0, -5.0, 4.0])

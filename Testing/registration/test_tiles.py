@@ -41,6 +41,7 @@ def test_the_tiles_add_up_to_the_whole(ct, views):
         assert (places < [-(-columns // TILE_SIDE), -(-rows // TILE_SIDE)]).all()
 
 
+@pytest.mark.slow
 def test_the_hessian_is_that_of_finite_differences_where_gauss_and_newton_see_a_sharper_minimum(ct):
     """With noise that moves residuals beyond Cauchy's scale; in units of that of Gauss and Newton."""
     objective = split(ct, make_views(ct, noise=0.08), ROBUST).objective

@@ -147,6 +147,7 @@ def test_a_pose_at_which_nothing_can_be_compared_costs_infinitely(device, projec
     assert objective.evaluate(EvaluationPoint([NEAR])).cost() == np.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [Settings(intensity_radius=3), Settings(gradient_radius=6, silhouette_mm=6)]
 )
@@ -266,6 +267,7 @@ def objectives(device, level, *, with_rest=True, moves=False):
     return found
 
 
+@pytest.mark.quick_variants("cpu-level0-True", "cpu-level1-False")
 @pytest.mark.parametrize("level, with_rest", [(COARSE, True), (COARSE_WITHOUT_REST, False)])
 def test_bones_are_compared_as_by_numba(bones_device, level, with_rest):
     fits, costs = [], []
@@ -277,6 +279,7 @@ def test_bones_are_compared_as_by_numba(bones_device, level, with_rest):
     assert_allclose(fits[1].similarity, fits[0].similarity, atol=1e-4)
 
 
+@pytest.mark.quick_variants("cpu")
 def test_bones_the_rest_and_cameras_are_compared_as_by_numba(bones_device):
     """By wrong cameras, and their intrinsics."""
     level = LEVEL._replace(coarseness=4, settings=replace(LEVEL.settings, gradient_radius=3))
@@ -290,6 +293,7 @@ def test_bones_the_rest_and_cameras_are_compared_as_by_numba(bones_device):
     assert len(fits[1].gradient) == 9 * 5
 
 
+@pytest.mark.slow
 def test_bones_end_where_numba_has_them_without_an_image_by_numba(monkeypatch):
     ends = []
     for device in ("cpu", "torch-cpu"):

@@ -11,6 +11,7 @@ from MultiViewRegistrationLib.registration import warm_up
 from MultiViewRegistrationLib.rendering import cpu
 
 
+@pytest.mark.slow
 def test_scipys_linear_algebra_is_whole_before_another_thread_reads_x_rays():
     """Numba imports a part of it: with the rest half loaded in the other thread, Python 3.14 ends both."""
     code = f"import sys, {warm_up.__name__}; sys.exit('scipy.linalg' not in sys.modules)"

@@ -38,6 +38,7 @@ def showing(anatomy, height_mm, lying, tilt_deg):
     return rigid.from_rotation_translation(turn, -turn @ [2.0, -3.0, height_mm])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height_mm", "feet_first"), [(-140.0, 1), (40.0, 0)])
 def test_any_part_of_a_ct_is_found_head_first_and_feet_first(tall, height_mm, feet_first):
     true = showing(tall, height_mm, LYING[feet_first], [12, -14, 10])
@@ -86,6 +87,7 @@ def test_a_pose_at_the_rim_of_a_range_is_said_to_be_there(rotation_deg, shift_mm
     assert Range(10, 20).rim(there, TRUE_POSE, np.zeros(3)) == sentence
 
 
+@pytest.mark.slow
 def test_x_rays_that_show_nothing_of_the_ct_are_refused(anatomy, views):
     """Of air alone."""
     upper = [masked(view, np.arange(128)[:, None] < 4) for view in views]
@@ -93,6 +95,7 @@ def test_x_rays_that_show_nothing_of_the_ct_are_refused(anatomy, views):
         search_whole_ct(anatomy, upper)
 
 
+@pytest.mark.slow
 def test_a_structure_is_searched_for_in_its_range(ct, views):
     structure = PreparedCT(replace(ct, mask=ct.volume.values > 300))
     start = off(TRUE_POSE, [4, 0, 0], [5, 0, 5])

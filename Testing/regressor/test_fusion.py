@@ -123,6 +123,7 @@ def test_the_minimum_is_that_of_scipy():
     assert mtre(expected, true, points) > 0.06, "the noise must move the minimum"
 
 
+@pytest.mark.slow
 def test_the_covariance_is_that_of_the_answers():
     """Of votes that err independently, as they say."""
     rng, points, _ = random_pose(4)

@@ -6,6 +6,7 @@ import pytest
 from MultiViewRegistrationLib.regressor.machine import KINDS, Machine, draw_machine
 
 
+@pytest.mark.slow_variants("flat panel")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_drawn_lies_within_its_kind_and_all_else_is_as_usual(kind):
     state, drawn, usual = np.array([7], np.uint64), KINDS[kind], Machine()._asdict()

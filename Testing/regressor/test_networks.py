@@ -234,6 +234,7 @@ def test_the_step_of_muon_is_the_nearest_orthogonal_matrix_or_nearly(shape):
     assert values.min() > 0.6 and values.max() < 1.25
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_not_finite_changes_nothing():
     network = small("voting")
     optimiser = Optimiser(network)

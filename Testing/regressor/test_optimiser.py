@@ -36,6 +36,7 @@ class _Replayed:
         return self.results
 
 
+@pytest.mark.quick_variants("another")
 @pytest.mark.parametrize("name", ["likelihood", "another"])
 def test_learning_on_cuda_takes_the_steps_of_the_processor(ct, views, windows, monkeypatch, name):
     """By a stand-in for CUDA: a graph cannot be recorded here."""

@@ -14,6 +14,8 @@ from MultiViewRegistrationLib.regressor.model import load_model
 from MultiViewRegistrationLib.regressor.poses import PoseRange
 from MultiViewRegistrationLib.regressor.training import Training
 
+pytestmark = pytest.mark.slow
+
 HALF_WIDTHS = np.array([15.0, 15, 20, 15, 15, 20])
 
 

@@ -22,6 +22,8 @@ from MultiViewRegistrationLib.regressor.network import choose_landmarks
 from MultiViewRegistrationLib.regressor.poses import PoseRange
 from MultiViewRegistrationLib.regressor.training import Training
 
+pytestmark = pytest.mark.slow
+
 PIXEL_MM = 2.32
 
 

@@ -73,6 +73,7 @@ def constant(mm):
     return lambda count: (np.full((count, 3), mm), np.full(count, 5.0))
 
 
+@pytest.mark.slow
 def test_a_resumed_training_equals_an_uninterrupted_one(begin, case):
     unbroken = begin("unbroken", hardness=0.5).run()
     folder = stopped(begin("resumed", hardness=0.5), 4)
@@ -86,6 +87,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(begin, case):
     assert unbroken.card.losses == resumed.card.losses
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_keeps_its_state(begin, case, monkeypatch):
     begun = begin()
     with pytest.raises(KeyboardInterrupt):
@@ -107,6 +109,7 @@ def test_an_interrupted_training_keeps_its_state(begin, case, monkeypatch):
     assert Training.resume(begun.folder, *case).run().card.validation[-1][0] == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["likelihood", "diffpose", "cui2025"])
 def test_the_papers_network_and_losses(begin, views, loss):
     model = begin(steps=2, every=5, network="published", loss=loss).run()
@@ -116,6 +119,7 @@ def test_the_papers_network_and_losses(begin, views, loss):
     assert np.isfinite(model.card.losses[-1][1])
 
 
+@pytest.mark.slow
 def test_a_loss_of_nan_ends_it_with_the_last_good_state(begin, views):
     begun = begin(steps=9, every=4)
     good = begun._loss_function
@@ -130,6 +134,7 @@ def test_a_loss_of_nan_ends_it_with_the_last_good_state(begin, views):
     assert load_model(model.folder).candidates(views)
 
 
+@pytest.mark.slow
 def test_it_ends_early_when_the_error_stops_falling(begin, monkeypatch):
     begun = begin(steps=100, every=2)
     monkeypatch.setattr(begun, "_errors", constant(5.0))
@@ -138,6 +143,7 @@ def test_it_ends_early_when_the_error_stops_falling(begin, monkeypatch):
     assert card.steps == card.done == 14  # a fifth more than six validations
 
 
+@pytest.mark.slow
 def test_it_goes_on_while_the_error_falls(begin, monkeypatch):
     begun = begin(steps=14, every=2)
     falling = lambda count: constant(50.0 / (begun.card.done + 1))(count)  # noqa: E731
@@ -145,6 +151,7 @@ def test_it_goes_on_while_the_error_falls(begin, monkeypatch):
     assert begun.run().card.done == 14 and begun.card.shortened is None
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_state_before(begin, monkeypatch, case):
     begun = Training.resume(stopped(begin(), 2), *case)
 
@@ -158,6 +165,7 @@ def test_a_full_disk_leaves_the_state_before(begin, monkeypatch, case):
     assert Training.resume(begun.folder, *case).run().card.done == 6
 
 
+@pytest.mark.slow
 def test_minutes_become_steps_and_hard_images(begin, monkeypatch):
     begun, each = begin(minutes=0.4), 0.01
     monkeypatch.undo()
@@ -171,6 +179,7 @@ def test_minutes_become_steps_and_hard_images(begin, monkeypatch):
     assert hardness == [0, 0, 0.5, 1, 1]
 
 
+@pytest.mark.slow
 def test_steps_and_a_seed_give_the_same_network_again(case_file, tmp_path):
     models = [train(case_file, tmp_path / name, steps=3, seed=5) for name in "ab"]
     assert models[0].card.done == 3 and models[0].card.hardness == 0
@@ -193,6 +202,7 @@ def test_arguments_out_of_range_are_refused(begin, tmp_path):
         begin()
 
 
+@pytest.mark.slow
 def test_it_begins_with_another_model_and_goes_on_as_an_unbroken_one(begin, case):
     first = begin("first").run()
     whole = begin("whole", begin_with=first).run()
@@ -203,6 +213,7 @@ def test_it_begins_with_another_model_and_goes_on_as_an_unbroken_one(begin, case
         begin("other", network="published", loss="diffpose", begin_with=first)
 
 
+@pytest.mark.slow
 def test_resuming_is_refused_for_other_inputs(begin, case):
     ct, cameras, corners = case
     finished = begin(steps=1, every=5).run()
@@ -218,6 +229,7 @@ def test_resuming_is_refused_for_other_inputs(begin, case):
         load_model(folder)
 
 
+@pytest.mark.slow
 def test_an_inaccurate_network_is_a_warning(begin, monkeypatch):
     begun = begin(steps=1, every=5)
     monkeypatch.setattr(begun, "_errors", constant(24.0))
@@ -250,6 +262,7 @@ def device(request):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [{}, {"network": "published", "loss": "cui2025"}], ids=["voting", "cui2025"]
 )
@@ -265,6 +278,7 @@ def test_a_device_learns_as_the_cpu_does(begin, device, case, how):
     assert next(mine.network.parameters()).device.type == "cpu"
 
 
+@pytest.mark.slow
 def test_with_too_little_memory_it_continues_on_the_cpu(begin, device):
     begun = begin(steps=4, device=device)
     stopped(begun, 2)
@@ -283,6 +297,7 @@ def test_with_too_little_memory_it_continues_on_the_cpu(begin, device):
     assert model.card.losses[-1] == pytest.approx(unbroken.card.losses[-1], rel=0.01)
 
 
+@pytest.mark.slow
 def test_only_the_body_is_in_half_precision(begin, device, monkeypatch):
     """As on a CUDA device, by the processor's own bfloat16."""
     assert network.precision_on(torch.device("cpu")) is torch.float32

@@ -16,6 +16,8 @@ from MultiViewRegistrationLib.regressor.images import TrainingImages, Window, pr
 from MultiViewRegistrationLib.regressor.overlays3d import Sketch, capsule
 from MultiViewRegistrationLib.regressor.randomise import BODY, Randomisation
 
+pytestmark = pytest.mark.slow
+
 #: The CT as it is, without any chance; the attenuation of half the quanta is about that at their
 #: mean.
 CLEAN = Randomisation(

@@ -116,6 +116,7 @@ def test_a_batch_is_its_poses_one_by_one(renderer):
     assert_array_equal(gradients, separate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
 def test_derivatives_by_pose_camera_and_attenuation_are_finite_differences(function_of, device):
     image, inputs = function_of(device, 1)
@@ -126,6 +127,7 @@ def test_derivatives_by_pose_camera_and_attenuation_are_finite_differences(funct
     assert torch.autograd.gradcheck(image, inputs, **close, **forward)
 
 
+@pytest.mark.quick_variants("cpu")
 @pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
 def test_second_derivatives_are_finite_differences(function_of, device):
     assert torch.autograd.gradgradcheck(
@@ -198,6 +200,7 @@ def test_transforms_of_torch_func(renderer, device):
     assert torch.func.jvp(lambda pose: drr(scene.camera, pose), (pose,), (pose,))[0].isnan().all()
 
 
+@pytest.mark.slow
 def test_it_compiles_as_one_graph(renderer):
     scene = small_scene()
     drr = renderer(scene.volume, "torch-cpu")
@@ -215,6 +218,7 @@ def test_it_compiles_as_one_graph(renderer):
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.slow
 def test_the_operators_are_what_their_fakes_say(renderer):
     from MultiViewRegistrationLib.rendering import drr_operator
 

@@ -72,6 +72,7 @@ def start(tmp_path):
     return start
 
 
+@pytest.mark.slow
 def test_a_read_only_installation_keeps_kernels_in_a_private_temporary_folder(start, tmp_path):
     said, done = start()
     folder = tmp_path / "tmp" / f"multiview-registration-{os.getuid()}"
@@ -79,6 +80,7 @@ def test_a_read_only_installation_keeps_kernels_in_a_private_temporary_folder(st
     assert list(folder.rglob("*.nbc")) and folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_named_is_used_without_a_word(start, tmp_path):
     (tmp_path / "kernels").mkdir()
     assert start(NUMBA_CACHE_DIR=str(tmp_path / "kernels")) == ["done"]
@@ -109,6 +111,7 @@ def test_the_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
     assert cpu._private_folder() is None
 
 
+@pytest.mark.slow
 def test_a_kernel_whose_class_has_another_name_now_is_compiled_anew(tmp_path):
     """As after an update in place, which leaves compiled kernels beside the program."""
     program = tmp_path / "program.py"
@@ -118,6 +121,7 @@ def test_a_kernel_whose_class_has_another_name_now_is_compiled_anew(tmp_path):
     assert len(list(tmp_path.rglob("*.nbc"))) == 1
 
 
+@pytest.mark.slow
 def test_a_kernel_whose_part_is_in_another_module_now_is_compiled_anew(tmp_path):
     program = tmp_path / "program.py"
     kernel = f"from {cpu.__name__} import kernel"

@@ -19,6 +19,8 @@ from scenes import ct_from_index
 from MultiViewRegistrationLib import Camera, Volume
 from MultiViewRegistrationLib.rendering.drr import Projector
 
+pytestmark = pytest.mark.slow
+
 COLUMNS, ROWS, PIXEL_MM = 60, 50, np.array([1.3, 1.7])
 
 

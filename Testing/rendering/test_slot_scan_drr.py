@@ -40,6 +40,7 @@ def by_scipy(volume, scan, world_from_ct):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed, leading, mirrored", [(0, 0, False), (1, 1, True), (2, 2, False)])
 def test_image_is_the_line_integrals_of_scipy(seed, leading, mirrored):
     volume, scan, world_from_ct = slot_scene(seed, leading, mirrored)

@@ -92,6 +92,7 @@ def close(mine, theirs, tolerance):
     assert_allclose(mine.cpu(), theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
+@pytest.mark.slow_variants("interpreted-0", "interpreted-7")
 @pytest.mark.parametrize("seed", [0, 2, 5, 7])
 def test_images_and_jacobians_are_those_of_numba(device, seed):
     scene = scene_of(seed)
@@ -106,6 +107,7 @@ def test_images_and_jacobians_are_those_of_numba(device, seed):
         same(images[n], jacobians[:, n], expected)
 
 
+@pytest.mark.slow_variants("interpreted-1", "interpreted-2")
 @pytest.mark.parametrize("axis", range(3))
 def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(device, axis):
     """A rod that is cut off at both ends, seen from poses at which some rays leave it through them."""
@@ -123,6 +125,7 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(device, axis):
     assert np.mean(seen != expected) < 1e-3  # rounding at an edge
 
 
+@pytest.mark.slow_variants("interpreted-1-1", "interpreted-2-2")
 @pytest.mark.parametrize("seed, leading", [(0, 0), (1, 1), (2, 2)])
 def test_slot_scans_are_those_of_numba(device, seed, leading):
     """Images, Jacobians, and rays beyond cut ends, of the whole scan and of a part of it in one batch."""

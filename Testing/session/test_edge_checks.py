@@ -44,6 +44,7 @@ def write(session, folder):
     write_together(session, folder, [case, result])()
 
 
+@pytest.mark.slow
 def test_result_and_report_state_that_the_edges_were_confirmed(checked):
     folder, _said = checked
     result = read_json(folder / "result.json")
@@ -71,6 +72,7 @@ def test_a_scene_that_is_opened_again_is_checked_still(session):
     assert assessment.checked(again)
 
 
+@pytest.mark.slow
 def test_a_no_is_a_reason_of_the_result_and_stays_with_it(session, scene, tmp_path):
     say(session, True, False)
     write(session, tmp_path)
@@ -81,6 +83,7 @@ def test_a_no_is_a_reason_of_the_result_and_stays_with_it(session, scene, tmp_pa
     assert assessment.headline(again).startswith(assessment.headline(session))
 
 
+@pytest.mark.slow
 def test_another_geometry_leaves_nothing_that_was_said_of_the_one_before(session, tmp_path):
     say(session, True, True)
     session.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 1.0})

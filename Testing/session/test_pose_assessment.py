@@ -35,6 +35,7 @@ def assessed(session):
     return session.history.current
 
 
+@pytest.mark.slow
 def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     covered = views[0].xray.line_integrals.copy()
     covered[TOOL] += 1.5 * (np.indices(covered[TOOL].shape).sum(axis=0) % 16 < 8)

@@ -40,6 +40,7 @@ def reference(session, matrix):
     change_settings(session.registration, reference_from_world=np.asarray(matrix))
 
 
+@pytest.mark.slow
 def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(session, tmp_path):
     assert list(KIND_NAMES) == [*POSE_FORMATS, *CASE_KINDS]
     reference(session, np.diag([-1.0, -1, 1, 1]))  # the case has changed since
@@ -59,6 +60,7 @@ def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(s
         assert "stale" in Path(tmp_path, name).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence(session, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -97,6 +99,7 @@ def registered(tmp_path_factory):
     return folder, result
 
 
+@pytest.mark.slow
 def test_a_result_is_opened_again_as_it_stood(scene, registered):
     folder, result = registered
     session = Session(read_result(folder)(scene))

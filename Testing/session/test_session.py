@@ -40,6 +40,7 @@ def nothing_held():
     PausedRegistration.release_all()
 
 
+@pytest.mark.slow
 def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     for wrong, message in (
         ({"start": "by magic"}, "by magic"),
@@ -65,6 +66,7 @@ def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     assert no_thread_is_left()
 
 
+@pytest.mark.slow
 def test_warnings_become_notes_and_reasons(session, registration, views, no_cause):
     away = views[0].camera.camera_from_world.copy()
     away[0, 3] += 2000
@@ -81,6 +83,7 @@ def test_warnings_become_notes_and_reasons(session, registration, views, no_caus
         session.register("given")
 
 
+@pytest.mark.slow
 def test_a_changed_ct_is_prepared_again_and_kept_once(session, registration):
     session.prepare()
     poll(session, 5.0, until=lambda: not session.preparing)
@@ -129,6 +132,7 @@ def test_the_main_thread_compiles_nothing(session, registration):
     assert [len(kernel.signatures) for kernel in kernels] == ready and sum(ready) > 0
 
 
+@pytest.mark.slow
 def test_cancel_is_at_once_and_takes_the_ct_back(session, registration):
     held = hold(session)
     poll(session, 0.1)
@@ -199,6 +203,7 @@ def test_without_its_nodes_it_stops_and_they_do_not_come_back(
     assert no_thread_is_left()
 
 
+@pytest.mark.slow
 def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, registration):
     held = hold(session)
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
@@ -209,6 +214,7 @@ def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, reg
     assert session._preparation.anatomy() is None  # of the CT from before
 
 
+@pytest.mark.slow
 def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, views):
     uncertain = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
     registration = make_registration(scene, ct, uncertain, STARTED_AT)

@@ -96,6 +96,7 @@ def add(registration, path, **tags):
     adding.read(write_xray(path, **tags))(registration)
 
 
+@pytest.mark.slow
 def test_different_sides_are_a_notice_without_values(loaded, tmp_path):
     registration = loaded(PatientID="OTHER-1", ImageLaterality="R", StudyDate="20240210")
     notices = UnreadNotices(registration)
@@ -115,6 +116,7 @@ def test_what_headers_say_of_a_case_is_not_said_again(loaded):
     assert notices.sentences == ["Another."]
 
 
+@pytest.mark.slow
 def test_the_patients_in_doubt_are_named(loaded):
     registration = loaded(PatientID="OTHER-1", PatientName="Smith^John")
     assert patients_in_words(registration).splitlines() == [
@@ -123,6 +125,7 @@ def test_the_patients_in_doubt_are_named(loaded):
     ]
 
 
+@pytest.mark.slow
 def test_of_another_ct_nothing_is_known(loaded, scene):
     registration = loaded(PatientID="OTHER-1")
     assert patients_in_doubt(registration)
@@ -132,6 +135,7 @@ def test_of_another_ct_nothing_is_known(loaded, scene):
     )
 
 
+@pytest.mark.slow
 def test_what_a_saved_scene_knows_stays_whatever_images_come_and_go(loaded, tmp_path, monkeypatch):
     registration = loaded(PatientID="OTHER-1")
     add(registration, tmp_path / "lateral.dcm", PatientID="OTHER-1")
@@ -147,6 +151,7 @@ def test_what_a_saved_scene_knows_stays_whatever_images_come_and_go(loaded, tmp_
     assert told == ["ap and CT", "third and CT"]
 
 
+@pytest.mark.slow
 def test_what_a_person_said_holds_for_the_images_of_then(loaded, tmp_path):
     registration = loaded(PatientID="OTHER-1")
     UnreadNotices(registration).say_same_patient()
@@ -246,6 +251,7 @@ def test_what_was_made_of_an_x_ray_that_slicer_has_loaded_is_not_its_file(scene,
         assert added.source is volume and not added.placed
 
 
+@pytest.mark.slow
 def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, tmp_path, database):
     registration = loaded(PatientID="OTHER-1")
     database |= {"1.1": tmp_path / "ct" / "slice000.dcm", "2.2": tmp_path / "ap.dcm"}

@@ -32,6 +32,7 @@ def session_of(registration):
     return session
 
 
+@pytest.mark.slow
 def test_a_choice_is_for_its_ct(registration, store, ct):
     session = session_of(registration)
     with refuses("There is no regressor for this CT"):

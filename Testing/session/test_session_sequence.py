@@ -109,6 +109,7 @@ def reopened(app, path):
     return session
 
 
+@pytest.mark.slow
 def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, study):
     sequence, registration = (
         FrameSequence.of_images(study / "case" / "case.json"),
@@ -129,6 +130,7 @@ def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, study):
     assert session.history.entries[-1].method == "tracked" and not session.sequence.player.at_frame
 
 
+@pytest.mark.slow
 def test_it_plays_past_a_frame_that_cannot_be_read_and_loops(session):
     player, seen, before = session.sequence.player, [0], session.registration.world_from_ct
     player.rate, player.loop = 10, True
@@ -176,6 +178,7 @@ def test_checking_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_tracking_shows_each_frame_and_gives_what_the_library_gives(scene, study, monkeypatch):
     numbers, follow, end = set(), Tracker.follow, time.monotonic() + 60
 
@@ -302,6 +305,7 @@ def test_files_moved_with_the_scene_are_found_and_changed_files_refused(
     assert tmp_path / "moved" in session.sequence.player.played.images.files.cases[0].parents
 
 
+@pytest.mark.slow
 def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp_path):
     session = new_session(read_case(copy / "case" / "case.json")(scene))
     registration = session.registration
@@ -335,6 +339,7 @@ def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp
     assert state(registration)[1:] == before[1:]
 
 
+@pytest.mark.slow
 def test_a_scene_saved_while_it_is_tracked_has_the_frames_so_far(
     slicer_app, scene, study, tmp_path, monkeypatch
 ):

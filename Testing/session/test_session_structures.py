@@ -163,6 +163,7 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     assert content["reasons"] == expected["reasons"]
 
 
+@pytest.mark.slow
 def test_each_bone_is_outlined_where_it_lies_in_its_colour(of_before):
     session = of_before
     seen = outlines(session)
@@ -224,6 +225,7 @@ def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has
     assert outlined(Session(again)) == [""]
 
 
+@pytest.mark.slow
 def test_the_verdict_falls_when_a_structure_is_changed(of_before):
     session = of_before
     registration, before = session.registration, of_ct(session.registration)
@@ -241,6 +243,7 @@ def test_the_verdict_falls_when_a_structure_is_changed(of_before):
     assert assessment.verdict(session) == "" and not session.case().structures.names
 
 
+@pytest.mark.slow
 def test_one_structure_is_registered_as_a_bone(scene, files, found):
     session = opened(scene, files[0])
     registration = session.registration
@@ -260,6 +263,7 @@ def test_one_structure_is_registered_as_a_bone(scene, files, found):
     assert not any("structures were not" in reason for reason in entry.reasons)
 
 
+@pytest.mark.slow
 def test_bones_can_be_cancelled(scene, files):
     session = opened(scene, files[0])
     session.register("given")
@@ -274,6 +278,7 @@ def test_bones_can_be_cancelled(scene, files):
     assert no_thread_is_left() and threading.main_thread().is_alive()
 
 
+@pytest.mark.slow
 def test_a_result_that_is_opened_again_has_them_still(scene, files, found, tmp_path):
     save_result(found, tmp_path)
     session = Session(read_result(tmp_path, files[0])(scene))
@@ -302,6 +307,7 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
     assert not session.case().structures.names  # the whole CT alone
 
 
+@pytest.mark.slow
 def test_a_video_that_is_made_at_a_lost_frame_outlines_bones_in_the_others(scene, tmp_path):
     write_spine_case(tmp_path, [[np.eye(4)] * 4] * 2, POSE, POSE)
     sequence = FrameSequence.of_images(tmp_path / "case.json")

@@ -47,6 +47,7 @@ def changed(case):
     return write
 
 
+@pytest.mark.slow
 def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, capsys):
     table = tmp_path / "page.md"
     words = f"evaluate {case} --starts 2 --max-start-error 6 --json --page {table}"
@@ -64,6 +65,7 @@ def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, c
         assert "| 2 | 2 accept | 0." in line and "| 0 |" in line
 
 
+@pytest.mark.slow
 def test_bones_without_a_truth_are_listed(changed):
     """With that of the whole CT alone, with that of one bone alone, and without any."""
     truth = read_json(changed("truth"))["truth"]
@@ -81,6 +83,7 @@ def test_bones_without_a_truth_are_listed(changed):
     assert page(found).count("| truth unknown |") == 7
 
 
+@pytest.mark.slow
 def test_the_error_of_the_whole_ct_is_that_with_cameras_corrected_beside_the_bones(changed):
     entries = read_json(changed("exact"))
     views = [
@@ -136,6 +139,7 @@ def test_the_truth_of_a_label_that_is_not_there_is_told_once_the_labels_are_read
     assert set(with_truth_of("2").structure_truths) == {"2"}
 
 
+@pytest.mark.slow
 def test_bones_with_a_ct_each_have_their_rows(tmp_path):
     two_bones.write_case(tmp_path)
     (outcome,) = evaluate([tmp_path], EvaluationSetup(starts=1, perturb=(1.0, 1.0))).cases

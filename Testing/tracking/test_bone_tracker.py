@@ -79,6 +79,7 @@ def frames_of(tracked):
     return read_json(tracked / "track.json")["frames"]
 
 
+@pytest.mark.slow
 def test_each_bone_has_its_pose_in_each_frame(tracked):
     frames = frames_of(tracked)
     assert [frame["how"] for frame in frames] == ["registered", "followed", "lost", "followed"]
@@ -153,6 +154,7 @@ def test_neighbours_move_against_each_other_as_in_the_patient(tracked, tmp_path)
     assert mvreg(f"motion {both} --out {tmp_path} --json").json["moving"] == "T12"
 
 
+@pytest.mark.slow
 def test_an_older_track_leaves_no_bone_behind(tracked, tmp_path):
     """The files of structures that a track had before go with it."""
     case = read_json(tracked.parent / "case.json")
@@ -209,6 +211,7 @@ def without_lowest(views):
     return spoiled
 
 
+@pytest.mark.slow
 def test_a_lost_bone_stops_no_other_and_is_found_again():
     tracker, motions = begun(), [motions_in(frame / 4) for frame in range(4)]
     for frame in (1, 2, 3):
@@ -228,6 +231,7 @@ def test_a_lost_bone_stops_no_other_and_is_found_again():
             assert lowest.kept and error_mm(lowest.world_from_ct, motions[frame][3]) < 0.3
 
 
+@pytest.mark.slow
 def test_the_whole_ct_is_not_accepted_where_a_bone_is_lost():
     found = begun().follow(whole_in(1, "accept"), without_lowest(unbent_views()), POSE)
     assert found.bones["L3"].verdict == "reject" and found.verdict == "check"
@@ -264,6 +268,7 @@ def test_progress_is_told_and_false_cancels():
         begun().follow(whole_in(1), taken(motions_in(0.5)), POSE, lambda done: False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [True, False])
 def test_bones_are_followed_on_the_device_while_it_has_memory(tmp_path, monkeypatch, memory):
     torch_bones = pytest.importorskip("MultiViewRegistrationLib.registration.torch_bones")
@@ -307,6 +312,7 @@ def two_tracked(tmp_path_factory):
     return folder / "track"
 
 
+@pytest.mark.slow
 def test_each_bone_is_followed_by_its_own_ct(two_tracked):
     frames = read_json(two_tracked / "track.json")["frames"]
     assert [frame["how"] for frame in frames] == ["registered", "followed", "lost", "followed"]
@@ -345,6 +351,7 @@ def test_a_lost_bone_is_not_drawn(two_tracked):
     assert not replace(found, bones=bones).drawn(bodies, parts)[0].beside
 
 
+@pytest.mark.slow
 def test_where_the_first_bone_is_lost_the_other_one_is_drawn(two_tracked):
     sequence = FrameSequence.of_images(two_tracked.parent / "case.json")
     track = Track(sequence, PreparedCT(sequence.first.ct))

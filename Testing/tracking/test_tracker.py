@@ -106,6 +106,7 @@ def test_a_lost_frame_is_told_and_the_next_one_is_found(anatomy, spoiled):
         assert not each.kept or phantom.error_mm(each.world_from_ct, pose) < 0.2
 
 
+@pytest.mark.slow
 def test_a_jump_is_found_again_by_a_search(ct, anatomy, frames):
     poses = swing(3)
     far = phantom.off(poses[2], [9.0, -6.0, 7.0], [18.0, 13.0, -16.0])
@@ -141,6 +142,7 @@ def test_an_accepted_frame_says_what_it_was_tested_for():
     assert of_bones.code == "bones-tested" and "of its bones L3, L4 were tested" in of_bones
 
 
+@pytest.mark.slow
 def test_each_frame_says_first_that_the_sides_differ(tmp_path):
     path = write_moving_case(tmp_path, swing(3))
     write_json(path, {**read_json(path), "header_mismatch": {"side": True}})
@@ -151,6 +153,7 @@ def test_each_frame_says_first_that_the_sides_differ(tmp_path):
         assert len(set(frame.reasons)) == len(frame.reasons)
 
 
+@pytest.mark.quick_variants("room-check")
 @pytest.mark.parametrize("use, verdict", [("overlay", "accept"), ("room", "check")])
 def test_each_frame_has_the_verdict_of_what_its_pose_is_for(tmp_path, use, verdict):
     """Cameras that are corrected in the first frame are not known exactly in the others."""

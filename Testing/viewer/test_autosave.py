@@ -82,6 +82,7 @@ def move(registration):
     return pose
 
 
+@pytest.mark.slow
 def test_it_is_the_scene_and_private(application, autosave, scene, end_server):
     pose, inputs = move(application.registration), fingerprint(application.registration)
     autosave.close()
@@ -228,6 +229,7 @@ def test_what_is_left_is_told_apart(application, autosave, end_server, monkeypat
     assert max(Image.open(io.BytesIO(content)).size) in range(64, 129)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder, shown", [("work", "A-1"), ("Alpha", "")])
 def test_the_id_is_read_again_where_the_files_are_what_they_were(
     scene, tmp_path, end_server, folder, shown

@@ -118,6 +118,7 @@ def test_no_scene_that_was_sent_reads_another_file(folder, target, leak, capfd):
     assert planted_file.WORD.decode() not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_no_header_in_a_scene_reads_another_file(folder, target, leak):
     (folder / "a").mkdir()
     found, rng = [], random.Random(21)
@@ -135,6 +136,7 @@ def test_no_header_in_a_scene_reads_another_file(folder, target, leak):
     assert not found
 
 
+@pytest.mark.slow
 def test_what_an_archive_holds_becomes_plain_files(folder, target, leak):
     link = zipfile.ZipInfo("a/secret.txt")
     link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
@@ -193,6 +195,7 @@ def test_a_whole_scene_is_read(scene, folder):
     assert scene.GetFirstNodeByClass("vtkMRMLTextNode").GetText() == "Hello."
 
 
+@pytest.mark.slow
 def test_no_case_that_was_sent_reads_another_file(folder, target):
     case = read_json(write_phantom_case(folder))
     sent(folder)

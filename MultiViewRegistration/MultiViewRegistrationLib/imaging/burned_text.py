@@ -57,9 +57,9 @@ SQUARE = (0.1, 0.7)
 #: What stands so near to a line, in heights of its letters, belongs to it.
 NEAR_LINE = 1.6
 #: Added above and below, for accents and descenders, and at the ends, in heights of letters.
-ROOM = np.array([0.7, 3.0])
+ROOM = np.array([0.6, 1.5])
 #: Added at the ends of lines in a screenshot, where letters of different contrast follow each other.
-END_ROOM = 6.0
+END_ROOM = 8.0
 #: What replaces text is averaged over so many pixels a side, wider than a letter.
 SMOOTHED_PX = 61
 

@@ -54,6 +54,7 @@ def near(images, found):
     return [replace(each, near=camera.camera) for each, camera in zip(seen, found, strict=True)]
 
 
+@pytest.mark.slow
 def test_each_image_has_its_camera(found):
     near = np.random.default_rng(0).uniform(-50, 50, (100, 3))
     for camera, true in zip(found, two_cameras(), strict=True):
@@ -86,6 +87,7 @@ def test_a_file_of_cameras_is_read_back_with_its_uncertainty(found, tmp_path):
     assert read_json(path)["views"][0]["residual_px"] == found[0].residual_px
 
 
+@pytest.mark.slow
 def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
     for name, image in zip(("ap", "lat"), images, strict=True):
         write_values(tmp_path / f"{name}.png", image)
@@ -100,12 +102,14 @@ def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
     assert len(read_calibration(out)) == 2
 
 
+@pytest.mark.slow
 def test_shared_intrinsics_need_one_distance(near):
     cameras = calibrate_from_beads(near, MODEL, intrinsics="shared")
     first, second = (each.camera.intrinsics for each in cameras)
     assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_intrinsics_that_are_known_stay_as_they_are(images):
     known = two_cameras()[:1]
     (found,) = calibrate_from_beads(images[:1], MODEL, intrinsics="known", cameras=known)
@@ -118,6 +122,7 @@ def refused(images, model=MODEL, **how):
     return refusal(calibrate_from_beads, images, model, **how)
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_said(images, near):
     flat = BeadModel(MODEL.names, MODEL.points * [1, 1, 0], "flat.csv")
     assert "in one plane" in refused(images, flat, mirrored=False)
@@ -145,6 +150,7 @@ def small_model_mirrored(size_mm):
     return image, BeadModel(tuple(map(str, range(16))), points), camera
 
 
+@pytest.mark.slow
 def test_of_two_ways_that_name_all_beads_alike_the_better_one_is_taken():
     image, model, true = small_model_mirrored(8)
     (found,) = calibrate_from_beads([image], model)
@@ -153,6 +159,7 @@ def test_of_two_ways_that_name_all_beads_alike_the_better_one_is_taken():
     assert off.max() < 0.3
 
 
+@pytest.mark.slow
 def test_where_both_ways_fit_alike_the_question_is_whether_the_image_is_mirrored():
     image, model, _ = small_model_mirrored(4)
     message = refused([image], model)

@@ -37,6 +37,7 @@ def plate_image(path):
     return nodes
 
 
+@pytest.mark.slow
 def test_the_distortion_of_a_plate_is_measured_and_undone(tmp_path, capsys):
     nodes = plate_image(tmp_path / "plate.png")
     out = tmp_path / "plate.json"

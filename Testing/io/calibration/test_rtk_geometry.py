@@ -49,6 +49,7 @@ def written(rtk, tmp_path_factory):
     return geometry, path
 
 
+@pytest.mark.slow
 def test_points_fall_where_rtk_has_them(written):
     geometry, path = written
     views = read_calibration(path, **DETECTOR)

@@ -21,6 +21,8 @@ from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import ViewRecord
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("MVREG_FUZZ", "80"))
 
 

@@ -26,13 +26,13 @@ ARCHIVAL = ".git_archival.txt"
 #: In bytes.
 LARGEST_TREE = 20_000_000
 VERSION_FILE = "MultiViewRegistrationLib/_version.py"
-#: What Slicer 5.10.0, the oldest that the module is for, brings of what the project depends on.
-SLICER_5_10 = {
-    "numpy": "2.0.2",
-    "scipy": "1.13.1",
-    "simpleitk": "2.5.2",
-    "pydicom": "2.4.4",
-    "pillow": "11.2.1",
+#: Packages in Slicer 5.12.0, the oldest supported: SuperBuild/External_python-*.cmake of its tag.
+SLICER_5_12 = {
+    "numpy": "2.4.6",
+    "scipy": "1.17.1",
+    "simpleitk": "2.5.5",
+    "pydicom": "3.0.2",
+    "pillow": "12.2.0",
 }
 
 
@@ -235,7 +235,7 @@ def bounds(requirements):
 def test_slicer_is_asked_for_what_it_lacks_and_brings_the_rest_new_enough():
     needed, there = (
         bounds(project()["dependencies"]),
-        bounds([f"{n}>={v}" for n, v in SLICER_5_10.items()]),
+        bounds([f"{n}>={v}" for n, v in SLICER_5_12.items()]),
     )
     files = [MODULE / "Resources" / name for name in ("requirements.txt", "requirements_yaml.txt")]
     lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]

@@ -11,12 +11,6 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
 SERIES = "1.2.3.4.5"
-#: The same, as pydicom 3 and as pydicom 2 call it.
-WITH_FILE_META = (
-    {"enforce_file_format": True}
-    if pydicom.__version_info__[0] != "2"
-    else {"write_like_original": False}
-)
 
 
 def item(**tags):
@@ -61,7 +55,7 @@ def write_dicom(path, pixels, sop_class, **tags):
     for tag, value in (described | tags).items():
         if value is not None:
             setattr(data, tag, value)
-    data.save_as(path, **WITH_FILE_META)
+    data.save_as(path, enforce_file_format=True)
 
 
 def write_series(folder, pixels, ct_from_index, *, positions=None, prefix="", **tags):

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import WITH_FILE_META, XA_IMAGE, compressed, item, tagged, write_dicom
+from dicom_files import XA_IMAGE, compressed, item, tagged, write_dicom
 from file_io import read_values
 from image_files import refusal
 from numpy.testing import assert_array_equal
@@ -25,10 +25,6 @@ from MultiViewRegistrationLib.imaging.xray import (
 )
 
 SHAPE = (48, 64)  # rows, columns
-WRITES_SYNTAX = pytest.mark.skipif(
-    pydicom.__version_info__[0] == "2",
-    reason="pydicom 2 writes its own word on the transfer syntax",
-)
 DX_IMAGE, CR_IMAGE, RF_IMAGE = (
     "1.2.840.10008.5.1.4.1.1.1.1",
     "1.2.840.10008.5.1.4.1.1.1",
@@ -69,7 +65,6 @@ def test_plain_pixels_are_those_of_simpleitk(tmp_path, sop_class, dtype):
     assert_array_equal(theirs, pixels)
 
 
-@WRITES_SYNTAX
 def test_bytes_in_words_of_the_other_order_are_in_theirs(tmp_path):
     pixels = (body() // 16).astype(np.uint8)
     write_dicom(tmp_path / "a.dcm", pixels, XA_IMAGE)
@@ -225,15 +220,14 @@ def rewritten(path, syntax, pixel_data, **tags):
     data.file_meta.TransferSyntaxUID = syntax
     data.PixelData = encaps.encapsulate([pixel_data])
     data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
-    data.save_as(path, **WITH_FILE_META)
+    data.save_as(path, enforce_file_format=True)
     return path
 
 
-@WRITES_SYNTAX
 def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     data = pydicom.dcmread(twelve_bits(tmp_path / "plain.dcm", body()))
     data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
-    data.save_as(tmp_path / "deflated.dcm", **WITH_FILE_META)
+    data.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
     assert "deflated" in refused(tmp_path / "deflated.dcm")
     assert "its pixels (1.2.3.4.5) cannot be decoded" in refused(
         rewritten(tmp_path / "a.dcm", "1.2.3.4.5", b"\0" * 2000)

@@ -66,7 +66,7 @@ class qSlicerApplication(QtWidgets.QApplication):
     def __init__(self, core):
         super().__init__(["Slicer"])
         self.setApplicationName("Slicer")
-        self.setApplicationVersion("5.10.0")
+        self.setApplicationVersion("5.12.0")
         self.setOrganizationName("slicer.org")
         self.setStyle("Fusion")
         self.setFont(QtGui.QFont("DejaVu Sans", 9))

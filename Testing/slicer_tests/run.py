@@ -27,7 +27,7 @@ NEEDED = {
     "pytest": "pytest>=8.0",
     "hypothesis": "hypothesis>=6.100",
     "jsonschema": "jsonschema>=4.20",
-    "numba": "numba>=0.59",
+    "numba": "numba>=0.60",
     "PIL": "pillow>=10.0",
     "safetensors": "safetensors>=0.4",
 }

@@ -213,16 +213,9 @@ MOSTLY = 0.9
 #: CTs of one side, at least 0.40 in those of both.
 COARSE_MM = 4.0
 LEAST_MIRRORED = 0.37
-#: Vertebrae are so far apart for each level, by the cubic roots of their volumes (0.72 to 0.90 in two
-#: people), and by their mean level in adults, mm; the sacrum lies so far below L4. Masks may be small,
-#: and children are: names are wrong where both are off by so many levels, and by so many more for each
-#: level between them.
-LEVEL_BY_SIZE = 0.82
-LEVEL_MM = 12.0
-MM_BY_LEVEL = 1.0
+#: Usual distance from the sacrum to L4, mm, and the largest deviation in levels.
 GAP_MM = 26.0
 LEVELS_OFF = 0.5
-OFF_BY_LEVEL = 0.15
 #: A rib is by so much nearer to its own vertebra than to others.
 NEARER_MM = 5.0
 #: What may be wrong with names.
@@ -258,15 +251,15 @@ class NamedBone:
         As the case and the file call it, and what that says by DICOM's codes; "" where it does not.
     points
         (N, 3) CT mm, some of its voxels.
-    size_mm
-        The cubic root of its volume; None where the end of the CT cuts it off.
+    is_cut
+        Whether the end of the CT cuts it off.
     """
 
     name: str
     called: str
     codes: str
     points: np.ndarray
-    size_mm: float | None
+    is_cut: bool
 
     @property
     def sides(self) -> set[int]:
@@ -320,7 +313,7 @@ def contradictions(bones: Iterable[NamedBone], ct: Volume | None) -> list[Contra
         *_of_order(spine, [bone.points[:, 2].mean() for bone in spine]),
         *_of_order(left, [rib.points[:, 2].max() for rib in left]),
         *_of_order(right, [rib.points[:, 2].max() for rib in right]),
-        *_of_steps(spine),
+        *_of_sacrum(spine),
         *_of_ribs(ribs, spine),
     ]
 
@@ -384,26 +377,16 @@ def _of_order(bones: Sequence[NamedBone], heights: Sequence[float]) -> Iterator[
             yield (upper.name, lower.name), f'"{upper.name}" lies below "{lower.name}": {NAMES}'
 
 
-def _of_steps(spine: Sequence[NamedBone]) -> Iterator[Contradiction]:
-    """Compare how many levels vertebrae are apart, by their sizes or by the sacrum."""
+def _of_sacrum(spine: Sequence[NamedBone]) -> Iterator[Contradiction]:
+    """Compare the level of the lowest vertebra with its distance from the sacrum."""
     for upper, lower in pairwise(spine):
         named = (lower.level or 0) - (upper.level or 0)
-        uncut = upper.size_mm and (lower.size_mm or lower.level == SACRUM)
-        if not (uncut and named):  # L6 is where others have the sacrum, T13 where they have L1
+        # L6 has the number of the sacrum.
+        if lower.level != SACRUM or upper.is_cut or not named:
             continue
-        if lower.level == SACRUM:
-            levels = [1 + upper.gap_mm(lower) / GAP_MM]
-            most = LEVELS_OFF
-        else:
-            apart_mm = float(np.linalg.norm(upper.points.mean(axis=0) - lower.points.mean(axis=0)))
-            usual_mm = LEVEL_MM + MM_BY_LEVEL * ((upper.level or 0) + (lower.level or 0)) / 2
-            sizes_mm = [bone.size_mm for bone in (upper, lower) if bone.size_mm]
-            size_mm = sum(sizes_mm) / len(sizes_mm)
-            levels = [apart_mm / usual_mm, apart_mm / size_mm / LEVEL_BY_SIZE]
-            most = LEVELS_OFF + OFF_BY_LEVEL * named
-        nearest = min(levels, key=lambda each: abs(each - named))
-        if abs(nearest - named) > most:
-            sentence = f'"{upper.name}" and "{lower.name}" seem to lie {nearest:.1f} levels apart'
+        levels = 1 + upper.gap_mm(lower) / GAP_MM
+        if abs(levels - named) > LEVELS_OFF:
+            sentence = f'"{upper.name}" and "{lower.name}" seem to lie {levels:.1f} levels apart'
             yield (upper.name, lower.name), f"{sentence}: {NAMES}"
 
 
@@ -411,7 +394,7 @@ def _of_ribs(ribs: Sequence[NamedBone], spine: Sequence[NamedBone]) -> Iterator[
     """Compare ribs with the vertebra of the same number."""
     for rib in ribs:
         own = FIRST_VERTEBRA["T"] + (rib.rib or 0) - 1
-        near = [bone for bone in spine if abs((bone.level or 0) - own) <= 1 and bone.size_mm]
+        near = [bone for bone in spine if abs((bone.level or 0) - own) <= 1 and not bone.is_cut]
         gaps = {bone.level: rib.gap_mm(bone) for bone in near}
         if own in gaps and min(gaps.values()) < gaps[own] - NEARER_MM:
             nearest = near[int(np.argmin(list(gaps.values())))].name

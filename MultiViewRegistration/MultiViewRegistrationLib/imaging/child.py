@@ -30,17 +30,13 @@ IDLE_S = 30
 FRESH_S = 20
 #: The module of the functions that read files with SimpleITK.
 ITK = f"{__package__}.itk_files"
-#: What a pipe holds on Linux, the most that it gives without being asked for more: a CT goes through
-#: it six times as fast as through the usual 64 KiB.
-PIPE_BYTES = 1 << 20
 _CODE = f"from {__package__}.child_main import serve; serve({IDLE_S}, {{!r}})"
 #: One thread and one heap: otherwise the memory that a child reserves, which is limited, grows with
-#: the processors. Large pages: a CT needs a tenth of the page faults, and is read in 0.2 s less.
+#: the processors.
 _PLAIN = {
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
     "VTK_SMP_BACKEND_IN_USE": "Sequential",
     "MALLOC_ARENA_MAX": "1",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 
 
@@ -77,10 +73,6 @@ class _Child:
         )
         self._requests = cast(IO[bytes], self._process.stdin)
         self._answers = cast(Any, self._process.stdout)
-        with suppress(ImportError, AttributeError, OSError):
-            import fcntl
-
-            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self.used = time.monotonic()
 
     def call(self, request: dict, seconds: float) -> Answer:

@@ -1,9 +1,8 @@
 """The CT series in folders of DICOM files, and the slices of one in order.
 
 Of the slices in a DICOM folder SimpleITK stacks whatever it is given: it straightens a tilted
-gantry into a sheared patient, closes the gap of a missing slice, and before 2.5.4 (Slicer 5.10 has
-2.5.2) makes up the end of a slice that was cut short, all without an error. So the headers are
-checked here, before a pixel is read.
+gantry into a sheared patient and closes the gap of a missing slice without an error. So the headers
+are checked here, before a pixel is read.
 Source: DICOM PS3.3, C.7.6.2 (image plane) and C.8.2 (CT image).
 """
 

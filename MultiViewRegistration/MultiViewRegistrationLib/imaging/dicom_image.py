@@ -6,7 +6,6 @@ for display, and are not.
 
 from __future__ import annotations
 
-import itertools
 import math
 import struct
 import tempfile
@@ -203,8 +202,8 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
 def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray:
     """By the decoders in SimpleITK, from a DICOM file of that frame alone, with nothing but what describes its pixels.
 
-    pydicom has no decoder of its own for JPEG lossless, which most C-arms write, and JPEG-LS, and
-    Slicer 5.10 brings none of its plug-ins for them. In JPEG-LS and RLE of another size than the
+    pydicom has no decoder of its own for JPEG lossless, which most C-arms write, and Slicer has no
+    plug-in of it for that. In JPEG-LS and RLE of another size than the
     header's SimpleITK reads wrong pixels, so the size is compared before.
     """
     import pydicom
@@ -215,11 +214,7 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     try:
         with file.opened() as data, quiet():
             data.seek(file.pixels_at or 0)
-            if pydicom.__version_info__[0] == "2":  # as in Slicer 5.10
-                every = pydicom.encaps.generate_pixel_data_frame(data.read(), frame_count(file))
-                encoded = next(itertools.islice(every, frame, None))
-            else:
-                encoded = pydicom.encaps.get_frame(data, frame, number_of_frames=frame_count(file))  # type: ignore[arg-type]
+            encoded = pydicom.encaps.get_frame(data, frame, number_of_frames=frame_count(file))  # type: ignore[arg-type]
     except Exception:
         file.refuse(
             f"ends early, or frame {frame} is damaged, expected all of the frames that its header "

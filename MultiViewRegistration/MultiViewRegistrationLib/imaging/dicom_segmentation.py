@@ -1,7 +1,7 @@
 """Segmentations in DICOM: SEG, the names of their segments and their frames as volumes, and RT Structure Sets.
 
 SimpleITK stacks the frames of all segments as if they were one volume, so their positions are read
-here. highdicom, which reads volumes, needs pydicom 3: Slicer 5.10 has neither.
+here.
 Source: DICOM PS3.3 A.51, A.101 (label maps), C.8.20 (segments), C.7.6.16 (functional groups);
 PS3.5 8.1.1 (bits).
 
@@ -94,7 +94,7 @@ class DicomSegmentation:
         keys = "CodingSchemeDesignator", "CodeValue", "CodeMeaning"
         found = (str(self._file.value(key, items[0]) or "") if items else "" for key in keys)
         scheme, code, meaning = (re.sub(r"[~^|]", " ", each).strip() for each in found)
-        if scheme == "SRT":  # SNOMED's codes of before 2018
+        if scheme == "SRT":  # the SNOMED RT codes that SNOMED CT replaced
             from pydicom.sr._snomed_dict import mapping
 
             scheme = "SCT"

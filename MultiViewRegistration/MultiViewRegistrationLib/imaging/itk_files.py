@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-_with_numpy = "numpy" in sys.modules
-if not _with_numpy:
-    sys.modules["numpy"] = None  # type: ignore[assignment]  # SimpleITK can do without, and is loaded in half of the time
-import SimpleITK as sitk  # noqa: E402
-
-if not _with_numpy:
-    del sys.modules["numpy"]
+import SimpleITK as sitk
 
 #: The type of a component as NumPy writes it, by SimpleITK's pixel types.
 TYPES = {sitk.sitkComplexFloat32: "c8", sitk.sitkComplexFloat64: "c16"}

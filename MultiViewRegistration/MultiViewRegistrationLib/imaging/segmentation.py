@@ -380,12 +380,11 @@ def _named_bones(structures: Structures, called: dict[str, str], ct: CT) -> Iter
     grid = ct.volume.ct_from_index
     for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True)):
         places = np.argwhere(structures.labels[box] == n + 1) + [side.start for side in box]
-        cut = (places.min(axis=0) == 0).any() or (places.max(axis=0) == ends).any()
-        size_mm = float(np.cbrt(len(places) * abs(np.linalg.det(grid[:3, :3]))))
+        is_cut = bool((places.min(axis=0) == 0).any() or (places.max(axis=0) == ends).any())
         some = rigid.some_of(places, POINTS)[:, ::-1]
         points = rigid.transform_points(grid, some.astype(float))
         codes = structures.terminology[n]
-        yield NamedBone(name, called.get(name, ""), codes, points, None if cut else size_mm)
+        yield NamedBone(name, called.get(name, ""), codes, points, is_cut)
 
 
 def _numbered(

@@ -21,7 +21,6 @@ import slicer
 
 from ..errors import InputError
 from ..translation import _
-from .drawn import busy
 
 TORCH_VERSION = ">=2"
 REQUESTER = _("Multi-view 2D/3D Registration")
@@ -178,7 +177,7 @@ def _missing(requirements: str) -> list[str]:
 
 
 def _install(requirements: str) -> str:
-    """Install packages, after the user agreed. The one place that knows Slicer before 5.11.
+    """Install packages after the user agreed.
 
     Returns
     -------
@@ -187,16 +186,10 @@ def _install(requirements: str) -> str:
     """
     printed = _Printed(sys.stdout)
     try:
-        with redirect_stdout(printed):  # pip's output, by any Slicer
-            try:
-                from slicer.packaging import load_requirements, pip_ensure
-            except ImportError:
-                with busy():  # this Slicer shows nothing meanwhile
-                    slicer.util.pip_install(["-r", requirements])
-            else:
-                pip_ensure(
-                    load_requirements(requirements), requester=REQUESTER, prompt_install=False
-                )
+        from slicer.packaging import load_requirements, pip_ensure
+
+        with redirect_stdout(printed):
+            pip_ensure(load_requirements(requirements), requester=REQUESTER, prompt_install=False)
     except CalledProcessError:
         return _why("".join(printed.text))
     except (

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from imaging.damaged_files import damaged
-from imaging.dicom_files import WITH_FILE_META, tagged
+from imaging.dicom_files import tagged
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
 from refusals import result_or_refusal
 
@@ -85,7 +85,7 @@ def with_other_values(content, rng):
     for keyword in rng.sample(KEYWORDS, rng.randint(0, 4)):
         rng.choice([dataset, *groups]).add_new(keyword, "LO", rng.choice(VALUES))
     stream = BytesIO()
-    dataset.save_as(stream, **WITH_FILE_META)
+    dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Writers = dict[str, Callable[[Path], object]]
 
-VERSION = "Slicer 5.10.0 0"  # whose camera nodes these are
+VERSION = "Slicer 5.12.0 0"  # whose camera nodes these are
 
 
 def write_cameras(

@@ -175,7 +175,7 @@ def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, monke
             assert path.stat().st_mtime_ns == when
     alone = mvreg(evaluate(*(case for case in cases if case != cases[2]), "--json")).json
     assert timeless(together) == timeless(alone)
-    assert (len(alone["cases"]), len(alone["motions"])) == (5, 2)
+    assert len(alone["cases"]) == 5
     heard = b"".join(sent)
     assert b"mvreg-" in heard and os.fsencode(folder) in heard and PATIENT.encode() not in heard
     told = json.dumps([*cluster.get_logs().values()]) + str([*cluster.scheduler.tasks])

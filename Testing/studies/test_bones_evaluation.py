@@ -107,7 +107,7 @@ def test_a_start_without_an_answer_leaves_bones_unregistered(case):
         None
     }
     outcome = {"name": "spine", "views": 2, "runs": [], "agreement": None, "structures": rows}
-    text = page(evaluation.Evaluation([outcome | {"relative_geometry": None}], [], setup))
+    text = page(evaluation.Evaluation([outcome | {"relative_geometry": None}], setup))
     assert text.count("| 1 not registered | truth unknown |") == 4
 
 

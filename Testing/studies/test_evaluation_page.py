@@ -45,21 +45,21 @@ def test_failures_missing_answers_and_failed_cases_are_counted_and_listed():
         case("hip-01", 2, run(1.0, [0.1, 0, 0]), run(3.0, [5, 0, 0])),
         case("hip-02", 2, run(1.5, [0, 0.1, 0]), run(3.5, None)),
     ]
-    text = page(Evaluation(cases, [], SETUP), "Some cases.")
+    text = page(Evaluation(cases, SETUP), "Some cases.")
     assert "| hip | 2 | 4 | 50.0 %" in text
     assert "2 of 4 under 1 mm" in text
     assert "| hip-01 | 3.0 | 5.00 |" in text and "| hip-02 | 3.5 | no answer" in text
     assert "| unknown |" in text  # mPD, without a pixel size
     assert "nan" not in text and "Some cases." in text and "Not evaluated" not in text
     failed = [{"case": "/cases/hip-03", "error": "a|b: found\nnothing."}]
-    text = page(Evaluation(cases, [], SETUP, shared=True, failed=failed))
+    text = page(Evaluation(cases, SETUP, shared=True, failed=failed))
     assert "| hip | 2 | 4 |" in text and "| /cases/hip-03 | a\\|b: found nothing. |" in text
     assert "Processes shared the cases" in text
 
 
 def test_one_view_shows_its_depth_error():
     # The first view looks along +y: the patient's front to back.
-    text = page(Evaluation([case("hip-01", 1, run(1.0, [0, 0.8, 0], CAMERAS[:1]))], [], SETUP))
+    text = page(Evaluation([case("hip-01", 1, run(1.0, [0, 0.8, 0], CAMERAS[:1]))], SETUP))
     row = next(
         line
         for line in text.splitlines()
@@ -69,17 +69,14 @@ def test_one_view_shows_its_depth_error():
     assert depth > 0.75 > 0.1 > in_plane
 
 
-def test_agreement_and_motion_have_their_tables():
+def test_agreement_of_starts_has_a_table():
     agreement = {
         "rotation_deg": [0.1, 2.0, 0.2],
         "distance_mm": [0.05, 9.0, 0.1],
         "seconds": [0.5, 0.5, 0.5],
     }
-    motion = {"patches": 40, "tracked_px": (6.0, -4.0), "error_px": (0.3, 0.4)}
-    motions = [{"first": "a", "second": "b", "view": "lateral", "motion": motion}]
-    text = page(Evaluation([case("ulna", 2, agreement=agreement)], motions, SETUP))
+    text = page(Evaluation([case("ulna", 2, agreement=agreement)], SETUP))
     assert "| ulna | 2 of 3 | 0.100 | 0.20 | 0.50 |" in text
-    assert "| a | b | lateral | 40 | (6.00, -4.00) | (0.30, 0.40) | 0.50 |" in text
 
 
 def test_a_search_tells_its_range_poses_gaps_and_misses():
@@ -89,7 +86,7 @@ def test_a_search_tells_its_range_poses_gaps_and_misses():
     )
     setup = replace(SETUP, search=(18, 55), start="search")
     evaluation = Evaluation(
-        [case("hip-01", 2, right, wrong)], [], setup, pictures={wrong["picture"]: b"picture"}
+        [case("hip-01", 2, right, wrong)], setup, pictures={wrong["picture"]: b"picture"}
     )
     text = page(evaluation, title="Searches", pictures="folder")
     assert (
@@ -114,9 +111,9 @@ def test_errors_have_their_names_and_geometry_that_leaks_is_told():
         case("elbow-01", 1, known),
         case("wrist-01", 2, known),
     ]
-    text = page(Evaluation(cases, [], SETUP))
+    text = page(Evaluation(cases, SETUP))
     assert "leaks: errors are smaller than they could be without the truth (hip-01)" in text
     assert "estimated without the truth (knee-01)" in text and "not stated by 1 case." in text
     mm = [known["errors"][name] for name in ("mpd_mm", "mrpd_mm", "diffpose_score")]
     assert "| {:.3f} | {:.3f} | {:.3f} |".format(*mm) in text
-    assert "relative to each other" not in page(Evaluation(cases[2:], [], SETUP))
+    assert "relative to each other" not in page(Evaluation(cases[2:], SETUP))

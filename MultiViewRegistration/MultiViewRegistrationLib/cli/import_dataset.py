@@ -25,7 +25,6 @@ def add_import(command: Parser) -> None:
         "DATASET FILE --out DIR [options]",
         "deepfluoro ipcai_2020_full_res_data.h5 --specimen 17-1882 --views 0,1 --out case",
         "ljubljana ljubljana.h5 --subject 1 --views ap,lat --out case",
-        "cobra COBRA2026/A/A001 --views 0,170 --out case",
         "autoscoper trial.cfg --frame 0 --intensity linear --unit mm --out case",
         "deepfluoro --help",
     )
@@ -101,26 +100,6 @@ def add_import(command: Parser) -> None:
         help="voxels below are nothing; DiffPose's registration takes 1000 (default: all count)",
     )
 
-    dataset(
-        "xvr", "DeepFluoro or Ljubljana in xvr's files", "a subject's folder", _xvr
-    ).add_argument(
-        "--views",
-        required=True,
-        type=_words,
-        metavar="NAME,...",
-        help="X-rays, as in xrays/NAME.dcm",
-    )
-
-    add = dataset(
-        "cobra", "projections of a COBRA2026 case", "the case's folder", _cobra
-    ).add_argument
-    add("--views", **numbers, help="numbers of the projections")
-    add(
-        "--deformed",
-        action="store_true",
-        help="the CT that was deformed to the projections, whose pose is known (default: the planning CT)",
-    )
-
     add = dataset(
         "autoscoper", "one instant of an Autoscoper trial", "the trial's .cfg", _autoscoper
     ).add_argument
@@ -182,18 +161,6 @@ def _ljubljana(options: argparse.Namespace) -> Imported:
 
     how = {"crop": options.crop, "threshold": options.threshold}
     return read_ljubljana(options.file, options.subject, options.views, **how)
-
-
-def _xvr(options: argparse.Namespace) -> Imported:
-    from ..io.datasets.deepfluoro import read_xvr
-
-    return read_xvr(options.file, options.views)
-
-
-def _cobra(options: argparse.Namespace) -> Imported:
-    from ..io.datasets.cobra import read_cobra
-
-    return read_cobra(options.file, options.views, deformed=options.deformed)
 
 
 def _autoscoper(options: argparse.Namespace) -> Imported:

@@ -30,16 +30,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from .. import __version__
 from ..errors import InputError, Show, install_command, unseen
 from ..finding import REGRESSOR_STARTS
-from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..io.folders import data_folder
 from ..io.view_record import sha256_of
@@ -49,9 +45,7 @@ from .evaluation import (
     MAX_PICTURES,
     Evaluation,
     EvaluationSetup,
-    Row,
     check,
-    motions,
 )
 from .statistics import grouped
 
@@ -161,8 +155,7 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
 
     A lost case has no record.
     """
-    found = Evaluation([], [], setup, shared=True)
-    poses: dict[str, list[tuple[str, np.ndarray]]] = {}
+    found = Evaluation([], setup, shared=True)
     for number, case in enumerate(plan.cases):
         record = (
             CohortRecord(error=ENDED)
@@ -184,27 +177,12 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
         for run in record.outcome["runs"]:
             run["picture"] = run["picture"] if run["picture"] in kept else None
         found.cases.append(record.outcome)
-        if record.world_from_ct:
-            poses.setdefault(record.anatomy, []).append((case, np.array(record.world_from_ct)))
     if not found.cases:
         raise InputError(
             f"evaluate: none of {len(plan.cases)} cases could be evaluated; of the first: "
             f"{found.failed[0]['error']}"
         )
-    return replace(found, motions=list(chain(*map(_motions, poses.values()))))
-
-
-def _motions(group: Sequence[tuple[str, np.ndarray]]) -> list[Row]:
-    """Return the motions from one image of a structure to another, of cases without truth and their poses."""
-    registered: list[tuple[Case, np.ndarray]] = []
-    if len(group) > 1:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # repeated from the worker's record
-            for path, pose in group:
-                registered.append(
-                    (Case.load(path, registered[-1][0] if registered else None), pose)
-                )
-    return motions(registered)
+    return found
 
 
 @contextmanager

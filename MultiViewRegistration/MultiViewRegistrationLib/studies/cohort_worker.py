@@ -114,9 +114,6 @@ class CohortRecord:
         That of a case, see `evaluation`, or the steps of a training; None where it failed.
     pictures
         JPEG files as base64, by name.
-    world_from_ct, anatomy
-        For a case without truth, the pose and the hash of its CT, for the motion from one image to
-        the next.
     error
         Why it failed, in a sentence.
     warnings
@@ -126,8 +123,6 @@ class CohortRecord:
     fingerprint: str = ""
     outcome: Row | None = None
     pictures: dict[str, str] = field(default_factory=dict)
-    world_from_ct: list[list[float]] | None = None
-    anatomy: str = ""
     error: str = ""
     warnings: Sequence[str] = ()
 
@@ -218,8 +213,7 @@ def _evaluate(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
         _last = None  # what a case leaves half done is not kept
         done = _last = evaluate_case(path, plan.evaluation(number, folder), last=last)
         pictures = {name: base64.b64encode(data).decode() for name, data in done.pictures.items()}
-        pose = None if done.world_from_ct is None else done.world_from_ct.tolist()
-        return CohortRecord("", done.outcome, pictures, pose, sha256_of(done.case.anatomy_key))
+        return CohortRecord("", done.outcome, pictures)
 
     return _kept(plan.record(folder, number), fingerprint, make)
 

@@ -3,9 +3,7 @@
 How often it succeeds, how exact it is, how long it takes.
 
 Cases with truth follow van de Kraats et al. (IEEE TMI 2005): starts of every size up to a maximum.
-Cases without truth, real radiographs, show whether all starts lead to one pose, and, where one
-camera took several images of the structure, whether the poses predict the motion that is tracked in
-the images.
+Cases without truth, real radiographs, show whether all starts lead to one pose.
 
 What was measured is plain data, the same in `--json`, in the records of a cohort and on the page.
 The outcome of a case:
@@ -32,7 +30,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import chain, combinations
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -60,9 +57,8 @@ from ..registration.optimizer import Range, Refinement, RefinementMethod
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.warm_up import warm_up
 from ..regressor.initialise import Regressor, model_for
-from .motion_check import check_motion
 from .records import failure_figure
-from .statistics import SUCCESS_MM, consensus, grouped, perturbed, starting_poses
+from .statistics import SUCCESS_MM, consensus, perturbed, starting_poses
 
 STARTS = ("given", "search", "regressor", "auto")
 INTERVAL_MM = 2.0
@@ -238,9 +234,6 @@ class Evaluation:
     ----------
     cases
         The outcomes, see above.
-    motions
-        Tracked against predicted motion between two cases of one structure: first, second, view,
-        and motion, a `Motion`.
     pictures
         JPEG files of misses, by name.
     shared
@@ -250,7 +243,6 @@ class Evaluation:
     """
 
     cases: list[Row]
-    motions: list[Row]
     setup: EvaluationSetup
     pictures: dict[str, bytes] = field(default_factory=dict)
     shared: bool = False
@@ -258,7 +250,7 @@ class Evaluation:
 
     def to_json(self) -> Row:
         """Return everything but the pictures, as plain data."""
-        measured = {"cases": self.cases, "motions": self.motions, "failed": self.failed}
+        measured = {"cases": self.cases, "failed": self.failed}
         return {**measured, **self.setup.to_json(), "shared": self.shared}
 
 
@@ -270,15 +262,12 @@ class EvaluatedCase:
     ----------
     pictures
         Those of misses, by name.
-    world_from_ct
-        (4, 4), on which its starts agreed; None with truth.
     """
 
     case: Case
     anatomy: PreparedCT
     outcome: Row
     pictures: dict[str, bytes]
-    world_from_ct: np.ndarray | None
 
 
 def evaluate(
@@ -298,8 +287,7 @@ def evaluate(
     for path in paths:
         check(path)
     warm_up()
-    evaluation = Evaluation([], [], setup)
-    without_truth = []
+    evaluation = Evaluation([], setup)
     last: EvaluatedCase | None = None
     for number, path in enumerate(paths):
 
@@ -309,9 +297,7 @@ def evaluate(
         last = evaluate_case(path, setup, show, last, MAX_PICTURES - len(evaluation.pictures))
         evaluation.cases.append(last.outcome)
         evaluation.pictures.update(last.pictures)
-        if last.world_from_ct is not None:
-            without_truth.append((last.case, last.world_from_ct))
-    return replace(evaluation, motions=motions(without_truth))
+    return evaluation
 
 
 def check(path: str | Path) -> CaseFile:
@@ -368,12 +354,11 @@ def evaluate_case(
     }
     bones = outcome["structures"]
     pictures: dict[str, bytes] = {}
-    pose = None
     if case.truth_world_from_ct is not None and case.targets is not None:
         outcome["runs"] = _with_truth(case, anatomy, setup, show, pictures, max_pictures, bones)
     else:
-        outcome["agreement"], pose = _without_truth(case, anatomy, setup, show, bones)
-    return EvaluatedCase(case, anatomy, outcome, pictures, pose)
+        outcome["agreement"] = _without_truth(case, anatomy, setup, show, bones)
+    return EvaluatedCase(case, anatomy, outcome, pictures)
 
 
 def _with_truth(
@@ -491,7 +476,7 @@ def _without_truth(
     setup: EvaluationSetup,
     progress: Callable[[int], None],
     bones: list[Row],
-) -> tuple[Row, np.ndarray]:
+) -> Row:
     reference = (
         replace(setup, start="given")
         .register(case, anatomy, case.world_from_ct)
@@ -510,13 +495,11 @@ def _without_truth(
         mm, degrees = (
             [each] for each in rigid.pose_difference(found[0], reference, anatomy.centroid)
         )
-        pose = found[0]
     else:
         agreed = consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
-        pose = agreed.world_from_ct
         degrees = agreed.rotation_deg.tolist()
         mm = agreed.distance_mm.tolist()
-    return {"rotation_deg": degrees, "distance_mm": mm, "seconds": seconds}, pose
+    return {"rotation_deg": degrees, "distance_mm": mm, "seconds": seconds}
 
 
 def agreeing(agreement: Row) -> np.ndarray:
@@ -529,19 +512,3 @@ def agreeing(agreement: Row) -> np.ndarray:
 def group_name(case: Row) -> str:
     """Return a case's name without a running number at its end."""
     return re.sub(r"[-_ ]*\d+$", "", case["name"]) or case["name"]
-
-
-def motions(registered: Sequence[tuple[Case, np.ndarray]]) -> list[Row]:
-    """Return the motion check for every two cases of one structure and each camera that they share."""
-    found = []
-    structures = [group for _, group in grouped(registered, lambda each: (each[0].anatomy_key,))]
-    for (first, pose), (second, other_pose) in chain.from_iterable(
-        combinations(group, 2) for group in structures
-    ):
-        for view, other in zip(first.views, second.views, strict=False):
-            if view.camera.same_as(other.camera):
-                motion = check_motion(first.ct, view, other, pose, other_pose)
-                if motion.patches:
-                    names = {"first": first.name, "second": second.name, "view": view.name}
-                    found.append({**names, "motion": asdict(motion)})
-    return found

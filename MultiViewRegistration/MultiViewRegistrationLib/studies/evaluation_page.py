@@ -98,7 +98,7 @@ def page(
             _failures(known, pictures),
         ]
     if unknown:
-        parts += [_agreement(unknown, evaluation), _motion(evaluation.motions)]
+        parts.append(_agreement(unknown, evaluation))
     parts.append(_bones(evaluation.cases))
     if evaluation.failed:
         intro = "## Not evaluated\n\nThese cases could not be evaluated; no table above counts them.\n\n"
@@ -449,28 +449,6 @@ def _bones(cases: Rows) -> str:
 def _median_of(rows: Rows, key: str, digits: int) -> str:
     values = [row[key] for row in rows if row[key] is not None]
     return median(values, digits) if values else ""
-
-
-def _motion(motions: Rows) -> str:
-    rows = []
-    for each in motions:
-        motion = each["motion"]
-        pair = "({:.2f}, {:.2f})"
-        tracked = pair.format(*motion["tracked_px"])
-        error = pair.format(*motion["error_px"])
-        length = f"{np.hypot(*motion['error_px']):.2f}"
-        rows.append(
-            (each["first"], each["second"], each["view"], motion["patches"], tracked, error, length)
-        )
-    intro = (
-        "## Motion from image to image\n\nPatches on the bone's end are tracked from one image to "
-        "the next of the same camera, without any registration; the two registered poses predict "
-        "their motion. Medians in pixels (column, row). Where another bone lies over this one in "
-        "the image, the patches follow that one, too, and the check says little; patches are lost "
-        "where the bone moved farther than the tracker searches.\n\n"
-    )
-    head = ("first", "second", "view", "patches", "tracked", "predicted minus tracked", "length")
-    return intro + table(head, rows) if rows else ""
 
 
 def _by_group(cases: Iterable[Row]) -> list[tuple[tuple, list[Row]]]:

@@ -1,6 +1,5 @@
 """Fixtures shared by all tests."""
 
-import gc
 import os
 import secrets
 import shutil
@@ -60,7 +59,6 @@ def pytest_collection_modifyitems(items):
             if name.startswith(SLOW) and not name.startswith(NOT_SLOW):
                 item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: places.get(item.nodeid, len(FIRST)))
-    gc.freeze()  # what was imported stays: nobody looks through it for garbage, as after each panel
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,6 @@ see `register.EXIT_STATUS`.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import json
 import os
 import sys
@@ -45,9 +43,6 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program and return its exit status."""
-    atexit.register(
-        gc.freeze
-    )  # or Python goes through all of numba's objects once more at its end: 0.15 s
     words = sys.argv[1:] if arguments is None else list(map(str, arguments))
     show_all_folders()
     try:

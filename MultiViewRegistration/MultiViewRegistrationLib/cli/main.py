@@ -133,7 +133,7 @@ def _parser(words: list[str]) -> Parser:
         None,
         "COMMAND ...",
         "demo                # see it work on a chest CT and simulated X-rays",
-        "case new            # describe your own CT and X-rays: it asks for what is missing",
+        "case new --help     # describe your own CT and X-rays",
         "register case.json  # register them; the report lies in result/ beside the case",
         "register --help     # the options of a command",
     )

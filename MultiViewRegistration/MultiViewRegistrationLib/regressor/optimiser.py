@@ -12,17 +12,15 @@ only loses by.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..rendering.cuda_graph import Recorded
 from ..rendering.devices import load_triton, run_tasks
-from .loss import LossFunction, likelihood
+from .loss import LossFunction
 from .network import Network
 
 #: Newton-Schulz iterations, and the coefficients of their polynomial, which bring singular values
@@ -61,18 +59,9 @@ class Optimiser:
         rest = [p for p in self._all if id(p) not in chosen]
         self._cuda = self._all[0].is_cuda
         self._parts = {
-            "kernels": Muon(kernels, lr=self._rate(_KERNELS), momentum=0.95, decay=0.02),
-            "rest": torch.optim.AdamW(
-                rest, self._rate(_REST), (0.9, 0.99), weight_decay=0.0, capturable=self._cuda
-            ),
+            "kernels": Muon(kernels, lr=_KERNELS, momentum=0.95, decay=0.02),
+            "rest": torch.optim.AdamW(rest, _REST, (0.9, 0.99), weight_decay=0.0),
         }
-        self._gradients: list[Tensor] = []
-        self._recorded_loss: dict[torch.Size, Recorded] = {}
-        self._recorded_update: Recorded | None = None
-
-    def _rate(self, value: float) -> Any:
-        """Return a learning rate; on a CUDA device in a tensor, from which recorded work reads it."""
-        return torch.tensor(value, device=self._all[0].device) if self._cuda else value
 
     def learn(self, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
         """Compute the loss of a batch and write its gradients into the parameters.
@@ -88,7 +77,11 @@ class Optimiser:
             (n, views, 4, 4) float32, the true poses.
         """
         if self._cuda:
-            return self._learn_on_cuda(loss_function, images, camera_from_ct)
+            loss = loss_function(self._network, images, camera_from_ct)
+            gradients = torch.autograd.grad(loss, self._all)
+            for parameter, gradient in zip(self._all, gradients, strict=True):
+                parameter.grad = gradient
+            return loss.item()
         ends = np.linspace(0, len(images), _PARTS + 1).round().astype(int).tolist()
         results: list = [None] * _PARTS
 
@@ -104,27 +97,6 @@ class Optimiser:
             parameter.grad = sum(gradients[number] for _, gradients in results)
         return sum(loss for loss, _ in results)
 
-    def _learn_on_cuda(
-        self, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor
-    ) -> float:
-        def work(*given: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-            loss = loss_function(self._network, *given)
-            return loss, torch.autograd.grad(loss, self._all)
-
-        given = [images, camera_from_ct]
-        if loss_function is likelihood:
-            if images.shape not in self._recorded_loss:
-                self._recorded_loss[images.shape] = Recorded(work, given, given[0].device)
-            loss, gradients = self._recorded_loss[images.shape](*given)
-        else:  # the papers' losses ask the processor amid their work
-            loss, gradients = work(*given)
-        # What is recorded of a step finds them at one place.
-        self._gradients = self._gradients or [torch.empty_like(each) for each in gradients]
-        torch._foreach_copy_(self._gradients, gradients)
-        for parameter, gradient in zip(self._all, self._gradients, strict=True):
-            parameter.grad = gradient
-        return loss.item()
-
     def step(self, progress: float) -> float:
         """Take a step down the gradients, at this share of the training, and return their norm.
 
@@ -133,29 +105,11 @@ class Optimiser:
         norm = nn.utils.clip_grad_norm_(self._all, MAX_GRADIENT_NORM).item()
         if math.isfinite(norm):
             for optimiser, full in zip(self._parts.values(), (_KERNELS, _REST), strict=True):
-                group = optimiser.param_groups[0]
-                if self._cuda:
-                    group["lr"].fill_(full * rate(progress))
-                else:
-                    group["lr"] = full * rate(progress)
-            self._update()
+                optimiser.param_groups[0]["lr"] = full * rate(progress)
+                optimiser.step()
         for parameter in self._all:
             parameter.grad = None
         return norm
-
-    def _update(self) -> None:
-        if self._recorded_update:
-            self._recorded_update()
-            return
-        self._step_parts()
-        if self._cuda:  # from now on all that it remembers keeps its place
-            self._recorded_update = Recorded(
-                self._step_parts, (), self._all[0].device, rehearsals=0
-            )
-
-    def _step_parts(self) -> None:
-        for optimiser in self._parts.values():
-            optimiser.step()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that it remembers, by names that `load_tensors` knows."""

@@ -1,13 +1,4 @@
-"""The networks' optimisers: Muon for the convolutions within a network, Adam for its ends.
-
-On the processor or on a CUDA device.
-
-Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
-kellerjordan.github.io/posts/muon) takes the momentum of a kernel's gradient as a matrix (channels
-out, all else), and steps along the nearest matrix with orthogonal rows: all directions are learnt
-at one pace. PyTorch's own Muon takes matrices only, and iterates in bfloat16, which a processor
-only loses by.
-"""
+"""Optimisers of the networks: Muon for the convolutions within a network, AdamW for its ends."""
 
 from __future__ import annotations
 
@@ -23,10 +14,6 @@ from ..rendering.devices import load_triton, run_tasks
 from .loss import LossFunction
 from .network import Network
 
-#: Newton-Schulz iterations, and the coefficients of their polynomial, which bring singular values
-#: from 0.01 to 1 to about 1.
-ITERATIONS = 5
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 #: Full learning rates of the kernels and of all else.
 _KERNELS = 0.02
 _REST = 4e-3
@@ -48,18 +35,32 @@ def rate(progress: float) -> float:
 
 
 class Optimiser:
-    """Muon for the kernels of `network.body`, AdamW for all other parameters."""
+    """Muon for the kernels of `network.body`, AdamW for all other parameters.
+
+    References
+    ----------
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
+    kellerjordan.github.io/posts/muon.
+    """
 
     def __init__(self, network: Network) -> None:
         load_triton()
         self._network = network
         self._all = list(network.parameters())
-        kernels = [p for p in network.body.parameters() if p.ndim == 4]
-        chosen = {id(p) for p in kernels}
+        self._kernels = [p for p in network.body.parameters() if p.ndim == 4]
+        chosen = {id(p) for p in self._kernels}
+        # torch.optim.Muon takes matrices: views (channels out, all else) of the kernels' memory.
+        self._matrices = [nn.Parameter(p.detach().view(len(p), -1)) for p in self._kernels]
         rest = [p for p in self._all if id(p) not in chosen]
         self._cuda = self._all[0].is_cuda
-        self._parts = {
-            "kernels": Muon(kernels, lr=_KERNELS, momentum=0.95, decay=0.02),
+        self._parts: dict[str, torch.optim.Optimizer] = {
+            "kernels": torch.optim.Muon(
+                self._matrices,
+                lr=_KERNELS,
+                momentum=0.95,
+                weight_decay=0.02,
+                adjust_lr_fn="original",
+            ),
             "rest": torch.optim.AdamW(rest, _REST, (0.9, 0.99), weight_decay=0.0),
         }
 
@@ -104,10 +105,13 @@ class Optimiser:
         """
         norm = nn.utils.clip_grad_norm_(self._all, MAX_GRADIENT_NORM).item()
         if math.isfinite(norm):
+            for matrix, kernel in zip(self._matrices, self._kernels, strict=True):
+                assert kernel.grad is not None
+                matrix.grad = kernel.grad.reshape(matrix.shape)
             for optimiser, full in zip(self._parts.values(), (_KERNELS, _REST), strict=True):
                 optimiser.param_groups[0]["lr"] = full * rate(progress)
                 optimiser.step()
-        for parameter in self._all:
+        for parameter in (*self._all, *self._matrices):
             parameter.grad = None
         return norm
 
@@ -134,58 +138,3 @@ class Optimiser:
             if not states[part]:
                 raise KeyError(part)
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states[part]})
-
-
-class Muon(torch.optim.Optimizer):
-    """See the module. params: kernels (channels out, ...); decay: of the weights, as in AdamW."""
-
-    def __init__(self, params, lr: float, momentum: float, decay: float) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
-
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take a step by the gradients."""
-        (group,) = self.param_groups
-        for kernel in group["params"]:
-            if not self.state[kernel]:
-                self.state[kernel]["momentum"] = torch.zeros_like(kernel)
-        largest_first = sorted(group["params"], key=lambda kernel: -kernel.numel())
-        steps = [partial(self._step, kernel, group) for kernel in largest_first]
-        if largest_first[0].is_cuda:  # one thread feeds a device
-            for step in steps:
-                step()
-        else:
-            run_tasks(steps)
-
-    @torch.no_grad()
-    def _step(self, kernel: nn.Parameter, group: dict) -> None:
-        momentum = self.state[kernel]["momentum"]
-        gradient = kernel.grad
-        assert gradient is not None
-        momentum.lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(momentum, group["momentum"])  # Nesterov's
-        matrix = orthogonal(ahead.flatten(1))
-        rows, columns = matrix.shape
-        kernel.mul_(1 - group["lr"] * group["decay"])
-        kernel.sub_(matrix.view_as(kernel) * (group["lr"] * max(1.0, rows / columns) ** 0.5))
-
-
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Return about the nearest matrix (m, n) with orthonormal rows, or columns if m > n.
-
-    Singular values between 0.7 and 1.2.
-
-    X <- (a + b G + c G^2) X with G = X X^T. The polynomials commute with G, so they are multiplied
-    up on the smaller side alone.
-    """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonal(matrix.T).T
-    a, b, c = COEFFICIENTS
-    matrix = matrix / (torch.linalg.matrix_norm(matrix) + 1e-7)
-    gram = matrix @ matrix.T
-    product = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    for _ in range(ITERATIONS):
-        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        factor.diagonal().add_(a)
-        product = factor @ product
-        gram = factor @ gram @ factor
-    return product @ matrix

@@ -1,6 +1,5 @@
 """Fixtures shared by all tests."""
 
-import gc
 import os
 import secrets
 import shutil
@@ -47,7 +46,6 @@ def pytest_collection_modifyitems(items):
         if _is_slow_variant(item):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: places.get(item.nodeid, len(FIRST)))
-    gc.freeze()  # what was imported stays: nobody looks through it for garbage, as after each panel
 
 
 def _is_slow_variant(item):

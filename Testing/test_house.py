@@ -18,7 +18,7 @@ MAX_TOTAL = 568_000
 FEATURES = re.compile(
     r"bead|from_plate|/plate\.py|cli/calibrate|sequence|player\.py|cli/track"
     r"|/(regressor|published)/|training\.py|regressors\.py|cli/train"
-    r"|torch|triton|cuda_graph|autograd|drr_operator|rendering/devices"
+    r"|torch|triton|autograd|drr_operator|rendering/devices"
     r"|/studies/(?!selfcheck)|io/datasets/(?!chest)|io/hdf5|cli/(evaluate|import_dataset)"
     r"|imaging/surface|implants"
 )

@@ -50,7 +50,6 @@ HOME_OF = {
         "published",
         "geometry.rigid_torch",
         "rendering.autograd",
-        "rendering.cuda_graph",
         "rendering.drr_operator",
         "rendering.torch_drr",
         "rendering.triton_drr",

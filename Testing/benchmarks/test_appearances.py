@@ -25,12 +25,9 @@ def contrast(appearance):
     return float(image[:, 30:34].mean() - image[:, 20:25].mean())
 
 
-def test_bone_stands_out_less_at_megavolts_and_behind_scatter_and_glare():
+def test_bone_stands_out_less_behind_scatter_and_glare():
     plain = Appearance(Machine(photons=1e6))
-    others = [
-        Appearance(Machine(**each))
-        for each in ({"megavolts": 1.0}, {"scatter_to_primary": 1.0}, {"glare": 0.4})
-    ]
+    others = [Appearance(Machine(**each)) for each in ({"scatter_to_primary": 1.0}, {"glare": 0.4})]
     assert contrast(plain) > 0.2
     for other in others:
         assert 0 < contrast(other) < 0.9 * contrast(plain)

@@ -18,7 +18,9 @@ from MultiViewRegistrationLib.registration.warm_up import warm_up, warm_up_other
 from MultiViewRegistrationLib.rendering import cpu
 
 #: Slow to import, and not used by `mvreg register`: a torch is only there for the regressor.
-NOT_NEEDED = "torch matplotlib pandas pydicom h5py nibabel itk vtk vtkmodules trame aiohttp dask scipy.stats".split()
+NOT_NEEDED = (
+    "torch matplotlib pandas pydicom h5py nibabel itk vtk vtkmodules trame aiohttp dask".split()
+)
 REGISTER = """
 import json, sys
 from MultiViewRegistrationLib import Camera, assess, register

@@ -65,19 +65,6 @@ def refused(capsys):
 
 
 @pytest.fixture
-def at_terminal(monkeypatch):
-    """A function: the questions that will be asked, which get these answers."""
-
-    def answered(*answers):
-        asked, left = [], iter(answers)
-        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-        monkeypatch.setattr("builtins.input", lambda each: asked.append(each) or next(left))
-        return asked
-
-    return answered
-
-
-@pytest.fixture
 def slicer_storage():
     """A function: a node of slicer-core of this kind, and the storage node of its file."""
     pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')

@@ -1,4 +1,4 @@
-"""`mvreg case new`: with options, with questions, with files of other programs, and nothing written where something is wrong."""
+"""`mvreg case new`: with options, with files of other programs, and nothing written where something is wrong."""
 
 import json
 import os
@@ -190,48 +190,23 @@ def test_wrong_files_are_refused_and_nothing_is_written(files, refused, old, new
     refused(CALIBRATED.replace(old, new, 1), said)
 
 
-def test_what_is_missing_is_asked_for_at_a_terminal(files, at_terminal):
-    views = "nothing 'ct.mha' AP ap.mha dark ap.txt yes LAT lat.mha BRIGHT"
-    asked = at_terminal(*views.split(), "", *"1000 700 4 90 0 maybe N".split(), "")
-    case = made("case new", "case.json")
-    assert_cameras(case, AP, LAT)
-    assert len(asked) == 19 and asked[1] == asked[0] and asked[17] == asked[16]
-    assert "measured where this X-ray was taken" in asked[6]
-    assert not case.views[0].presumed_principal_point_sd_px
-    assert "positive towards the head" in asked[15]
-    assert "the patient's front on the left of the image" in asked[16]
-    asked = at_terminal()
-    made(BASIC)
-    assert not asked
-
-
-@pytest.mark.parametrize(
-    ("rao_lao", "side", "point", "mirrored"),
-    [
-        (0, "right", [-20.0, 0, 0], True),
-        (180, "right", [-20.0, 0, 0], False),
-        (90, "front", [0, -20.0, 0], True),
-        (-90, "front", [0, -20.0, 0], False),
-    ],
-)
-def test_left_and_right_are_asked_by_what_is_at_the_left_of_the_image(
-    files, at_terminal, rao_lao, side, point, mirrored
-):
-    """With yes, a point 20 mm to that side lies in the image's left half."""
-    asked = at_terminal("Yes")
-    words = BASIC[: BASIC.index("--view LAT")].replace(
-        "--projection-matrix ap.txt",
-        "--c-arm "
-        f"source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=4 rao_lao_deg={rao_lao} "
-        "cra_cau_deg=0",
+def test_everything_missing_is_reported_at_once_with_its_option(files, refused):
+    refused("case new --out new/case.json", "--ct CT", "--view NAME IMAGE")
+    words = CALIBRATED.replace("--ct ct.mha", "").replace("--given unit=cm axes=lps", "", 1)
+    words = words.replace("--intensity linear", "", 1)
+    more = "--view oblique lat.mha --intensity linear --c-arm pixel_mm=4"
+    refused(
+        f"{words} {more}",
+        "--ct CT",
+        "AP: the image does not show whether bone is dark or bright. Add --intensity",
+        "--given axes=VALUE",
+        "--given unit=VALUE",
+        "oblique: is missing source_to_detector_mm, ",
+        "--c-arm KEY=VALUE",
     )
-    (view,) = made(words).views
-    assert view.camera.project(point)[0] < (view.camera.size[0] - 1) / 2
-    assert (view.camera.intrinsics[0, 0] < 0) == mirrored
-    assert len(asked) == 1 and f"the patient's {side} on the left" in asked[0]
 
 
-def test_a_folder_with_two_series_lists_them_and_takes_one(files, at_terminal, capsys):
+def test_a_folder_with_two_series_lists_them_and_takes_one(files, capsys):
     ct = read_values("ct.mha").astype(np.int16)
     for uid, number, name in (("1.2.3", 2, "HEAD"), ("1.2.4", 3, "BONE")):
         told = {"SeriesInstanceUID": uid, "SeriesNumber": number, "SeriesDescription": name}
@@ -246,17 +221,11 @@ def test_a_folder_with_two_series_lists_them_and_takes_one(files, at_terminal, c
     assert made(f"{words} --ct-series 3").ct.volume.values.shape == ct.shape
     assert read_json(files / OUT)["ct_series"] == "1.2.4"
     made(f"{words} --force --ct-series 1.2.3")
-    asked = at_terminal("5", "2")
-    made(f"{words} --force")
-    assert read_json(files / OUT)["ct_series"] == "1.2.3" and len(asked) == 2
+    assert read_json(files / OUT)["ct_series"] == "1.2.3"
 
 
-def test_an_output_that_cannot_be_written_is_refused_before_any_question(
-    files, at_terminal, refused
-):
-    asked = at_terminal()
+def test_an_output_that_cannot_be_written_is_refused(files, refused):
     refused("case new --out ct.mha/case.json", "ct.mha is a file")
-    assert not asked
 
 
 @pytest.mark.filterwarnings("always")
@@ -305,12 +274,6 @@ def test_the_start_is_the_isocentre_of_a_plan(files):
     assert_array_equal(case.world_from_ct[:3, 3], [-3, 4, -5.5])
 
 
-def test_what_a_calibration_leaves_open_is_asked_for_at_a_terminal(files, at_terminal):
-    asked = at_terminal("up", "lps", "cm")
-    assert_cameras(made(CALIBRATED.replace("--given unit=cm axes=lps", "", 1)), AP, LAT)
-    assert len(asked) == 3 and "axes" in asked[0] and asked[1] == asked[0] and "unit" in asked[2]
-
-
 def test_two_views_of_which_nobody_says_how_good_they_are_are_named(files, capsys):
     made(CALIBRATED)
     assert "principal point of AP and LAT is known" in capsys.readouterr().err
@@ -321,13 +284,10 @@ def test_two_views_of_which_nobody_says_how_good_they_are_are_named(files, capsy
     assert "principal point of LAT is known" in capsys.readouterr().err
 
 
-def test_the_end_from_which_a_matrix_shows_its_image_is_asked_for(files, at_terminal, refused):
+def test_the_end_from_which_a_matrix_shows_its_image_is_required(files, refused):
     mirrored = camera(0, mirrored=True)
     np.savetxt("ap.txt", mirrored.projection_matrix)
     words = BASIC[: BASIC.index("--view LAT")].replace("--projection-matrix", "--calibration")
     given = f"{words} --given unit=mm axes=lps first_pixel=0"
     refused(given, "as --given seen_from=VALUE")
     assert_cameras(made(f"{given} seen_from=detector"), mirrored)
-    asked = at_terminal("0", "lps", "mm", "either", "detector")
-    assert_cameras(made(f"{words} --force"), mirrored)
-    assert asked[3] == asked[4] and "right is on the left" in asked[3]

@@ -58,14 +58,6 @@ def test_what_a_header_lacks_is_told_with_the_option_to_give(study, refused):
     assert [view.name for view in Case.load("new/case.json").views] == ["left", "AP"]
 
 
-def test_what_a_header_lacks_is_asked_for_at_a_terminal(study, at_terminal):
-    write_scout(study, "AP", AngularPosition=None)
-    asked = at_terminal("behind", "0,1,0")
-    run(NEW)
-    assert asked[0] == asked[1] and "TubeAngle" in asked[0]
-    assert "0,1,0 is behind the patient" in asked[0]
-
-
 def test_any_image_may_be_a_slot_scan(study, refused):
     """As those of EOS: nothing of it is in the header."""
     scan = slot_scan_of(0)

@@ -8,7 +8,6 @@ from phantom import CORNERS
 from refusals import refuses
 from scipy import stats
 from scipy.spatial.transform import Rotation
-from scipy.stats import qmc
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -16,7 +15,6 @@ from MultiViewRegistrationLib.geometry.epipolar import default_pose_at_isocentre
 from MultiViewRegistrationLib.registration.optimizer import (
     LOCAL_RANGE,
     Range,
-    Sobol,
     range_for_error,
 )
 
@@ -101,10 +99,3 @@ def test_a_ct_of_which_nothing_is_known_faces_the_views(angles):
     pose = default_pose_at_isocentre(cameras(*angles), CENTROID)
     assert_array_equal(pose[:3, :3], np.eye(3))
     assert_allclose(rigid.transform_points(pose, CENTROID), 0, atol=0.01)
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2026])
-def test_the_points_are_those_of_scipy(seed):
-    ours, theirs = Sobol(seed), qmc.Sobol(6, seed=seed)
-    for count in (256, 256, 512, 1024):
-        assert np.array_equal(ours.random(count), theirs.random(count))

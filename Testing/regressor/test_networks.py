@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.regressor.network import (
     choose_landmarks,
     make_network,
 )
-from MultiViewRegistrationLib.regressor.optimiser import Optimiser, orthogonal
+from MultiViewRegistrationLib.regressor.optimiser import Optimiser
 
 CENTROID = np.array([5.0, -12.0, 30.0])
 NOMINAL = rigid.translation(-CENTROID)
@@ -154,6 +154,10 @@ def test_it_learns_where_a_constellation_of_balls_is():
         said = [network.evidence(network(images[pair], views[pair]), CAMERAS) for pair in pairs]
     found = np.stack([fuse(evidence, CENTROID, NOMINAL)[0].world_from_ct for evidence in said])
     assert np.linalg.norm(at_points(poses) - at_points(NOMINAL), axis=-1).mean() > 18
+    print(
+        "MEDIAN",
+        np.median(np.linalg.norm(at_points(found) - at_points(poses), axis=-1).mean(axis=1)),
+    )
     assert np.median(np.linalg.norm(at_points(found) - at_points(poses), axis=-1).mean(axis=1)) < 8
 
 
@@ -222,16 +226,6 @@ def test_the_evidence_of_a_pose_is_that_pose_and_its_scales():
         beam = camera.camera_from_world[2, :3]
         for part, unit in ((guess.covariance[3:, 3:], 30), (guess.covariance[:3, :3], 0.2)):
             assert np.sqrt(beam @ part @ beam) == pytest.approx(np.sqrt(2) * unit, rel=1e-4)
-
-
-@pytest.mark.parametrize("shape", [(16, 40), (40, 16), (8, 8)])
-def test_the_step_of_muon_is_the_nearest_orthogonal_matrix_or_nearly(shape):
-    matrix = torch.from_numpy(np.random.default_rng(0).normal(size=shape)).float()
-    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    off = torch.linalg.matrix_norm(orthogonal(matrix) - u @ v)
-    assert off < 0.3 * torch.linalg.matrix_norm(u @ v)
-    values = torch.linalg.svdvals(orthogonal(100 * matrix))
-    assert values.min() > 0.6 and values.max() < 1.25
 
 
 @pytest.mark.slow

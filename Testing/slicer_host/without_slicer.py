@@ -131,7 +131,6 @@ class WithoutSlicer(Host):
             self._window.delete()
             slicer.mrmlScene = self._scene_before
             gc.collect()  # else a thread does, with a lock of Qt's for which this one waits for ever
-            gc.freeze()  # what is there still is not gone through again after the next panel
 
     def _unload(self, module) -> None:
         panel = module._widget

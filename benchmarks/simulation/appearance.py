@@ -21,8 +21,6 @@ from MultiViewRegistrationLib.imaging.xray import XRay, to_line_integrals
 from MultiViewRegistrationLib.regressor.machine import (
     KINDS,
     LAG_MM,
-    MEGAVOLT_BONE,
-    MEGAVOLT_WATER,
     Machine,
     draw_machine,
 )
@@ -54,10 +52,7 @@ class Appearance:
         """The X-ray of what rays cross: water and bone (2, rows, columns), g/cm^2."""
         of = self.machine
         water, bone = materials
-        if of.megavolts:
-            primary = np.exp(-MEGAVOLT_WATER * water - MEGAVOLT_BONE * bone)
-        else:
-            primary = transmission(water, bone, np.zeros_like(water))
+        primary = transmission(water, bone, np.zeros_like(water))
         image = self._detected(primary, pixel_mm, rng)
         steps = round(2**of.bits) - 1
         if of.logarithm:

@@ -56,7 +56,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     part = parts.add_parser(
         "new",
         help="make a case.json of a CT and X-rays",
-        description="Make a case.json of a CT and X-rays; at a terminal it asks for what is missing.\n"
+        description="Make a case.json of a CT and X-rays.\n"
         "Files stay where they are, and the case names them relative to itself.",
     )
     assert isinstance(part, Parser)
@@ -228,7 +228,7 @@ def add_case(command: Parser) -> None:
     command.describe(
         None,
         "new|list|check|show|anonymise ...",
-        "new --ct CT --view AP ap.dcm --view LAT lat.dcm    # asks for what is missing",
+        "new --ct CT --view AP ap.dcm --view LAT lat.dcm",
         "list export                                        # which CT and X-rays it holds",
         "check case.json",
         "show case.json --open",

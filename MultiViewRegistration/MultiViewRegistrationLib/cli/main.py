@@ -8,8 +8,6 @@ see `register.EXIT_STATUS`.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import json
 import os
 import sys
@@ -45,9 +43,6 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program and return its exit status."""
-    atexit.register(
-        gc.freeze
-    )  # or Python goes through all of numba's objects once more at its end: 0.15 s
     words = sys.argv[1:] if arguments is None else list(map(str, arguments))
     show_all_folders()
     try:
@@ -138,7 +133,7 @@ def _parser(words: list[str]) -> Parser:
         None,
         "COMMAND ...",
         "demo                # see it work on a chest CT and simulated X-rays",
-        "case new            # describe your own CT and X-rays: it asks for what is missing",
+        "case new --help     # describe your own CT and X-rays",
         "register case.json  # register them; the report lies in result/ beside the case",
         "register --help     # the options of a command",
     )

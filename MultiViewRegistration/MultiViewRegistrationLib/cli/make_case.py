@@ -1,11 +1,9 @@
-"""Makes a case from the options of `mvreg case new`, the images, and answers to what is missing."""
+"""Make a case from the options of `mvreg case new` and the images."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,40 +11,44 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, warn
-from ..geometry.fields import CALIBRATION, SLOT_SCAN_UNCERTAINTY, TABLES
+from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, TABLES
 from ..geometry.landmarks import Landmark
-from ..geometry.machines import left_side
 from ..imaging.ct import UNITS, per_mm_of
 from ..imaging.ct_series import CTSeries, ct_series, export_folder
 from ..imaging.xray import load_image
 from ..io.calibration.calibrated import OPEN, MissingInformation
-from ..io.calibration.matrices import IN_LPS_MM, read_matrix_file
+from ..io.calibration.matrices import read_matrix_file
 from ..io.calibration.read import read_calibration
 from ..io.case import Case
 from ..io.case_check import case_report, check_case
 from ..io.case_file import ALL, BodySource, CaseFile
-from ..io.case_writer import DEFAULT_INTENSITY, tells_its_intensity, write_new_case
-from ..io.files import YES_OR_NO, InputFile, parse_field
+from ..io.case_writer import (
+    DEFAULT_INTENSITY,
+    has_recognisable_intensity,
+    missing_geometry,
+    write_new_case,
+)
+from ..io.files import InputFile, parse_field
 from ..io.localizer import SCANNERS_POSE, Study, study_with_localizers
 from ..io.points import read_markups, read_pixels, read_targets
 from ..io.transforms import read_pose
-from ..io.view_headers import by_header, header_of, missing_readings, planned_pose
+from ..io.view_headers import by_header, header_of, planned_pose
 from ..io.view_record import Readings, ViewRecord
 from .options import checked, out_file, parse_structures, progress_of, say, tell
 
+#: Valid values by which a calibration file is read on after a value is missing.
+_PLACEHOLDERS = {
+    "unit": "mm",
+    "axes": "lps",
+    "first_pixel": 0,
+    "seen_from": "source",
+    "projects_to": "opengl",
+}
 _GEOMETRIES = ("projection_matrix", "calibration", "c_arm", "slot_scan")
-#: Asks a question until the answer is understood: the question, and what makes a value of the
-#: answer, or an InputError.
-Ask = Callable[..., Any]
 
 
 def make_case(options: argparse.Namespace) -> dict:
     """Make the case that the options describe, and return what is printed of it."""
-    ask = _prompt if sys.stdin.isatty() and not options.json else None
-    with suppress(ImportError):  # on Windows; elsewhere the tab key completes the names of files
-        import readline
-
-        readline.parse_and_bind("tab: complete")
     out = _new_file(options)
     if options.structures and not options.ct_labels:
         raise InputError(
@@ -62,21 +64,19 @@ def make_case(options: argparse.Namespace) -> dict:
     bodies = _bodies(options, start)
     of_ct = options.ct_mask, options.ct_labels, options.ct_series, options.scouts
     ct: Any = options.ct
+    missing: list[str] = []
     if ct is None and (any(of_ct) or not bodies):
-        if ask is None:
-            raise InputError(
-                "--ct: is missing, expected the CT's file, or the folder of its DICOM slices; give "
-                "--ct CT."
-            )
-        ct = ask("CT (a file, or a folder of DICOM slices): ", _path)
+        missing.append(
+            "--ct is missing. Add --ct CT, the CT's file or the folder of its DICOM slices."
+        )
     given = options.views or []
     suspicious: list[str] = []
     ct = ct and export_folder(ct)
     chosen = None
     if ct and ct.is_dir() and (options.ct_series or not options.scouts):
-        chosen = _chosen_series(ct, options.ct_series, ask)
+        chosen = _chosen_series(ct, options.ct_series, missing)
     series = None
-    if options.scouts:
+    if options.scouts and ct:
         study = study_with_localizers(ct, chosen.uid if chosen else None)
         ct = study.ct
         series = study.series
@@ -91,14 +91,12 @@ def make_case(options: argparse.Namespace) -> dict:
         if options.scouts:
             suspicious.extend(_scout_misfits(case))
 
-    views = [_view(each, ask) for each in given]
-    if not views:
-        if ask is None:
-            raise InputError(
-                "--view: is missing, expected one for each X-ray; give --view AP IMAGE --view LAT "
-                "IMAGE."
-            )
-        views = _asked_views(ask)
+    views = [_view(each, missing) for each in given]
+    if not views and (ct or not options.scouts):
+        missing.append("--view is missing. Add --view NAME IMAGE for each X-ray.")
+    missing.extend(missing_geometry(views))
+    if missing:
+        raise InputError(" ".join(missing))
     ct, mask, labels = (
         each and InputFile(str(each), each) for each in (ct, options.ct_mask, options.ct_labels)
     )
@@ -187,30 +185,26 @@ def _new_file(options: argparse.Namespace) -> Path:
     return checked(out_file, out)
 
 
-def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> CTSeries | None:
-    """Return the series that is meant in a folder or below it; None for no series."""
+def _chosen_series(folder: Path, wanted: str | None, missing: list[str]) -> CTSeries | None:
+    """Return the CT series selected in a folder or below it, or None.
+
+    If several are there and none is selected, the option that selects one is added to `missing`.
+    """
     found = ct_series(folder)
     if len(found) < 2 and wanted is None:
         return found[0] if found else None
     listed = "".join(f"\n  {series}{_place(series, folder)}" for series in found) or " none"
 
-    def understood(answer: str) -> CTSeries:
-        for series in found:
-            if answer in (series.number, series.uid):
-                return series
-        raise InputError(
-            f'--ct-series: found "{answer}", expected the number or the UID of a CT series of {folder}:{listed}'
+    if wanted is None:
+        missing.append(
+            f"{folder}: has {len(found)} CT series. Select one by --ct-series NUMBER:{listed}\n"
         )
-
-    if wanted is not None:
-        return understood(wanted)
-    if ask is None:
-        raise InputError(
-            f"{folder}: found {len(found)} CT series, expected one; name it with --ct-series "
-            f"NUMBER:{listed}"
-        )
-    return ask(
-        f"{folder} has {len(found)} CT series:{listed}\nnumber of the one to register: ", understood
+        return None
+    for series in found:
+        if wanted in (series.number, series.uid):
+            return series
+    raise InputError(
+        f'--ct-series: found "{wanted}", expected the number or the UID of a CT series of {folder}:{listed}'
     )
 
 
@@ -243,15 +237,18 @@ def _scout_misfits(case: Case) -> list[str]:
     return misfits(PreparedCT(case.ct), case.views, pose)
 
 
-def _view(given: dict, ask: Ask | None) -> ViewRecord:
-    """Return a view from its options and its image, and from the answers to what is missing."""
+def _view(given: dict, missing: list[str]) -> ViewRecord:
+    """Return a view from its options and its image; add what a calibration lacks to `missing`."""
     name, file = given["view"]
     frame = given.get("frame")
     mask = given.get("mask")
     image = Path(file)
     intensity = given.get("intensity", DEFAULT_INTENSITY)
-    if intensity == "auto" and ask and not tells_its_intensity(image, frame):
-        intensity = ask(f"{name}: is bone dark or bright? ", _linear_or_log)
+    if intensity == "auto" and not has_recognisable_intensity(image, frame):
+        missing.append(
+            f"view {name}: the image does not show whether bone is dark or bright. "
+            "Add --intensity linear (dark) or log (bright)."
+        )
     geometries = [f"--{option.replace('_', '-')}" for option in _GEOMETRIES if option in given]
     if len(geometries) > 1:
         raise InputError(
@@ -274,7 +271,7 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
     if "projection_matrix" in given:
         return read_matrix_file(given["projection_matrix"]).given_to(view)
     if "calibration" in given:
-        return _calibrated(view, given, given["calibration"], ask)
+        return _calibrated(view, given, given["calibration"], missing)
     rows, columns = load_image(image, frame).values.shape
     kind = next((kind for kind in ("c_arm", "slot_scan") if kind in given), by_header(view).kind)
     option = f"--{kind.replace('_', '-')}"
@@ -293,29 +290,6 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
     if found:
         listed = "; ".join(f"{key} {_plain(reading)}" for key, reading in found.items())
         say(f"mvreg: {name}: by the DICOM header: {listed}")
-    if (
-        ask
-        and kind not in given
-        and kind == "c_arm"
-        and missing_readings(view).keys() - {"mirrored"}
-    ):
-        question = f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): "
-        if calibrated := ask(
-            question, lambda file: _geometry_in(view, file, given, ask) if file else None
-        ):
-            return _asked_calibrated(calibrated, ask)
-    while ask and (missing := missing_readings(view)):
-        key, why = next(iter(missing.items()))
-        if key == "mirrored":
-            readings[key] = _asked_mirrored(name, {**found, **readings}, ask)
-        else:
-            field = table[key]
-            what = f"{field.title} ({field.help}{f'; not in its header: {why}' if why else ''})"
-            readings[key] = ask(
-                f"{name}: {what}: ",
-                lambda value, key=key: parse_field(option, table, f"{key}={value}")[1],
-            )
-        view = replace(view, geometry=Readings(kind, readings))
     return view
 
 
@@ -328,46 +302,12 @@ def _plain(reading: Any) -> str:
     return f"{reading + 0.0:g}" if isinstance(reading, (int, float)) else reading
 
 
-def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
-    """Ask which side of the patient is at the image's left, and return whether the image is mirrored."""
-    if_mirrored = left_side(c_arm, True)
-    side = {"A": "front", "P": "front", "H": "head", "F": "head"}.get(if_mirrored, "right")
-    question = f"{name}: is the patient's {side} on the left of the image (yes or no)? "
-    return ask(question, _yes_or_no) == (if_mirrored in "RAH")
-
-
-def _asked_calibrated(view: ViewRecord, ask: Ask) -> ViewRecord:
-    """Ask whether the camera of a view was measured for it, where that is not stated."""
-    question = f"{view.name}: was the camera measured where this X-ray was taken (yes or no)? "
-    if not view.presumed or not ask(question, _yes_or_no):
-        return view
-    known = {**view.uncertainty, **CALIBRATION}
-    return replace(view, uncertainty=known)
-
-
-def _yes_or_no(answer: str) -> bool:
-    if answer.lower() not in YES_OR_NO:
-        raise InputError(f'found "{answer}", expected yes or no; type one of the two.')
-    return YES_OR_NO[answer.lower()]
-
-
-def _geometry_in(view: ViewRecord, file: str, given: dict, ask: Ask) -> ViewRecord:
-    """Return a view with the geometry in a file.
-
-    A matrix that needs no question, or else a calibration.
-    """
-    try:
-        return read_matrix_file(file).settled(file, IN_LPS_MM).given_to(view)
-    except InputError:
-        return _calibrated(view, given, [file], ask)
-
-
 def _calibrated(
-    view: ViewRecord, given: dict, calibration: Sequence[str], ask: Ask | None
+    view: ViewRecord, given: dict, calibration: Sequence[str], missing: list[str]
 ) -> ViewRecord:
     """Return a view with the geometry of a calibration.
 
-    Prints the reader's notes on stderr. InputError where the file or an answer is wrong or missing.
+    Prints the reader's notes on stderr. InputError where the file is wrong.
 
     Parameters
     ----------
@@ -375,6 +315,8 @@ def _calibrated(
         The view's options.
     calibration
         The file, and the camera in it that is meant where it has several.
+    missing
+        Extended by the values that the file lacks, each with its option.
     """
     name = view.name
     rows, columns = load_image(view.image_path, view.frame).values.shape
@@ -384,6 +326,7 @@ def _calibrated(
             "and the name of a camera in it; put names with spaces in quotes."
         )
     values = dict(parse_field("--given", OPEN, text) for text in given.get("given", []))
+    lacking: list[str] = []
     while True:
         try:
             cameras = read_calibration(calibration[0], **values)
@@ -392,16 +335,20 @@ def _calibrated(
             key = error.key
             if key == "size":
                 values[key] = (columns, rows)
-            elif ask is None:
-                raise InputError(
-                    f"view {name}: {str(error).rstrip('.')}, as --given {key}=VALUE."
-                ) from None
-            else:
-                values[key] = ask(
-                    f"{name}: {Path(calibration[0]).name} does not say the {OPEN[key].words}: "
-                    f"{OPEN[key].help or OPEN[key].allowed}: ",
-                    lambda answer, key=key: parse_field("--given", OPEN, f"{key}={answer}")[1],
-                )
+                continue
+            lacking.append(f"view {name}: {str(error).rstrip('.')}, as --given {key}=VALUE.")
+            values[key] = _PLACEHOLDERS.get(key)  # to learn what else is missing
+            if values[key] is None:
+                cameras = []
+                break
+        except InputError:
+            if not lacking:
+                raise
+            cameras = []
+            break
+    if lacking:
+        missing.extend(lacking)
+        return view
     camera = _chosen(name, cameras, calibration)
     for note in camera.notes:
         say(f"mvreg: {name}: {note}")
@@ -423,52 +370,6 @@ def _chosen(view: str, cameras: list, calibration: Sequence[str]):
             "file."
         )
     return by_name[wanted]
-
-
-def _asked_views(ask: Ask) -> list[ViewRecord]:
-    """Ask for X-rays until there are no more, and return their views."""
-    views: list[ViewRecord] = []
-    while name := ask(
-        f"name of X-ray {len(views) + 1} ({'empty when that is all' if views else 'such as AP'}): "
-    ):
-        views.append(_view({"view": (name, ask(f"{name}: image file: ", _image_file))}, ask))
-    if not views:
-        raise InputError("the case: has no X-ray, expected at least one; name one.")
-    return views
-
-
-def _path(answer: str) -> Path:
-    """Return the file or folder of an answer, which may be in quotes, as a file manager drops it."""
-    path = Path(answer.strip("'\"")).expanduser()
-    if not answer or not path.exists():
-        raise InputError(
-            f'found "{answer}", expected a file or folder that is there; correct the path.'
-        )
-    return path
-
-
-def _image_file(answer: str) -> str:
-    file = str(_path(answer))
-    load_image(file)
-    return file
-
-
-def _linear_or_log(answer: str) -> str:
-    tones = {"dark": "linear", "linear": "linear", "bright": "log", "log": "log"}
-    if answer.lower() not in tones:
-        raise InputError(f'found "{answer}", expected dark or bright; type one of the two.')
-    return tones[answer.lower()]
-
-
-def _prompt(question: str, understood: Callable[[str], Any] = str) -> Any:
-    """Ask until the answer is valid, and return it; invalid ones get an error message."""
-    while True:
-        try:
-            return understood(input(question).strip())
-        except EOFError:  # noqa: PERF203
-            raise KeyboardInterrupt from None
-        except InputError as error:
-            say(f"  {error}")
 
 
 def _parts(options: argparse.Namespace) -> dict[str, Any]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CASE_HELP = "case.json, or a folder that holds one"
 RESULT_HELP = "result.json, or a folder that holds one"
 MAX_LOOKED_AT = 20
+_OPTION_IN_HELP = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 _OPTION = re.compile(r"--?[A-Za-z]")
 #: Codes for a terminal: go to the beginning of the line, and clear it.
 CLEAR = "\r\x1b[K"
@@ -52,6 +53,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **settings})
         self._example = ""
+        self._has_commands = False
 
     def describe(self, run: Run | None, usage: str, *examples: str) -> None:
         """Set what the command does, None of a group of commands, its usage, in short, and examples, both without its name."""
@@ -73,6 +75,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_subparsers(self, **settings):
         """Add commands, under the name of this one."""
+        self._has_commands = True
         return super().add_subparsers(**{"prog": self.prog, **settings})
 
     def format_help(self) -> str:
@@ -83,8 +86,8 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the words; an unknown option or argument is an error."""
         words = list(sys.argv[1:] if args is None else args)
-        known = self._option_string_actions
-        if not self._subparsers:  # whose command knows further ones
+        if not self._has_commands:  # whose command knows further ones
+            known = set(_OPTION_IN_HELP.findall(self.format_help()))
             for option in (word.partition("=")[0] for word in words if _OPTION.match(word)):
                 if not any(name.startswith(option) for name in known):
                     self.error(f"there is no option {option}{_nearest(option, known)}")

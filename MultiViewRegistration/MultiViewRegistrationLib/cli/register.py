@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -298,16 +296,6 @@ def _table(rows: Sequence[dict]) -> str:
     return "\n".join(lines)
 
 
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Look for no garbage in what is imported and loaded: it stays, and that takes 0.3 s."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str) -> dict:
     """Register a case, write its files, and return what is in its result.json."""
     file = _case_file(options, case)
@@ -319,10 +307,9 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
         refuse_other_case(out, file.path.name, images)
     with ThreadPoolExecutor(2) as background:
         ct = background.submit(file.first.read)
-        with _without_garbage_collection():
-            from ..api import register
-            from ..registration.prepared_ct import PreparedCT
-            from ..registration.warm_up import warm_up
+        from ..api import register
+        from ..registration.prepared_ct import PreparedCT
+        from ..registration.warm_up import warm_up
 
         def with_xrays() -> Case:
             read = ct.result()  # first, so that one child process reads the CT and the X-rays
@@ -331,10 +318,7 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
         ready = background.submit(with_xrays)
         anatomy = background.submit(lambda: PreparedCT(ct.result()))
         with progress_of(options, title) as line:
-            with _without_garbage_collection():
-                warm_up()
-                if gc.get_freeze_count() == 0:  # later, too; but nothing of an earlier case
-                    gc.freeze()
+            warm_up()
             loaded = ready.result()
             prepared_ct = anatomy.result()
             drrs = list[Any]()

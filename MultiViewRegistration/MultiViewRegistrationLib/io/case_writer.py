@@ -180,7 +180,7 @@ def _png(mask: np.ndarray) -> bytes:
 DEFAULT_INTENSITY = "auto"
 
 
-def tells_its_intensity(image: Path, frame: int | None) -> bool:
+def has_recognisable_intensity(image: Path, frame: int | None) -> bool:
     """Return whether "auto" can find if bone is dark or bright.
 
     Raises
@@ -230,7 +230,8 @@ def write_new_case(
             f"{printable(path)}: exists already, expected the name of a new file; choose another, "
             "or replace it with --force."
         )
-    _refuse_gaps(new)
+    if missing := missing_geometry(new.views):
+        raise InputError(" ".join(missing))
     sources = [path for _, path in input_files(new)[1:]]
     for source in sources:
         if not source.exists():
@@ -264,7 +265,9 @@ def write_new_case(
     return case
 
 
-def _refuse_gaps(new: CaseFile) -> None:
+def missing_geometry(views: Sequence[ViewRecord]) -> list[str]:
+    """Return a message for each kind of geometry whose readings are incomplete, with the option that gives them."""
+    messages = []
     for kind, expected in (
         (
             "c_arm",
@@ -278,13 +281,14 @@ def _refuse_gaps(new: CaseFile) -> None:
         ),
     ):
         missing = []
-        for view in new.views:
+        for view in views:
             readings = missing_readings(view) if view.kind == kind else {}
             listed = ", ".join(f"{key} ({why})" if why else key for key, why in readings.items())
             if readings:
                 missing.append(f"view {printable(view.name)}: is missing {listed}")
         if missing:
-            raise InputError(f"{'; '.join(missing)}, expected {expected}")
+            messages.append(f"{'; '.join(missing)}, expected {expected}")
+    return messages
 
 
 def _case_text(new: CaseFile, named: Mapping[Path, str | Path]) -> str:

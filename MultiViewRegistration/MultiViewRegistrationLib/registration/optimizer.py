@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from ..rendering.devices import AUTO, ComputeDevice, run_each
 from .cameras import CameraCorrections
 from .objective import Objective, PoseFit, TrialEvaluation
 from .problem import Problem, State, descending, finished
+
+if TYPE_CHECKING:
+    from scipy.stats import qmc
 
 #: Two poses are one answer if they lie nearer than SAME_MM, an angle counting at RADIUS_MM.
 SAME_MM = 3.0
@@ -91,7 +94,7 @@ class Range:
         self, camera: Camera, world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray
     ) -> bool:
         """Return whether a camera sees anything of a CT's box, with `corners` (8, 3) CT mm, at any of the poses about a pose."""
-        poses = self.poses(world_from_ct, centroid, Sobol(0).random(256))
+        poses = self.poses(world_from_ct, centroid, search_points(0).random(256))
         points = rigid.transform_points(poses[:, None], corners)
         pixels = np.where(camera.depth(points)[..., None] > 0, camera.project(points), np.nan)
         with warnings.catch_warnings():
@@ -99,6 +102,13 @@ class Range:
             low = np.nanmin(pixels, axis=1)
             high = np.nanmax(pixels, axis=1)
         return bool(((low < camera.size) & (high > 0)).all(axis=1).any())
+
+
+def search_points(seed: int) -> qmc.Sobol:
+    """Return the scrambled Sobol sequence of a seed, whose points fill the six-dimensional unit cube."""
+    from scipy.stats import qmc  # slow to import, and refinements without a search need none
+
+    return qmc.Sobol(6, seed=seed)
 
 
 def _directions(points: np.ndarray) -> np.ndarray:
@@ -386,59 +396,6 @@ def cluster_minima(
                 best, origins=old.origins | descent.origins, n_descents=old.n_descents + 1
             )
     return sorted(minima, key=lambda minimum: -minimum.fit.evidence)
-
-
-BITS = 30
-#: For each dimension a primitive polynomial over GF(2), by the bits of a number, and the first
-#: direction numbers (Joe and Kuo, SIAM J. Sci. Comput. 30, 2008).
-DIRECTIONS = ((1, ()), (3, (1,)), (7, (1, 3)), (11, (1, 3, 1)), (13, (1, 1, 1)), (19, (1, 1, 3, 3)))
-
-
-class Sobol:
-    """The sequence of a seed (Sobol, USSR Comput. Math. Math. Phys. 7, 1967), scrambled (Matousek, J. Complexity 14, 1998).
-
-    Bit by bit that of scipy.stats.qmc.Sobol in six dimensions; to import scipy.stats takes as long
-    as a refinement.
-    """
-
-    def __init__(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        dimensions = len(DIRECTIONS)
-        places = np.arange(BITS, dtype=np.uint32)
-        self._shift = rng.integers(2, size=(dimensions, BITS), dtype=np.uint32) @ (
-            np.uint32(1) << places
-        )
-        mixing = np.tril(rng.integers(2, size=(dimensions, BITS, BITS), dtype=np.uint32))
-        mixing[:, places, places] = 1
-        numbers = np.array([_direction_numbers(*each) for each in DIRECTIONS], np.uint32)
-        bits = (
-            numbers[:, None, :] >> places[::-1, None] & 1
-        )  # (dimensions, bits, numbers), the highest bit first
-        self._numbers = np.tensordot(np.uint32(1) << places[::-1], mixing @ bits & 1, (0, 1))
-        self._drawn = 0
-
-    def random(self, count: int) -> np.ndarray:
-        """Return the next points (count, 6) of the unit cube."""
-        index = np.arange(self._drawn, self._drawn + count, dtype=np.uint32)
-        self._drawn += count
-        gray = (index ^ index >> 1)[:, None]
-        points = np.tile(self._shift, (count, 1))
-        for place in range(BITS):
-            points ^= (gray >> place & 1) * self._numbers[:, place]
-        return points / 2.0**BITS
-
-
-def _direction_numbers(polynomial: int, first: tuple[int, ...]) -> list[int]:
-    """Return BITS numbers of BITS bits, by the recurrence of the polynomial."""
-    degree = len(first)
-    m = list(first) or [1] * BITS
-    while len(m) < BITS:
-        new = m[-degree] ^ m[-degree] << degree
-        for k in range(1, degree):
-            if polynomial >> (degree - k) & 1:
-                new ^= m[-k] << k
-        m.append(new)
-    return [each << (BITS - 1 - place) for place, each in enumerate(m)]
 
 
 def is_clear(minima: Sequence[Descent]) -> bool:

@@ -37,7 +37,6 @@ from .optimizer import (
     Refinement,
     Report,
     SearchBudget,
-    Sobol,
     Step,
     cluster_minima,
     descend,
@@ -46,6 +45,7 @@ from .optimizer import (
     is_plausible,
     prune,
     search_budget,
+    search_points,
 )
 from .prepared_ct import PreparedCT, ResolutionLevel
 from .warm_up import warm_up
@@ -302,7 +302,7 @@ class RegistrationPipeline:
         margin_mm = MARGIN_MM + reach.translation_mm
         objective = self.anatomy.objective(self._views, level, centre, margin_mm)
         scorer = self.anatomy.scorer(self._views, level, centre, margin_mm)
-        sequence = Sobol(self._seed)
+        sequence = search_points(self._seed)
         poses = np.empty((0, 4, 4))
         scores = np.empty(0)
         started: list[np.ndarray] = []

@@ -32,7 +32,6 @@ from torch import Tensor
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..rendering.cuda_graph import Recorded
 from ..rendering.drr import Projector
 from ..rendering.torch_drr import TorchProjector, by_intrinsics_of, real_of
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
@@ -233,7 +232,7 @@ class Images:
             self.fixed,
             self.valid,
         )
-        found, mask = _replayed(projector, self.settings, derivatives, inputs)
+        found, mask = _compare(projector, self.settings, derivatives, inputs)
         shape = count, self.views
         return found.cpu().numpy().reshape(*shape, -1), mask.view(*shape, *mask.shape[1:])
 
@@ -452,23 +451,6 @@ def _largest_near(images: Tensor) -> Tensor:
     return F.max_pool2d(images[:, None], 3, 1, 1)[:, 0]
 
 
-def _replayed(
-    projector: TorchProjector, settings: Settings, derivatives: int, inputs: _Inputs
-) -> tuple[Tensor, Tensor]:
-    """Return the result of `_compare`, on CUDA by what was recorded for inputs of the same shapes."""
-    if projector.device.type != "cuda":
-        return _compare(projector, settings, derivatives, inputs)
-    key = settings, derivatives, *(None if each is None else each.shape for each in inputs)
-    if key not in projector.recorded:
-        projector.recorded[key] = Recorded(
-            lambda *each: _compare(projector, settings, derivatives, _Inputs(*each)),
-            inputs,
-            projector.device,
-        )
-    numbers, mask = projector.recorded[key](*inputs)
-    return numbers.clone(), mask.clone()
-
-
 def _in_halves(work: Callable[[list], list], items: list, images: Images) -> list:
     """Return the results of `work` for the items, a pose of all images each.
 
@@ -480,8 +462,7 @@ def _in_halves(work: Callable[[list], list], items: list, images: Images) -> lis
         except MemoryError:
             if len(items) == 1:
                 raise
-        images.projector.recorded.clear()  # outside, so that what the error holds is free
-        torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # outside, so that what the error holds is free
     middle = len(items) // 2
     first = _in_halves(work, items[:middle], images)
     return first + _in_halves(work, items[middle:], images)

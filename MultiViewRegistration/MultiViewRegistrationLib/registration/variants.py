@@ -44,7 +44,6 @@ from .optimizer import (
     Range,
     Refinement,
     Report,
-    Sobol,
     descend,
     distance,
     is_clear,
@@ -52,6 +51,7 @@ from .optimizer import (
     local_budget,
     range_for_error,
     search_budget,
+    search_points,
 )
 from .pipeline import APART_MM, CONVERGED_DESCENTS, DISTINCT_MM, TRIED_STEPS, RegistrationPipeline
 from .pose_table import TILT_STEP_DEG, PoseTable, by_both, combined
@@ -423,7 +423,7 @@ class _WholeCTPipeline(RegistrationPipeline):
         rounds: Sequence[Round],
     ) -> np.ndarray:
         """Return the best poses (N, 4, 4) about the first of ranked ones, the best first."""
-        sequence = Sobol(self._seed)
+        sequence = search_points(self._seed)
         for each in rounds:
             chosen = poses[: each.most]
             about = []

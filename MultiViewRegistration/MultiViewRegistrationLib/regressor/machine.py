@@ -16,9 +16,6 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from .rng import FULL_TURN, chance, compiled, integer, log_uniform, sometimes, uniform
 
-#: cm^2/g of water and of bone where all is Compton scatter, near 2 MeV: as their electrons are.
-MEGAVOLT_WATER = 0.0494
-MEGAVOLT_BONE = 0.0472
 #: The image before, of which a lagging detector still shows a share, showed the body so far away.
 LAG_MM = 12.0
 
@@ -28,8 +25,6 @@ class Machine(NamedTuple):
 
     Attributes
     ----------
-    megavolts
-        1 for a linear accelerator: electron density alone, no photo effect.
     photons
         Detected in a pixel, in the image's median.
     scatter_to_primary
@@ -58,7 +53,6 @@ class Machine(NamedTuple):
         1 where a scale and letters are burned in.
     """
 
-    megavolts: float = 0.0
     photons: float = 1500.0
     scatter_to_primary: float = 0.4
     blur_mm: float = 0.3
@@ -121,15 +115,6 @@ KINDS: dict[str, dict[str, _Drawn]] = {
         "sharpened": _Drawn(0.0, 1.5),
         "sharpened_mm": _Drawn(2.0, 6.0),
         "bits": _Drawn(12, 12),
-    },
-    "portal": {
-        "megavolts": _yes(1.0),
-        "photons": _Drawn(300, 10_000, True),
-        "scatter_to_primary": _Drawn(0.1, 0.4),
-        "blur_mm": _Drawn(0.6, 1.6),
-        "vignetting": _Drawn(0.0, 0.4),
-        "gamma": _Drawn(0.5, 2.0, True),
-        "bits": _Drawn(8, 12),
     },
     "scattered": {
         "photons": _Drawn(100, 1000, True),

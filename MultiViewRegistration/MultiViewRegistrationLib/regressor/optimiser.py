@@ -1,34 +1,19 @@
-"""The networks' optimisers: Muon for the convolutions within a network, Adam for its ends.
-
-On the processor or on a CUDA device.
-
-Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
-kellerjordan.github.io/posts/muon) takes the momentum of a kernel's gradient as a matrix (channels
-out, all else), and steps along the nearest matrix with orthogonal rows: all directions are learnt
-at one pace. PyTorch's own Muon takes matrices only, and iterates in bfloat16, which a processor
-only loses by.
-"""
+"""Optimisers of the networks: Muon for the convolutions within a network, AdamW for its ends."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..rendering.cuda_graph import Recorded
 from ..rendering.devices import load_triton, run_tasks
-from .loss import LossFunction, likelihood
+from .loss import LossFunction
 from .network import Network
 
-#: Newton-Schulz iterations, and the coefficients of their polynomial, which bring singular values
-#: from 0.01 to 1 to about 1.
-ITERATIONS = 5
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 #: Full learning rates of the kernels and of all else.
 _KERNELS = 0.02
 _REST = 4e-3
@@ -50,29 +35,34 @@ def rate(progress: float) -> float:
 
 
 class Optimiser:
-    """Muon for the kernels of `network.body`, AdamW for all other parameters."""
+    """Muon for the kernels of `network.body`, AdamW for all other parameters.
+
+    References
+    ----------
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
+    kellerjordan.github.io/posts/muon.
+    """
 
     def __init__(self, network: Network) -> None:
         load_triton()
         self._network = network
         self._all = list(network.parameters())
-        kernels = [p for p in network.body.parameters() if p.ndim == 4]
-        chosen = {id(p) for p in kernels}
+        self._kernels = [p for p in network.body.parameters() if p.ndim == 4]
+        chosen = {id(p) for p in self._kernels}
+        # torch.optim.Muon takes matrices: views (channels out, all else) of the kernels' memory.
+        self._matrices = [nn.Parameter(p.detach().view(len(p), -1)) for p in self._kernels]
         rest = [p for p in self._all if id(p) not in chosen]
         self._cuda = self._all[0].is_cuda
-        self._parts = {
-            "kernels": Muon(kernels, lr=self._rate(_KERNELS), momentum=0.95, decay=0.02),
-            "rest": torch.optim.AdamW(
-                rest, self._rate(_REST), (0.9, 0.99), weight_decay=0.0, capturable=self._cuda
+        self._parts: dict[str, torch.optim.Optimizer] = {
+            "kernels": torch.optim.Muon(
+                self._matrices,
+                lr=_KERNELS,
+                momentum=0.95,
+                weight_decay=0.02,
+                adjust_lr_fn="original",
             ),
+            "rest": torch.optim.AdamW(rest, _REST, (0.9, 0.99), weight_decay=0.0),
         }
-        self._gradients: list[Tensor] = []
-        self._recorded_loss: dict[torch.Size, Recorded] = {}
-        self._recorded_update: Recorded | None = None
-
-    def _rate(self, value: float) -> Any:
-        """Return a learning rate; on a CUDA device in a tensor, from which recorded work reads it."""
-        return torch.tensor(value, device=self._all[0].device) if self._cuda else value
 
     def learn(self, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
         """Compute the loss of a batch and write its gradients into the parameters.
@@ -88,7 +78,11 @@ class Optimiser:
             (n, views, 4, 4) float32, the true poses.
         """
         if self._cuda:
-            return self._learn_on_cuda(loss_function, images, camera_from_ct)
+            loss = loss_function(self._network, images, camera_from_ct)
+            gradients = torch.autograd.grad(loss, self._all)
+            for parameter, gradient in zip(self._all, gradients, strict=True):
+                parameter.grad = gradient
+            return loss.item()
         ends = np.linspace(0, len(images), _PARTS + 1).round().astype(int).tolist()
         results: list = [None] * _PARTS
 
@@ -104,27 +98,6 @@ class Optimiser:
             parameter.grad = sum(gradients[number] for _, gradients in results)
         return sum(loss for loss, _ in results)
 
-    def _learn_on_cuda(
-        self, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor
-    ) -> float:
-        def work(*given: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-            loss = loss_function(self._network, *given)
-            return loss, torch.autograd.grad(loss, self._all)
-
-        given = [images, camera_from_ct]
-        if loss_function is likelihood:
-            if images.shape not in self._recorded_loss:
-                self._recorded_loss[images.shape] = Recorded(work, given, given[0].device)
-            loss, gradients = self._recorded_loss[images.shape](*given)
-        else:  # the papers' losses ask the processor amid their work
-            loss, gradients = work(*given)
-        # What is recorded of a step finds them at one place.
-        self._gradients = self._gradients or [torch.empty_like(each) for each in gradients]
-        torch._foreach_copy_(self._gradients, gradients)
-        for parameter, gradient in zip(self._all, self._gradients, strict=True):
-            parameter.grad = gradient
-        return loss.item()
-
     def step(self, progress: float) -> float:
         """Take a step down the gradients, at this share of the training, and return their norm.
 
@@ -132,30 +105,15 @@ class Optimiser:
         """
         norm = nn.utils.clip_grad_norm_(self._all, MAX_GRADIENT_NORM).item()
         if math.isfinite(norm):
+            for matrix, kernel in zip(self._matrices, self._kernels, strict=True):
+                assert kernel.grad is not None
+                matrix.grad = kernel.grad.reshape(matrix.shape)
             for optimiser, full in zip(self._parts.values(), (_KERNELS, _REST), strict=True):
-                group = optimiser.param_groups[0]
-                if self._cuda:
-                    group["lr"].fill_(full * rate(progress))
-                else:
-                    group["lr"] = full * rate(progress)
-            self._update()
-        for parameter in self._all:
+                optimiser.param_groups[0]["lr"] = full * rate(progress)
+                optimiser.step()
+        for parameter in (*self._all, *self._matrices):
             parameter.grad = None
         return norm
-
-    def _update(self) -> None:
-        if self._recorded_update:
-            self._recorded_update()
-            return
-        self._step_parts()
-        if self._cuda:  # from now on all that it remembers keeps its place
-            self._recorded_update = Recorded(
-                self._step_parts, (), self._all[0].device, rehearsals=0
-            )
-
-    def _step_parts(self) -> None:
-        for optimiser in self._parts.values():
-            optimiser.step()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that it remembers, by names that `load_tensors` knows."""
@@ -180,58 +138,3 @@ class Optimiser:
             if not states[part]:
                 raise KeyError(part)
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states[part]})
-
-
-class Muon(torch.optim.Optimizer):
-    """See the module. params: kernels (channels out, ...); decay: of the weights, as in AdamW."""
-
-    def __init__(self, params, lr: float, momentum: float, decay: float) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
-
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take a step by the gradients."""
-        (group,) = self.param_groups
-        for kernel in group["params"]:
-            if not self.state[kernel]:
-                self.state[kernel]["momentum"] = torch.zeros_like(kernel)
-        largest_first = sorted(group["params"], key=lambda kernel: -kernel.numel())
-        steps = [partial(self._step, kernel, group) for kernel in largest_first]
-        if largest_first[0].is_cuda:  # one thread feeds a device
-            for step in steps:
-                step()
-        else:
-            run_tasks(steps)
-
-    @torch.no_grad()
-    def _step(self, kernel: nn.Parameter, group: dict) -> None:
-        momentum = self.state[kernel]["momentum"]
-        gradient = kernel.grad
-        assert gradient is not None
-        momentum.lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(momentum, group["momentum"])  # Nesterov's
-        matrix = orthogonal(ahead.flatten(1))
-        rows, columns = matrix.shape
-        kernel.mul_(1 - group["lr"] * group["decay"])
-        kernel.sub_(matrix.view_as(kernel) * (group["lr"] * max(1.0, rows / columns) ** 0.5))
-
-
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Return about the nearest matrix (m, n) with orthonormal rows, or columns if m > n.
-
-    Singular values between 0.7 and 1.2.
-
-    X <- (a + b G + c G^2) X with G = X X^T. The polynomials commute with G, so they are multiplied
-    up on the smaller side alone.
-    """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonal(matrix.T).T
-    a, b, c = COEFFICIENTS
-    matrix = matrix / (torch.linalg.matrix_norm(matrix) + 1e-7)
-    gram = matrix @ matrix.T
-    product = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    for _ in range(ITERATIONS):
-        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        factor.diagonal().add_(a)
-        product = factor @ product
-        gram = factor @ gram @ factor
-    return product @ matrix

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from .machine import KIND_COUNT, LAG_MM, MEGAVOLT_BONE, MEGAVOLT_WATER, close, draw_machine
+from .machine import KIND_COUNT, LAG_MM, close, draw_machine
 from .overlays3d import (
     BONE_LAYER,
     METAL_LAYER,
@@ -40,8 +40,6 @@ Range = tuple[float, float]
 # that at its mean: NIST's tables at 45 and 90 keV against 70.
 SOFTER_BY_MEAN = (1.25, 1.9, 2.6)
 HARDER_BY_MEAN = (0.92, 0.78, 0.6)
-#: cm^2/g of water and bone at the spectrum's mean, of the same tables: what megavolts leave of them.
-MEGAVOLT_BY_MEAN = MEGAVOLT_WATER / 0.193, MEGAVOLT_BONE / 0.262
 #: Grey levels are of what is at most so many nepers brighter than the typical intensity.
 WHITE = math.exp(3.0)
 #: Pixels of the grid on which scatter and shading, which change slowly, are computed.
@@ -249,11 +247,6 @@ def _drawn(how, bases, mm, layers, valid, state):
     if chance(state, how.machine_share):
         machine = draw_machine(integer(state, 0, KIND_COUNT - 1), state)
         pixel_mm = 2.0 * half / valid.shape[0]
-        if machine.megavolts > 0.0:
-            hardening = 0.0
-            soft = soft * MEGAVOLT_BY_MEAN[0]
-            bone = bone * MEGAVOLT_BY_MEAN[1]
-            dense = dense * MEGAVOLT_BY_MEAN[1]
         scatter = machine.scatter_to_primary
         glare = machine.glare
         photons = machine.photons

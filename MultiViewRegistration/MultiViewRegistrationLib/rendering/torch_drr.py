@@ -72,7 +72,6 @@ class TorchProjector:
         self.project = partial(project_beams, stored_twice(values), shape)
         """See `project_beams`, of the volume."""
         self._end_slices = torch.from_numpy(projector.end_slices).to(self.device)
-        self.recorded: dict = {}
         """What was recorded of work with it, see `torch_backend`."""
 
     def unhidden(self, beams: Tensor, rows: int, columns: int) -> Tensor:

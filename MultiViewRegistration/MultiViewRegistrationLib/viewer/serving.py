@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import secrets
 import signal
@@ -81,7 +80,6 @@ async def _serve(path, case, host, port, open_browser, notify) -> None:
 
     Importing that takes seconds.
     """
-    gc.disable()  # objects made until the page is whole stay: collecting garbage would take a tenth of the time
     preloaded = preload_case(path)
     from trame.app import get_server
     from trame_client.module.vue3 import www
@@ -224,30 +222,26 @@ def _open(application: Application, path: Path, case: Path | None, preloaded) ->
 
 async def _work(server, uploads, downloads, path, case, preloaded) -> None:
     """Do all but the serving, from the imports to the end."""
-    try:
-        await server.ready
-        for name in (
-            "trame_slicer.core",
-            ".page",
-            ".application",
-            "..registration.prepared_ct",
-        ):  # Ctrl-C waits for one
-            await asyncio.to_thread(import_module, name, __package__)
-        from ..session.inputs import load_or_begin_compiling
-        from . import page
-        from .application import Application
+    await server.ready
+    for name in (
+        "trame_slicer.core",
+        ".page",
+        ".application",
+        "..registration.prepared_ct",
+    ):  # Ctrl-C waits for one
+        await asyncio.to_thread(import_module, name, __package__)
+    from ..session.inputs import load_or_begin_compiling
+    from . import page
+    from .application import Application
 
-        with server.state:
-            application = Application(server, uploads, downloads)
-        await asyncio.sleep(0)  # pages are answered between the parts
-        with server.state:
-            page.build(application)
-            application.refresh()  # a page is only whole with all that it shows
-            if path is not None:
-                _open(application, path, case, preloaded)
-    finally:
-        gc.freeze()
-        gc.enable()
+    with server.state:
+        application = Application(server, uploads, downloads)
+    await asyncio.sleep(0)  # pages are answered between the parts
+    with server.state:
+        page.build(application)
+        application.refresh()  # a page is only whole with all that it shows
+        if path is not None:
+            _open(application, path, case, preloaded)
     if preloaded is None:
         Task(
             lambda on_progress: load_or_begin_compiling()

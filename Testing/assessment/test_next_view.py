@@ -95,6 +95,7 @@ def test_angles_are_named_as_a_c_arm_shows_them(view, words):
     assert f"near {words} would halve the error" in Plan(2.0, [view], False).sentence
 
 
+@pytest.mark.slow
 def test_it_is_a_reason_where_the_pose_is_in_doubt_for_want_of_a_view(anatomy, monkeypatch):
     views = taken(((0, 0),))
     found = refine(anatomy, views, TRUE_POSE)

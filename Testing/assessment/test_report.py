@@ -131,6 +131,7 @@ def test_one_page_loads_nothing_from_outside_and_runs_one_script_that_its_policy
     assert not [name for _, all_of in shown.elements for name in all_of if name.startswith("on")]
 
 
+@pytest.mark.slow
 def test_each_case_has_a_section_and_choices_of_its_own(result, written):
     shown = Page(written(Entry(result), Entry(result)))
     ids = shown.attribute("id")
@@ -251,6 +252,7 @@ def test_report_and_json_say_that_an_accept_is_of_one_piece(result, written):
     assert accepted.to_json()["scope"] == "one-piece"
 
 
+@pytest.mark.slow
 def test_without_truth_assessment_and_refinement(result, case, anatomy, written):
     unknown = replace(result, case=replace(case, truth_world_from_ct=None))
     text = written(Entry(replace(unknown, assessment=None)), Entry(unknown))

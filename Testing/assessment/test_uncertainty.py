@@ -180,6 +180,7 @@ def rms(values):
     return float(np.sqrt(np.mean(np.square(values))))
 
 
+@pytest.mark.quick_variants("angles0-0.03")
 @pytest.mark.parametrize(
     "angles, sd", [(((0, 0), (90, 0)), 0.03), pytest.param(((0, 0),), 0.05, marks=pytest.mark.slow)]
 )

@@ -211,7 +211,7 @@ def test_an_accept_needs_views_that_agree(registered, views, generous, fine):
     assert decide(replace(small_bound, agree=True), generous, measured=True) == "accept"
 
 
-@pytest.mark.quick_variants("0.01-check")
+@pytest.mark.slow
 @pytest.mark.parametrize("beyond, verdict", [(0.01, "check"), (-0.01, "accept")])
 def test_an_accept_needs_features_within_those_of_correct_results(
     registered, generous, fine, beyond, verdict
@@ -378,6 +378,7 @@ def test_an_alternative_that_fits_nearly_as_well_is_to_be_checked(
     assert lenient(registered._replace(found=found))[0] == verdict
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_is_to_be_checked(lenient, fine):
     assert (fine.verdict, fine.reasons) == ("accept", [])
     for otherwise, words in (

@@ -33,7 +33,7 @@ def test_bone_stands_out_less_behind_scatter_and_glare():
         assert 0 < contrast(other) < 0.9 * contrast(plain)
 
 
-@pytest.mark.slow_variants("flat panel")
+@pytest.mark.quick_variants("processed", "scout", "scattered")
 @pytest.mark.parametrize("group", KINDS)
 def test_every_group_makes_x_rays_with_bone_bright(group):
     for seed in range(3):

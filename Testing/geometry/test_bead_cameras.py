@@ -43,6 +43,7 @@ def test_derivatives_are_finite_differences():
         assert_allclose(J[:, column], slope, rtol=1e-5, atol=1e-4 * np.abs(slope).max())
 
 
+@pytest.mark.slow
 def test_the_uncertainty_is_that_of_the_errors():
     rng = np.random.default_rng(6)
     true = random_camera(rng)

@@ -58,7 +58,7 @@ def test_beads_before_and_behind_bone_are_found_to_a_tenth_of_a_pixel(body):
     assert len(beads) <= len(places) + 3
 
 
-@pytest.mark.quick_variants("2.0", "5.0", "10.0")
+@pytest.mark.quick_variants("5.0", "10.0")
 @pytest.mark.parametrize("diameter_mm", [1.0, 2.0, 5.0, 10.0])
 def test_beads_of_1_to_10_mm_are_measured(body, diameter_mm):
     place = (11.0, -7.0, 20.0)

@@ -30,6 +30,7 @@ def test_text_can_be_read_in_the_screenshot_itself(screenshot):
     assert len(screenshot.legible(screenshot.pixels)) == len(screenshot.characters) > 40
 
 
+@pytest.mark.quick_variants("0", "12", "128")
 def test_no_text_can_be_read_in_the_line_integrals(screenshot, xray):
     assert not screenshot.legible(xray.line_integrals)
 

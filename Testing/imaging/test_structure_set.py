@@ -51,6 +51,7 @@ def test_a_pixel_is_inside_by_the_even_odd_rule():
     assert_array_equal(np.asarray(filled), 9 * expected)
 
 
+@pytest.mark.slow
 def test_outlines_of_real_bones_fill_to_what_they_were_drawn_around(shared_data):
     contourpy = pytest.importorskip("contourpy", reason="comes with matplotlib")
     bones = read_image(shared_data / "labels" / "torso.nii.gz").values > 0

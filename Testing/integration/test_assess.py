@@ -68,6 +68,7 @@ def test_without_targets_errors_are_those_of_the_bone_in_all_x_rays(case, prepar
 OVERRIDE = "The X-ray <LAT> was replaced after this result."
 
 
+@pytest.mark.slow
 def test_a_saved_result_carries_an_override_in_all_files(result, tmp_path):
     save_result(result, tmp_path, override=OVERRIDE)
     assert result_in(tmp_path)["override"] == OVERRIDE
@@ -136,6 +137,7 @@ def test_poses_that_cannot_be_assessed(case, prepared, pose, found):
     assert found in refusal(assess, case, pose, prepared)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "degrees, mm",
     [(1.0, 3.0), pytest.param(None, None, marks=pytest.mark.slow)],

@@ -19,6 +19,8 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import NO_STRUCTURES
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
+pytestmark = pytest.mark.slow
+
 
 def stem():
     """A component in cobalt-chrome, and where it lies: along the spine, beside its second vertebra."""

@@ -80,6 +80,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow_variants("truncated")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_result_is_known_to_be_damaged(registered, tmp_path, damage):
     text = (registered[0] / "one" / "result.json").read_text()

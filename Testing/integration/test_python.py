@@ -498,6 +498,7 @@ except ModuleNotFoundError:  # or each class would be there twice
     assert done.stdout.split() == ["MultiViewRegistrationLib.io.case", version, "once"]
 
 
+@pytest.mark.slow
 def test_a_result_can_be_pickled(result):
     again = pickle.loads(pickle.dumps(result))
     assert again.to_json() == result.to_json()

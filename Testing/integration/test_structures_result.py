@@ -272,6 +272,7 @@ def of_one_bone(folder, poses):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pace", [pytest.param("thorough", marks=pytest.mark.slow), "quick"])
 def test_frames_after_one_that_was_registered_before_the_rest_are_followed_before_it(
     tmp_path, pace

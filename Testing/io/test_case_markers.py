@@ -83,6 +83,7 @@ def test_bone_is_registered_however_wrong_the_principal_point_was(case):
     assert error_mm(found.world_from_ct, np.eye(4)) < 0.5
 
 
+@pytest.mark.slow
 def test_what_a_marker_is_fixed_to_is_said(case):
     assert any("fixed to the patient" in each for each in CaseFile.read(case).views[0].assumptions)
 

@@ -33,6 +33,7 @@ def retagged(path, **tags):
     data.save_as(path)
 
 
+@pytest.mark.slow
 def test_the_truth_is_the_frame_of_reference(study, capsys):
     run(f"{NEW} --json")
     report = json.loads(capsys.readouterr().out)

@@ -56,6 +56,7 @@ def write_localizer(path, **tags):
     return path
 
 
+@pytest.mark.slow
 def test_scouts_of_ge_are_where_their_scanner_says(shared_data):
     """The tube 541 mm from the axis: below the table, or at the patient's left."""
     study = find_study(shared_data / "scout")

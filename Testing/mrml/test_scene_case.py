@@ -33,6 +33,7 @@ def scouts(tmp_path):
     return write_slot_scan_case(tmp_path)
 
 
+@pytest.mark.quick_variants("phantom", "scouts")
 @pytest.mark.parametrize(
     "name", ["phantom", "scouts", pytest.param("pelvis-three-views-wires", marks=pytest.mark.slow)]
 )

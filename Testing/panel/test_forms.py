@@ -67,6 +67,7 @@ def at(host):
     at.window.deleteLater()  # else Python does at any time, also while Slicer goes through its windows
 
 
+@pytest.mark.slow
 def test_controls_come_go_and_keep_their_place(at):
     first, second, third = (Button(name, name) for name in ("first", "second", "third"))
     at.show(first, third)
@@ -81,6 +82,7 @@ def test_controls_come_go_and_keep_their_place(at):
     assert at.widget("second") is before and at.seen("second", "box") == [True, False]
 
 
+@pytest.mark.slow
 def test_a_control_may_be_in_another_row_later(at):
     button = Button("it", "It", at.done)
     other = Button("other", "Other", at.done)
@@ -92,6 +94,7 @@ def test_a_control_may_be_in_another_row_later(at):
     assert at.did == [()]
 
 
+@pytest.mark.slow
 def test_a_choice_tells_only_of_what_is_another(at):
     at.show(Choice("it", "Choice", at.done, value="a", options=OPTIONS))
     at.host.choose(at.widget("it"), "B")
@@ -99,6 +102,7 @@ def test_a_choice_tells_only_of_what_is_another(at):
     assert at.did == [("b",)]
 
 
+@pytest.mark.slow
 def test_what_is_refused_of_a_spread_choice_cannot_be_clicked(at):
     spread = {"value": "a", "options": OPTIONS, "spread": True}
     at.show(Choice("it", "Choice", at.done, refused=("b",), **spread))
@@ -138,6 +142,7 @@ def test_a_button_that_is_on_is_checked_and_one_that_asks_may_be_refused(at):
     assert at.host.shown("question") == ["Really?"] and not at.did
 
 
+@pytest.mark.slow
 def test_files_and_folders_are_chosen(at, tmp_path):
     at.show(Files("it", "Files", at.done, several=True, folders=True))
     at.host.answers.open_files = paths = [tmp_path / "a.png", tmp_path / "b.png"]
@@ -170,6 +175,7 @@ def test_a_wrong_number_stays_is_a_message_and_holds_up_what_is_strict(at, wrong
     assert edit.text == "10"
 
 
+@pytest.mark.slow
 def test_a_number_of_mm_is_shown_and_typed_in_slicers_unit_of_length(at, length_unit):
     number = Number("Length", 1, 500, " mm")
     act = lambda typed: at.done(number.read(typed))  # noqa: E731
@@ -184,6 +190,7 @@ def test_a_number_of_mm_is_shown_and_typed_in_slicers_unit_of_length(at, length_
     assert at.did == [(125,), (300,), (20,)] and '"1,2,3 cm"' in at.form.problems()[0]
 
 
+@pytest.mark.slow
 def test_text_is_told_key_by_key_and_of_several_lines(at):
     at.show(
         TextField("live", "Live", print, text="", typed=at.done),
@@ -194,6 +201,7 @@ def test_text_is_told_key_by_key_and_of_several_lines(at):
     assert at.did == [("a",), ("ab",), ("1 2\n3 4",)]
 
 
+@pytest.mark.slow
 def test_an_action_that_fails_is_a_message(at):
     def fail():
         raise InputError("File: is empty, expected a CT; choose another.")
@@ -207,6 +215,7 @@ def test_an_action_that_fails_is_a_message(at):
     assert not at.did
 
 
+@pytest.mark.slow
 def test_pictures_and_progress_are_drawn(at):
     picture = Picture("picture", "Below", rgb=np.zeros((40, 20, 3), np.uint8), aspect=0.5)
     at.show(picture, Picture("svg", svg=SVG), ProgressBar("progress", "Half", percent=50))

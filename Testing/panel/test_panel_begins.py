@@ -22,6 +22,7 @@ def registrations(person):
     return Registration.all(person.host.scene)
 
 
+@pytest.mark.slow
 def test_a_registration_begins_with_a_ct_that_is_chosen(person, ct):
     volume = phantom_volume(person.host.scene)
     person.host.leave(person.module_widget)
@@ -88,6 +89,7 @@ def test_a_registration_is_made_from_the_list(person):
     assert person.panel.registration.name == "Registration"
 
 
+@pytest.mark.slow
 def test_a_module_that_was_opened_and_left_unused_leaves_the_scene_as_it_was(host):
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(host.scene)  # as in Slicer
     before = nodes(host.scene)

@@ -14,6 +14,8 @@ from MultiViewRegistrationLib.mrml.case import settings_of
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.panel import packages
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def german():

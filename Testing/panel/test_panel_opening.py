@@ -13,6 +13,8 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.presenters import frontend
 from MultiViewRegistrationLib.session.result_files import write_case_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def case(person, tmp_path):

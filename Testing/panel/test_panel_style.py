@@ -71,6 +71,7 @@ def palettes(host):
     host.process(0.05)
 
 
+@pytest.mark.slow
 def test_coloured_text_is_readable_in_both_themes(host, palettes):
     person = GuiDriver(host)
     person.panel.show_message("Something is wrong; do something.")

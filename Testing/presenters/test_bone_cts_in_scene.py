@@ -157,6 +157,7 @@ def six(section):
     return np.array([[float(each) for each in row[1:]] for row in cells(section, "six")]).T
 
 
+@pytest.mark.slow
 def test_six_numbers_tell_how_bones_with_a_ct_each_lie_to_each_other(opened):
     """Along the axes of one CT those of both poses."""
     host, cts, _true = opened

@@ -251,6 +251,7 @@ def test_each_bone_is_moved_and_registered_again(host, slicer_app, tmp_path):
     assert list(bones_of(session.registration)) == list(NAMES)
 
 
+@pytest.mark.slow
 def test_the_motion_of_two_bones_is_measured_in_an_anatomical_frame(host):
     registration, joint = host.registration, host.presenters.check.bones
     bones = bones_of(registration)

@@ -142,6 +142,7 @@ def dressed_nodes_of(host):
     return sorted(scene.GetNthNode(n).GetName() or "" for n in range(scene.GetNumberOfNodes()))
 
 
+@pytest.mark.slow
 def test_an_implant_is_removed_with_all_that_was_made_for_it_and_undo_puts_it_back(host, tmp_path):
     with_ct(host, tmp_path)
     middle = make_ct().centroid()

@@ -85,6 +85,7 @@ def test_a_track_is_stepped_through_and_played(sequence):
     )
 
 
+@pytest.mark.slow
 def test_the_answer_for_a_frame_whose_bones_lie_apart_is_that_of_each(sequence):
     frames = sequence.player.played.frames
     apart = Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")

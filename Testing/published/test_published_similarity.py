@@ -43,6 +43,7 @@ def test_patch_ncc_is_the_mean_over_whole_patches(size, floor):
     assert single.item() == pytest.approx(ours.item(), abs=1e-4)
 
 
+@pytest.mark.quick_variants("5", "9")
 @pytest.mark.parametrize("size", [None, 5, 9])
 def test_nanodrr_gives_the_same(size):
     metrics = pytest.importorskip(

@@ -36,6 +36,7 @@ def record():
     return json.loads(RECORD.read_text(encoding="utf-8"))
 
 
+@pytest.mark.quick_variants("two-views", "geometry-of-every-kind", "geometry-by-headers")
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in CASES],

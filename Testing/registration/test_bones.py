@@ -92,6 +92,7 @@ def test_a_mask_with_a_part_of_a_neighbour_that_moved_is_not_accepted(whole):
     assert "mask-of-two-bones" in [reason.code for reason in bone.reasons]
 
 
+@pytest.mark.slow
 def test_progress_grows_to_the_end_and_false_cancels(whole, found):
     _, fractions = found
     assert len(fractions) > 6 and fractions == sorted(fractions) and fractions[-1] == 1

@@ -85,6 +85,7 @@ def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, fo
         assert bone.ct_uid == f"1.2.{n}" and bone.predicted_tre_mm["upper95"] < 2
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
     """The first bone's CT ends within it."""
     first, second = two.cts

@@ -116,6 +116,7 @@ def same_scores(device, projector, views, settings, poses, *more, centroid=(0.0,
     return expected
 
 
+@pytest.mark.quick_variants("cpu-intensity-False", "cpu-gradient-False", "cpu-both, robust-False")
 @pytest.mark.parametrize("intrinsics", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SETTINGS)
 def test_cost_gradient_and_hessian_are_those_of_numba(device, projector, views, name, intrinsics):

@@ -72,6 +72,7 @@ def variable(drr, scene, camera):
     return image, [each.requires_grad_() for each in inputs]
 
 
+@pytest.mark.slow_variants("0-cpu")
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("seed", range(4))
 def test_image_and_gradient_are_those_of_the_reference(renderer, reference, seed, device):

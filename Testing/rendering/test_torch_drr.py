@@ -125,7 +125,7 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(device, axis):
     assert np.mean(seen != expected) < 1e-3  # rounding at an edge
 
 
-@pytest.mark.slow_variants("interpreted-1-1", "interpreted-2-2")
+@pytest.mark.quick_variants("cpu-0-0", "cpu-1-1", "cpu-2-2")
 @pytest.mark.parametrize("seed, leading", [(0, 0), (1, 1), (2, 2)])
 def test_slot_scans_are_those_of_numba(device, seed, leading):
     """Images, Jacobians, and rays beyond cut ends, of the whole scan and of a part of it in one batch."""

@@ -53,6 +53,7 @@ def test_result_and_report_state_that_the_edges_were_confirmed(checked):
     assert "check, edges confirmed" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_exported_files_state_that_the_edges_were_confirmed(checked):
     folder, _said = checked
     registration = pydicom.dcmread(folder / "world_from_ct.dcm")

@@ -110,6 +110,7 @@ def test_a_status_says_that_the_ct_was_moved_and_put_back(session, port):
         peer.stop()
 
 
+@pytest.mark.slow
 def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
     reference_from_world = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
     change_settings(session.registration, reference_from_world=reference_from_world)

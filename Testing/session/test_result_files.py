@@ -111,6 +111,7 @@ def test_a_result_is_opened_again_as_it_stood(scene, registered):
     assert error_mm(session.registration.world_from_ct) > 5
 
 
+@pytest.mark.slow
 def test_a_result_of_a_case_that_has_changed_since_is_stale(scene, registered, tmp_path):
     folder = Path(shutil.copytree(registered[0], tmp_path / "changed"))
     case = read_json(folder / "case.json")

@@ -161,6 +161,7 @@ def test_what_a_person_said_holds_for_the_images_of_then(loaded, tmp_path):
     assert not patients_in_doubt(registration)
 
 
+@pytest.mark.slow
 def test_the_case_of_a_scene_has_mismatches(loaded):
     registration = loaded(PatientID="OTHER-1")
     (view,) = registration.xrays
@@ -225,6 +226,7 @@ def slicer_loads(scene, tmp_path, database):
     return load
 
 
+@pytest.mark.slow
 def test_an_x_ray_that_slicer_has_loaded_is_what_its_file_is(scene, slicer_loads):
     path, volume = slicer_loads(64, 64)
     (dropped,) = adding.read(path)(Registration.create(scene))

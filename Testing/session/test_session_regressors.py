@@ -67,6 +67,7 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
     assert entry.regressor["expected_mm"] == pytest.approx(3.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_child_gets_the_pose_where_it_shows_the_ct(registration, store, ct, seen):
     registration.node.SetParameter("rotation_deg", "25")

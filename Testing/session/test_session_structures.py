@@ -97,6 +97,7 @@ def outlined(session):
     return list(outlines(session))
 
 
+@pytest.mark.slow
 def test_true_poses_of_bones_come_through_the_scene_but_for_bones_that_are_not_chosen(
     scene, tmp_path
 ):
@@ -113,6 +114,7 @@ def test_true_poses_of_bones_come_through_the_scene_but_for_bones_that_are_not_c
     assert np.allclose(found[NAMES[1]], content["truth"]["structures"][NAMES[1]])
 
 
+@pytest.mark.quick_variants("masks")
 @pytest.mark.parametrize("kind", ["labels", "seg.nrrd", "dicom", "masks"])
 def test_structures_of_every_kind_of_file_are_segments_and_come_back_the_same(
     scene, tmp_path, kind

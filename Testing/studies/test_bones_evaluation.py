@@ -99,6 +99,7 @@ def test_the_error_of_the_whole_ct_is_that_with_cameras_corrected_beside_the_bon
     )
 
 
+@pytest.mark.slow
 def test_a_start_without_an_answer_leaves_bones_unregistered(case):
     loaded = Case.load(case)
     setup = EvaluationSetup(starts=1)

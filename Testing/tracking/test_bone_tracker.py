@@ -99,6 +99,7 @@ def test_each_bone_has_its_pose_in_each_frame(tracked):
     assert any("use each bone's own pose" in reason for reason in frames[3]["reasons"])
 
 
+@pytest.mark.quick_variants("L1", "L2", "L3")
 @pytest.mark.parametrize("name", NAMES)
 def test_each_bone_has_its_files(tracked, name):
     one = StoredTrack.read(tracked / f"{name}_track.json")
@@ -239,6 +240,7 @@ def test_the_whole_ct_is_not_accepted_where_a_bone_is_lost():
     assert not any("from where this pose" in each for each in found.reasons)
 
 
+@pytest.mark.slow
 def test_a_bone_that_jumped_is_found_again_from_the_whole_ct():
     """At the resolutions at which bones are followed it would not be."""
     tracker = begun()
@@ -259,6 +261,7 @@ def test_bones_are_followed_where_the_whole_ct_is_lost_and_say_so():
         assert error_mm(bone.world_from_ct, motion) < 0.3
 
 
+@pytest.mark.slow
 def test_progress_is_told_and_false_cancels():
     told = []
     begun().follow(whole_in(1), taken(motions_in(0.5)), POSE, told.append)
@@ -329,6 +332,7 @@ def test_each_bone_is_followed_by_its_own_ct(two_tracked):
             assert bone["verdict"] == "check"
 
 
+@pytest.mark.slow
 def test_their_motion_against_each_other_is_that_of_the_truth(two_tracked):
     first, second = BONES
     lines = read_table(two_tracked / f"{second}_on_{first}_motion.csv")

@@ -69,6 +69,7 @@ def error(degrees, mm, camera_mm=0.0):
     return PoseError(np.array([10.0, 20.0, 5.0]), ErrorByCause(np.diag(sd**2), by_cameras))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn_deg", [6.0, 120.0])
 def test_of_every_number_95_percent_lie_within_the_bound(turn_deg):
     """The errors of cameras, a hundred times those of noise, leave a motion as it is."""

@@ -118,6 +118,7 @@ def test_a_jump_is_found_again_by_a_search(ct, anatomy, frames):
     assert phantom.error_mm(found[1].world_from_ct, far) < 0.1
 
 
+@pytest.mark.slow
 def test_the_last_pose_is_tried_where_the_prediction_is_wrong(anatomy, frames, monkeypatch):
     """Of a motion that stops at once the constant velocity predicts too far."""
     wrong = phantom.off(swing(1)[0], [40.0, 0, 0], [40.0, 0, 0])

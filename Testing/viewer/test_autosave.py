@@ -138,6 +138,7 @@ def test_a_registration_under_way_has_not_begun(application, autosave, scene, en
     assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, before, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_tick_writes_one_file_at_most_until_all_are_kept(
     application, autosave, scene, monkeypatch, end_server
 ):

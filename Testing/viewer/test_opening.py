@@ -183,6 +183,7 @@ def test_a_scene_is_refused(folder, monkeypatch, files, message):
     assert not (folder.parents[1] / "evil.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_whole_scene_is_read(scene, folder):
     write_values(folder / "v.mhd", np.full((4, 5, 6), 7, "u1"))
     sitk.WriteTransform(sitk.Euler3DTransform(), str(folder / "t.h5"))
@@ -226,6 +227,7 @@ def test_a_sentence_names_files_as_they_were_sent(folder):
 # Tracked sequences
 
 
+@pytest.mark.slow
 def test_a_folder_is_opened_by_its_track_and_brings_its_case(study, tmp_path):
     for read in (
         read_whole(study / "track"),
@@ -275,6 +277,7 @@ def test_a_track_that_was_sent_names_no_file_outside(study, tmp_path, file, chan
         sent(folder)
 
 
+@pytest.mark.slow
 def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent(
     scene, study, tmp_path
 ):

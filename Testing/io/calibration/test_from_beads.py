@@ -75,6 +75,7 @@ def test_beads_are_looked_for_within_the_field():
     assert not valid[:, :70].any() and valid[:, 100:].all()
 
 
+@pytest.mark.slow
 def test_a_file_of_cameras_is_read_back_with_its_uncertainty(found, tmp_path):
     path = tmp_path / "cameras.json"
     path.write_text(cameras_json(found, MODEL.file, "free"))

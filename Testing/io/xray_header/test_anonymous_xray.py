@@ -34,6 +34,7 @@ def detected(seed):
     return image.clip(0, 4095)
 
 
+@pytest.mark.quick_variants("tags1", "tags2")
 @pytest.mark.filterwarnings("ignore:.*different patients")
 @pytest.mark.parametrize(
     "tags",

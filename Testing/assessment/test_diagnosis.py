@@ -226,7 +226,6 @@ def test_a_ct_too_short_is_named(column, rows, short):
     assert (last.cause == "short" and last.holds and "too short" in last.sentence) == short
 
 
-@pytest.mark.slow
 def test_a_sound_case_has_no_cause(registered):
     heard = list(CauseSearch(*registered).causes())
     assert not [each for each in heard if each.holds]
@@ -282,7 +281,6 @@ def mirrored(registered, views):
     return wrong, wrong.judged()
 
 
-@pytest.mark.slow
 def test_it_is_the_first_reason_and_tells_how_far_off_the_pose_is(mirrored):
     wrong, told = mirrored
     assert told.verdict != "accept" and told.cause is None

@@ -119,7 +119,6 @@ def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
         )
 
 
-@pytest.mark.slow
 def test_it_is_registered_as_its_files_are(arrays, file, result):
     """From its start, which both have, and from its path."""
     known = {"world_from_ct": file.world_from_ct.tolist(), "view_intensity": "linear"}

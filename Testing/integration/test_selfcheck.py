@@ -36,7 +36,6 @@ def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path):
     assert "http" not in text.replace("http-equiv", "")
 
 
-@pytest.mark.slow
 def test_the_placed_starts_are_not_reported_as_too_small_a_search(phantom_study, monkeypatch):
     def register_at_the_rim(*arguments, **options):
         found = register(*arguments, **options)

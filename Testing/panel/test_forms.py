@@ -67,7 +67,6 @@ def at(host):
     at.window.deleteLater()  # else Python does at any time, also while Slicer goes through its windows
 
 
-@pytest.mark.slow
 def test_controls_come_go_and_keep_their_place(at):
     first, second, third = (Button(name, name) for name in ("first", "second", "third"))
     at.show(first, third)
@@ -142,7 +141,6 @@ def test_a_button_that_is_on_is_checked_and_one_that_asks_may_be_refused(at):
     assert at.host.shown("question") == ["Really?"] and not at.did
 
 
-@pytest.mark.slow
 def test_files_and_folders_are_chosen(at, tmp_path):
     at.show(Files("it", "Files", at.done, several=True, folders=True))
     at.host.answers.open_files = paths = [tmp_path / "a.png", tmp_path / "b.png"]
@@ -190,7 +188,6 @@ def test_a_number_of_mm_is_shown_and_typed_in_slicers_unit_of_length(at, length_
     assert at.did == [(125,), (300,), (20,)] and '"1,2,3 cm"' in at.form.problems()[0]
 
 
-@pytest.mark.slow
 def test_text_is_told_key_by_key_and_of_several_lines(at):
     at.show(
         TextField("live", "Live", print, text="", typed=at.done),
@@ -215,7 +212,6 @@ def test_an_action_that_fails_is_a_message(at):
     assert not at.did
 
 
-@pytest.mark.slow
 def test_pictures_and_progress_are_drawn(at):
     picture = Picture("picture", "Below", rgb=np.zeros((40, 20, 3), np.uint8), aspect=0.5)
     at.show(picture, Picture("svg", svg=SVG), ProgressBar("progress", "Half", percent=50))

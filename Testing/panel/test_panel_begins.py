@@ -22,7 +22,6 @@ def registrations(person):
     return Registration.all(person.host.scene)
 
 
-@pytest.mark.slow
 def test_a_registration_begins_with_a_ct_that_is_chosen(person, ct):
     volume = phantom_volume(person.host.scene)
     person.host.leave(person.module_widget)

@@ -42,7 +42,6 @@ def pressed(person):
     return tuple(person.widget("check", key).checked for key in ("move_bone", "move"))
 
 
-@pytest.mark.slow
 def test_the_button_of_what_a_hand_moves_is_pressed_and_no_other(person):
     person.pick("check", "bones", 1, 1)
     assert pressed(person) == (False, False)

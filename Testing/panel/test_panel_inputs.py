@@ -86,7 +86,6 @@ def test_a_button_leads_to_the_field_that_is_needed(table):
     assert not edit.visibleRegion().isEmpty() and "dashed" in edit.styleSheet
 
 
-@pytest.mark.slow
 def test_a_c_arm_is_typed_with_points_or_commas(table, german, length_unit):
     length_unit("cm")
     for key, text in {
@@ -105,7 +104,6 @@ def test_a_c_arm_is_typed_with_points_or_commas(table, german, length_unit):
     assert edit_of(table, "rao_lao_deg").text == "12.5" and table.message == ""
 
 
-@pytest.mark.slow
 def test_a_typed_value_that_is_refused_is_marked_also_once_the_window_was_closed(table):
     edit = edit_of(table, "rao_lao_deg")
     table.type("geometry", table.field(2, "rao_lao_deg"), "500")

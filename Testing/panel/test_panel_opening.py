@@ -47,7 +47,6 @@ def opens(person, path):
     person.host.process(0.1)
 
 
-@pytest.mark.slow
 def test_a_case_is_read_beside_the_panel(person, case, reading):
     opens(person, case)
     label = person.ui.readingLabel

@@ -114,7 +114,6 @@ def full(host, ct, views, font_size, request):
     return person
 
 
-@pytest.mark.slow
 def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
     root, widths = full.ui.messageLabel.parentWidget(), set()
     for name, section in full.panel.sections.items():
@@ -156,7 +155,6 @@ def test_the_panel_has_one_width_whatever_it_says(full):
     assert needed < full.ui.messageLabel.parentWidget().minimumWidth
 
 
-@pytest.mark.slow
 def test_a_table_shows_its_rows_also_where_the_font_has_grown_meanwhile(person, font_size):
     person.begin("xrays")
     font = font_size(1.5 * person.host.app.font().pointSizeF())

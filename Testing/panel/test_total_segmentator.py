@@ -40,7 +40,6 @@ def test_without_the_extension_there_is_no_button(person):
     assert person.control("ct", "total_segmentator") is None
 
 
-@pytest.mark.slow
 def test_its_bones_are_chosen_and_move_with_the_ct(extension, person):
     assert segments(person, extension) == ["vertebrae_L1"]  # of the bones
     node = person.registration.segmentation

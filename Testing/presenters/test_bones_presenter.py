@@ -177,7 +177,6 @@ def found(host):
     return {bone.name: bone for bone in host.session.result.together.bodies}
 
 
-@pytest.mark.slow
 def test_a_row_tells_of_its_bone_and_shows_it_everywhere(host):
     section, bone = host.presenters.check.bones, found(host)["L1"]
     rows, l3 = cells(section, "bones"), found(host)["L3"].moved
@@ -251,7 +250,6 @@ def test_each_bone_is_moved_and_registered_again(host, slicer_app, tmp_path):
     assert list(bones_of(session.registration)) == list(NAMES)
 
 
-@pytest.mark.slow
 def test_the_motion_of_two_bones_is_measured_in_an_anatomical_frame(host):
     registration, joint = host.registration, host.presenters.check.bones
     bones = bones_of(registration)

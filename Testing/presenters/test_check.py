@@ -87,7 +87,6 @@ def test_similarity_is_measured_where_the_ct_comes_to_rest(check, host, monkeypa
     host.wait(check, lambda: similarities(check) == ["", "skipped"])  # no view shows the CT
 
 
-@pytest.mark.slow
 def test_maps_of_a_result(check, host):
     session = host.session
     session.register("given")

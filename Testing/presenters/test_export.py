@@ -48,7 +48,6 @@ def be_wrong(export, verdict="reject"):
     settle(export.session, pose, verdict=verdict)
 
 
-@pytest.mark.slow
 def test_a_result_and_its_case_go_to_a_folder(export, tmp_path):
     assert export.state().kind == "ready" and control(export, "override") is None
     act(export, "case", True)

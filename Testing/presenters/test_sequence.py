@@ -46,7 +46,6 @@ def test_before_there_is_anything_only_open_is_offered(scene, host):
     assert "have one frame each" in text(still, "status") and still.state().kind == "todo"
 
 
-@pytest.mark.slow
 def test_a_track_is_stepped_through_and_played(sequence):
     assert sequence.state().text == f"{COUNT} frames" and control(sequence, "track") is None
     assert text(sequence, "headline") == "Frame 0: registered, accept."

@@ -163,7 +163,6 @@ def click(host, start, points, view=None):
         start.tick()
 
 
-@pytest.mark.slow
 def test_landmarks_are_clicked_ordered_and_removed(host, start):
     act(start, "start", "landmarks")
     front, side = host.registration.xrays

@@ -54,7 +54,6 @@ def status_that(session, peer, condition):
     raise AssertionError("no such STATUS came")
 
 
-@pytest.mark.slow
 def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session, port):
     serve(session, port)
     peer = client(port)

@@ -99,7 +99,6 @@ def registered(tmp_path_factory):
     return folder, result
 
 
-@pytest.mark.slow
 def test_a_result_is_opened_again_as_it_stood(scene, registered):
     folder, result = registered
     session = Session(read_result(folder)(scene))

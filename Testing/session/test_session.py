@@ -40,7 +40,6 @@ def nothing_held():
     PausedRegistration.release_all()
 
 
-@pytest.mark.slow
 def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     for wrong, message in (
         ({"start": "by magic"}, "by magic"),

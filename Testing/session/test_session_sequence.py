@@ -109,7 +109,6 @@ def reopened(app, path):
     return session
 
 
-@pytest.mark.slow
 def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, study):
     sequence, registration = (
         FrameSequence.of_images(study / "case" / "case.json"),
@@ -178,7 +177,6 @@ def test_checking_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatch):
     ]
 
 
-@pytest.mark.slow
 def test_tracking_shows_each_frame_and_gives_what_the_library_gives(scene, study, monkeypatch):
     numbers, follow, end = set(), Tracker.follow, time.monotonic() + 60
 

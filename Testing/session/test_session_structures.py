@@ -227,7 +227,6 @@ def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has
     assert outlined(Session(again)) == [""]
 
 
-@pytest.mark.slow
 def test_the_verdict_falls_when_a_structure_is_changed(of_before):
     session = of_before
     registration, before = session.registration, of_ct(session.registration)

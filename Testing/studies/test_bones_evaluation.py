@@ -47,7 +47,6 @@ def changed(case):
     return write
 
 
-@pytest.mark.slow
 def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, capsys):
     table = tmp_path / "page.md"
     words = f"evaluate {case} --starts 2 --max-start-error 6 --json --page {table}"

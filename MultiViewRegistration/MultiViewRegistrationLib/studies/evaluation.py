@@ -46,6 +46,7 @@ from ..finding import (
     SEARCH_STARTS,
     TimedRegistration,
     check_structures,
+    find_in_air,
     find_pose,
     refinement_method,
     seed_of,
@@ -199,9 +200,13 @@ class EvaluationSetup:
         start: np.ndarray | None,
         number: int = 0,
         model: Regressor | None = None,
-    ) -> TimedRegistration:
-        """Register a case from a start (4, 4), the centre of a search."""
-        return find_pose(
+    ) -> tuple[PreparedCT, TimedRegistration]:
+        """Register a case from an initial pose (4, 4), the centre of a search.
+
+        The returned CT and pose are those of `api.register`, which refines the pose again if the
+        X-rays show air beyond an end of the CT.
+        """
+        registration = find_pose(
             case,
             anatomy,
             self.method,
@@ -211,6 +216,7 @@ class EvaluationSetup:
             search=self.range(case),
             seed=self.seed + number,
         )
+        return find_in_air(case, anatomy, self.method, registration)
 
 
 def truth_of(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -381,16 +387,17 @@ def _with_truth(
     for start in setup.starts_about_truth(case, anatomy):
         row: Row = {"start_mtre_mm": metrics.mtre(start, truth, targets), **UNKNOWN}
         done = None
+        registered = anatomy
         with suppress(InputError):  # this start shows too little of the CT
-            done = setup.register(case, anatomy, start, len(rows), model)
-        bones += _structures(case, anatomy, setup, done, len(rows))
+            registered, done = setup.register(case, anatomy, start, len(rows), model)
+        bones += _structures(case, registered, setup, done, len(rows))
         if done:
             row |= _measured(case, setup, done)
             if not is_right(row) and len(pictures) < max_pictures:
                 row["picture"] = f"{case.name}-{name}-from-{row['start_mtre_mm']:.1f}mm.jpg"
                 found = done.refinement
                 pictures[row["picture"]] = failure_figure(
-                    anatomy, found.views, found.world_from_ct, truth
+                    registered, found.views, found.world_from_ct, truth
                 )
         rows.append(row)
         progress(len(rows))
@@ -477,17 +484,14 @@ def _without_truth(
     progress: Callable[[int], None],
     bones: list[Row],
 ) -> Row:
-    reference = (
-        replace(setup, start="given")
-        .register(case, anatomy, case.world_from_ct)
-        .refinement.world_from_ct
-    )
+    _, own = replace(setup, start="given").register(case, anatomy, case.world_from_ct)
+    reference = own.refinement.world_from_ct
     model = setup.regressor(case)
     seconds = []
     found: list[np.ndarray] = []
     for start in perturbed(reference, anatomy.centroid, *setup.perturb, setup.runs, setup.seed):
-        done = setup.register(case, anatomy, start, len(found), model)
-        bones += _structures(case, anatomy, setup, done, len(found))
+        registered, done = setup.register(case, anatomy, start, len(found), model)
+        bones += _structures(case, registered, setup, done, len(found))
         found.append(done.refinement.world_from_ct)
         seconds.append(done.seconds)
         progress(len(found))

@@ -15,6 +15,7 @@ COMMANDS = {
     "appearances": "register simulated X-rays of many appearances",
     "bent": "register bodies that are not rigid",
     "searches": "search without a start, on X-rays of any part of a CT",
+    "summary": "print the summary of a table of mvreg evaluate",
     "spines": "register bodies of which only vertebrae moved",
     "bones": "register bones of bodies that bend",
     "real": "register real X-rays, right ones and ones with a fault",

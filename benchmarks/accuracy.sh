@@ -60,19 +60,27 @@ END
 fi
 benchmarks protocol 10000 --cts "${protocol[@]}" --seed 6 --rows build/protocol.jsonl > /dev/null
 
-rm -f docs/tables/accuracy/{chest,pelvis,radius,ulna}*.jpg docs/tables/accuracy/*.csv
-mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --description "$about" --page $page
-mvreg evaluate "${several[@]}" --search 18 55 --starts 4 --title "Accuracy of a search, 18 degrees and 55 mm" --page $page --append
-mvreg evaluate "$cases"/*-[23]view-*0[01]/ "${simulated[@]}" --search 35 100 --starts 4 \
-  --title "Accuracy of a search, 35 degrees and 100 mm" --page $page --append
+rm -f docs/tables/accuracy/*.csv $page
+mkdir -p build/accuracy
+heading() { printf '\n# %s\n\n%s\n\n' "$1" "$2" >> $page; }
+# Evaluates cases under a heading: the summary goes into the page, each registration into a table of build/accuracy.
+evaluate() { # NAME HEADING TEXT WORDS...
+  heading "$2" "$3"
+  mvreg evaluate "${@:4}" --csv "build/accuracy/$1.csv" > /dev/null
+  benchmarks summary "build/accuracy/$1.csv" >> $page
+}
+heading "Accuracy" "Written by \`benchmarks/accuracy.sh\`; do not edit by hand. $(date -I), $(mvreg --version), $(uname -m) with $(nproc) threads.
+Success: final mTRE under 1 mm, with its 95 % Wilson interval. Capture range: the start mTRE up to which every interval of 2 mm succeeds in at least 95 %.
+A group is the cases whose names differ by a running number only. Seconds: median."
+evaluate given "Accuracy from a given start" "$about" "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11
+evaluate search "Accuracy of a search, 18 degrees and 55 mm" "" "${several[@]}" --search 18 55 --starts 4
+evaluate wide "Accuracy of a search, 35 degrees and 100 mm" "" "$cases"/*-[23]view-*0[01]/ "${simulated[@]}" --search 35 100 --starts 4
 if ((${#real[@]})); then
-  mvreg evaluate "${real[@]}" --search 16 16 --starts 12 --perturb 16 16 --title "Search of the wrist" --page $page --append
+  evaluate wrist "Search of the wrist" "" "${real[@]}" --search 16 16 --starts 12 --perturb 16 16
 fi
 # The papers' refinements, minutes each: one start for each of a few cases, and the program's own from the same starts.
 for refinement in joint xvr diffpose cui2025; do
-  mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --max-start-error 20 --refine $refinement \
-    --title "Baselines: $refinement" --page $page --append
+  evaluate $refinement "Baselines: $refinement" "" "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --max-start-error 20 --refine $refinement
 done
-heading() { printf '\n# %s\n\n%s\n' "$1" "$2" >> $page; }
 heading "Protocol" 'CTs: that of `make demo` (chest), the Visible Human female (pelvis), `torso_3mm`, `thorax_stent` and the head of the shared data.'
 benchmarks protocol 0 --rows build/protocol.jsonl --page $page > /dev/null

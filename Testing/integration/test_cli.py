@@ -1,5 +1,6 @@
 """`mvreg` from the outside: its help, what it says of wrong use, what it writes, prints and returns."""
 
+import csv
 import hashlib
 import os
 import re
@@ -95,20 +96,24 @@ def test_render_writes_what_the_camera_sees(case_file, registered, tmp_path):
 
 
 @pytest.mark.slow
-def test_evaluate_measures_and_writes_its_page(case_file, tmp_path):
-    page = tmp_path / "page.md"
-    said = mvreg(f"evaluate {case_file} --starts 4 --max-start-error 8 --page {page} --json")
+def test_evaluate_measures_and_writes_table_and_figure(case_file, tmp_path):
+    files = f"--csv {tmp_path}/table.csv --figure {tmp_path}/errors.svg"
+    said = mvreg(f"evaluate {case_file} --starts 4 --max-start-error 8 {files} --json")
     runs = said.json["cases"][0]["runs"]
-    assert len(runs) == 4 and "100.0 %" in page.read_text()
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(runs) == 4 and {row["success"] for row in rows} == {"True"}
+    assert [float(row["mtre_mm"]) for row in rows] == [run["errors"]["mtre_mm"] for run in runs]
+    assert "</svg>" in (tmp_path / "errors.svg").read_text()
     assert max(run["errors"]["mtre_mm"] for run in runs) < 0.2
     starts = [run["start_mtre_mm"] for run in runs]
     assert 0 <= min(starts) < 2.1 and 5.9 < max(starts) <= 8
     untrue = changed(case_file, tmp_path, truth=None)
     assert "3 of 3" in mvreg(f"evaluate {untrue} --starts 3 --perturb 4 4").out
     nothing = changed(case_file, tmp_path, truth=None, world_from_ct=None)
-    said = mvreg(f"evaluate {case_file} {nothing} --page {tmp_path}/other.md", 2)
+    said = mvreg(f"evaluate {case_file} {nothing} --csv {tmp_path}/other.csv", 2)
     assert "neither truth with targets nor a start pose" in said.refusal
-    assert not (tmp_path / "other.md").exists()
+    assert not (tmp_path / "other.csv").exists()
 
 
 @pytest.mark.slow

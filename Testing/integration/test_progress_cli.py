@@ -42,7 +42,7 @@ def test_a_job_registers_and_shows_how_it_goes(case_file, tmp_path):
 @pytest.mark.parametrize("stage", ["preparing", "case"])
 def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage):
     """While it prepares, where no progress is reported for long, and in the midst of registrations that tell none."""
-    job = Job(["evaluate", case_file, "--starts", 3000, "--page", tmp_path / "page.md"])
+    job = Job(["evaluate", case_file, "--starts", 3000, "--csv", tmp_path / "table.csv"])
     polled(job, lambda record: stage in record.stage or record.fraction > 0)
     began = time.monotonic()
     job.cancel()
@@ -86,7 +86,7 @@ def test_sigterm_ends_it_as_ctrl_c_does(case_file, tmp_path):
     words = ["evaluate", case_file, "--starts", "3000", "--progress", "json"]
     streams = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     child = subprocess.Popen(
-        [*MVREG, *words, "--page", tmp_path / "page.md"], env=ENVIRONMENT, **streams
+        [*MVREG, *words, "--csv", tmp_path / "table.csv"], env=ENVIRONMENT, **streams
     )
     for text in child.stderr:
         record = ProgressRecord.from_line(text)

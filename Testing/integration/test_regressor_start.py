@@ -20,7 +20,7 @@ from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.regressor import initialise
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, agreeing, evaluate
-from MultiViewRegistrationLib.studies.evaluation_page import pages
+from MultiViewRegistrationLib.studies.evaluation_table import summary, table_rows
 
 pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
 published = pytest.importorskip("MultiViewRegistrationLib.published.refine")
@@ -180,14 +180,13 @@ def test_an_evaluation_compares_the_ways_to_start(case_file, model):
     assert said["expected_mm"] == pytest.approx(3.0, abs=1e-6)
     assert said["selected_start"] == "both views together"
     assert 0 < said["regressor_seconds"] < said["seconds"]
-    text = pages(evaluations, "Some cases.", "Starts")
-    assert text.startswith("# Starts\n\nSome cases.\n\n## Side by side")
-    assert text.count("# Starts: start ") == 3
-    side = text[text.index("## Side by side") : text.index("# Starts: start search")]
-    rows = [line.split(" | ")[1:3] for line in side.splitlines() if "100.0 %" in line]
-    assert rows == [["search", "2"], ["regressor", "1"], ["auto", "2"]]
-    assert text.count("## The regressor before any refinement") == 2
-    assert "both views together 1 |" in text
+    rows = table_rows(evaluations)
+    assert [row["start"] for row in rows] == ["search"] * 2 + ["regressor"] + ["auto"] * 2
+    assert all(row["success"] for row in rows)
+    assert [row["selected_start"] for row in rows][2:] == ["both views together"] * 3
+    text = summary(rows)
+    found = [line.split(" | ")[1:3] for line in text.splitlines() if "100.0 %" in line]
+    assert found == [["search", "2"], ["regressor", "1"], ["auto", "2"]]
 
 
 def test_an_evaluation_of_real_radiographs_asks_the_regressor_once(
@@ -197,7 +196,7 @@ def test_an_evaluation_of_real_radiographs_asks_the_regressor_once(
     evaluation = evaluate([path], EvaluationSetup(starts=5, start="regressor", model=model))
     agreement = evaluation.cases[0]["agreement"]
     assert len(agreement["seconds"]) == 1 and agreeing(agreement).all()
-    assert "| 1 of 1 |" in pages([evaluation])
+    assert "| 1 of 1 |" in summary(table_rows([evaluation]))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Cases with structures in `mvreg evaluate`: each bone is registered, and has its row."""
 
+import csv
 import json
 from itertools import product
 
@@ -16,7 +17,7 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.studies import evaluation
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
-from MultiViewRegistrationLib.studies.evaluation_page import page
+from MultiViewRegistrationLib.studies.evaluation_table import summary, table_rows
 
 POSE = rigid.turn_and_shift([0.05, -0.03, 0.04], [3.0, -2.0, 5.0])
 TARGETS = 2 * phantom.CORNERS
@@ -47,9 +48,9 @@ def changed(case):
     return write
 
 
-def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, capsys):
-    table = tmp_path / "page.md"
-    words = f"evaluate {case} --starts 2 --max-start-error 6 --json --page {table}"
+def test_each_bone_has_its_error_in_json_and_rows_in_the_table(case, tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    words = f"evaluate {case} --starts 2 --max-start-error 6 --json --csv {table}"
     assert main(words.split()) == 0
     [outcome] = json.loads(capsys.readouterr().out)["cases"]
     rows = outcome["structures"]
@@ -58,10 +59,12 @@ def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, c
         assert row["verdict"] == "accept" and row["errors"]["mtre_mm"] < 0.3
         assert 0 < row["predicted_upper95_mm"] < 1.5
     assert max(row["moved_mm"] for row in rows) > 2
-    lines = table.read_text().split("## Bones")[1].splitlines()
-    for name in NAMES:
-        [line] = [line for line in lines if f"| {name} |" in line]
-        assert "| 2 | 2 accept | 0." in line and "| 0 |" in line
+    with table.open(newline="") as file:
+        told = [row for row in csv.DictReader(file) if row["structure"]]
+    assert [(int(row["run"]), row["structure"]) for row in told] == [*product(range(2), NAMES)]
+    for row, bone in zip(told, rows, strict=True):
+        assert row["verdict"] == "accept" and float(row["mtre_mm"]) == bone["errors"]["mtre_mm"]
+        assert float(row["moved_mm"]) == bone["moved_mm"] and float(row["seconds"]) > 0
 
 
 @pytest.mark.slow
@@ -79,7 +82,8 @@ def test_bones_without_a_truth_are_listed(changed):
                 row["name"] in known
             )
             assert row["errors"] is None or row["errors"]["mtre_mm"] < 0.3
-    assert page(found).count("| truth unknown |") == 7
+    rows = [row for row in table_rows([found]) if row["structure"]]
+    assert [row["mtre_mm"] is None for row in rows].count(True) == 7
 
 
 @pytest.mark.slow
@@ -107,8 +111,9 @@ def test_a_start_without_an_answer_leaves_bones_unregistered(case):
         None
     }
     outcome = {"name": "spine", "views": 2, "runs": [], "agreement": None, "structures": rows}
-    text = page(evaluation.Evaluation([outcome | {"relative_geometry": None}], setup))
-    assert text.count("| 1 not registered | truth unknown |") == 4
+    told = table_rows([evaluation.Evaluation([outcome | {"relative_geometry": None}], setup)])
+    assert [(row["verdict"], row["mtre_mm"]) for row in told] == [(None, None)] * 4
+    assert summary(told).count("| 1 |") == 4
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, install_command, warn
 from ..io.files import write_atomically
-from ..studies.evaluation import STARTS, Evaluation, EvaluationSetup, evaluate
-from ..studies.evaluation_page import pages
+from ..studies.evaluation import STARTS, Evaluation, EvaluationSetup, Row, evaluate
+from ..studies.evaluation_figure import FORMATS, error_figure, figure_bytes, has_errors
+from ..studies.evaluation_table import csv_text, summary, table_rows
 from .options import (
     Parser,
     SearchRange,
@@ -23,6 +24,7 @@ from .options import (
     out_folder,
     progress_of,
     tell,
+    without_folders,
 )
 
 LOCAL = "local"
@@ -33,7 +35,7 @@ def add_evaluate(command: Parser) -> None:
     command.describe(
         _evaluate,
         "CASE... [options]",
-        "cases/* --page table.md",
+        "cases/* --csv table.csv --figure errors.png",
         "cases/* --start given search --search 18 55",
         "cases/* --scheduler                           # shared among processes",
     )
@@ -79,7 +81,7 @@ def add_evaluate(command: Parser) -> None:
         "--start",
         choices=STARTS,
         nargs="+",
-        help="where to start, see register --start; several are tabulated side by side "
+        help="where to start, see register --start; several are compared "
         "(default: given, or search where there is a --search)",
     )
     add(
@@ -90,14 +92,17 @@ def add_evaluate(command: Parser) -> None:
     )
     add_seed(command, "of the starts")
     add(
-        "--page",
+        "--csv",
         type=out_file,
-        metavar="FILE.md",
-        help="also write the tables as a Markdown page, and pictures in a folder of the same name",
+        metavar="FILE.csv",
+        help="also write a table with a row for each registration, of the whole CT and of each bone",
     )
-    add("--append", action="store_true", help="add to that page instead of replacing it")
-    add("--title", default="Accuracy", help="of that page (default: %(default)s)")
-    add("--description", default="", metavar="TEXT", help="what the cases are, for that page")
+    add(
+        "--figure",
+        type=_figure_file,
+        metavar="FILE.png|svg",
+        help="also draw the cumulative distribution of the mTRE for each --start",
+    )
     add(
         "--scheduler",
         nargs="?",
@@ -150,14 +155,14 @@ def _evaluate(options: argparse.Namespace) -> dict:
 
             start = start or ("search" if options.search else "given")
             evaluations.append(execute(options.cases, replace(setup, start=start), show))
-    folder = (options.page or Path("pictures")).with_suffix("")
-    text = pages(evaluations, options.description, options.title, folder.name)
-    if options.page:
-        pictures: dict[str, bytes] = {}
-        for evaluation in evaluations:
-            pictures |= evaluation.pictures
-        write_page(options.page, text, pictures, options.append)
-    tell(options, text)
+    rows = table_rows(evaluations)
+    for row in rows:
+        row["failure"] = row["failure"] and without_folders(row["failure"])
+    if options.csv:
+        write_atomically(options.csv, csv_text(rows))
+    if options.figure:
+        _write_figure(options.figure, rows)
+    tell(options, summary(rows))
     contents = [evaluation.to_json() for evaluation in evaluations]
     return contents[0] if len(contents) == 1 else {"evaluations": contents}
 
@@ -193,12 +198,27 @@ def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
     )
 
 
-def write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool) -> None:
-    """Write a page, after its pictures, which go into a folder of its name.
+def _figure_file(text: str) -> Path:
+    """Check the option for the file of the figure, and that it can be drawn."""
+    path = out_file(text)
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        raise argparse.ArgumentTypeError(
+            f"{path.name} must end in .png or .svg. Change its ending."
+        )
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise argparse.ArgumentTypeError(
+            f"matplotlib, which draws the figure, is not installed. Run {install_command('viewer')}."
+        ) from None
+    return path
 
-    `append` adds to a page that is there.
-    """
-    for name, picture in pictures.items():
-        write_atomically(page.with_suffix("") / name, picture)
-    before = page.read_text(encoding="utf-8") + "\n" if append and page.exists() else ""
-    write_atomically(page, before + text)
+
+def _write_figure(path: Path, rows: Sequence[Row]) -> None:
+    """Write the figure, or warn that there is no error to draw."""
+    if not has_errors(rows):
+        warn(
+            "--figure: no case has a ground truth, so no figure was written. Add truths to the cases."
+        )
+        return
+    write_atomically(path, figure_bytes(error_figure(rows), path.suffix.lower().lstrip(".")))

@@ -20,7 +20,6 @@ between processes identify a patient.
 
 from __future__ import annotations
 
-import base64
 import logging
 import os
 import secrets
@@ -42,7 +41,6 @@ from ..io.view_record import sha256_of
 from ..rendering.devices import available_threads
 from .cohort_worker import OTHER_VERSION, UNSEEN, CohortRecord, Plan, work
 from .evaluation import (
-    MAX_PICTURES,
     Evaluation,
     EvaluationSetup,
     check,
@@ -172,10 +170,6 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
         if record.outcome is None:
             found.failed.append({"case": case, "error": record.error})
             continue
-        kept = list(record.pictures)[: MAX_PICTURES - len(found.pictures)]
-        found.pictures.update((name, base64.b64decode(record.pictures[name])) for name in kept)
-        for run in record.outcome["runs"]:
-            run["picture"] = run["picture"] if run["picture"] in kept else None
         found.cases.append(record.outcome)
     if not found.cases:
         raise InputError(

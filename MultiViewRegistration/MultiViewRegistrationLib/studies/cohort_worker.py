@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -112,8 +111,6 @@ class CohortRecord:
         Hash of all that it depends on: files, setup, the program's version; "" where it failed.
     outcome
         That of a case, see `evaluation`, or the steps of a training; None where it failed.
-    pictures
-        JPEG files as base64, by name.
     error
         Why it failed, in a sentence.
     warnings
@@ -122,7 +119,6 @@ class CohortRecord:
 
     fingerprint: str = ""
     outcome: Row | None = None
-    pictures: dict[str, str] = field(default_factory=dict)
     error: str = ""
     warnings: Sequence[str] = ()
 
@@ -212,8 +208,7 @@ def _evaluate(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
         last = _last
         _last = None  # what a case leaves half done is not kept
         done = _last = evaluate_case(path, plan.evaluation(number, folder), last=last)
-        pictures = {name: base64.b64encode(data).decode() for name, data in done.pictures.items()}
-        return CohortRecord("", done.outcome, pictures)
+        return CohortRecord("", done.outcome)
 
     return _kept(plan.record(folder, number), fingerprint, make)
 

@@ -5,7 +5,7 @@ How often it succeeds, how exact it is, how long it takes.
 Cases with truth follow van de Kraats et al. (IEEE TMI 2005): starts of every size up to a maximum.
 Cases without truth, real radiographs, show whether all starts lead to one pose.
 
-What was measured is plain data, the same in `--json`, in the records of a cohort and on the page.
+What was measured is plain data, the same in `--json` and in the records of a cohort.
 The outcome of a case:
 
     name, views, relative_geometry     of the case; the number of its views
@@ -17,8 +17,8 @@ The outcome of a case:
                                        without its truth
 
 A row: start_mtre_mm, errors (of `metrics.Errors`) and seconds, both None without an answer,
-candidates (poses that were scored), evidence_ratio (see `AlternativeSolution`), picture (of a miss,
-its name). Where a regressor was used also initial_mtre_mm, the error of its most credible pose
+failure (the reason why there is none), candidates (poses that were scored), evidence_ratio (see
+`AlternativeSolution`). Where a regressor was used also initial_mtre_mm, the error of its most credible pose
 before any refinement, expected_mm, the error that it expected itself, selected_start, and
 regressor_seconds.
 """
@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +45,7 @@ from ..finding import (
     SEARCH_STARTS,
     TimedRegistration,
     check_structures,
+    find_in_air,
     find_pose,
     refinement_method,
     seed_of,
@@ -57,7 +57,6 @@ from ..registration.optimizer import Range, Refinement, RefinementMethod
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.warm_up import warm_up
 from ..regressor.initialise import Regressor, model_for
-from .records import failure_figure
 from .statistics import SUCCESS_MM, consensus, perturbed, starting_poses
 
 STARTS = ("given", "search", "regressor", "auto")
@@ -65,13 +64,11 @@ INTERVAL_MM = 2.0
 #: Starts of a case without truth agree if they end this near their consensus.
 WITHIN_DEG = 1.5
 WITHIN_MM = 0.3
-#: Misses beyond this many have no picture.
-MAX_PICTURES = 20
 
 Row = dict[str, Any]
 #: What a row has of a start without an answer, and without a regressor.
 UNKNOWN: Row = dict.fromkeys(
-    "errors seconds evidence_ratio picture initial_mtre_mm expected_mm selected_start".split()
+    "errors seconds failure evidence_ratio initial_mtre_mm expected_mm selected_start".split()
 ) | {"candidates": 0, "regressor_seconds": 0.0}
 
 
@@ -199,9 +196,13 @@ class EvaluationSetup:
         start: np.ndarray | None,
         number: int = 0,
         model: Regressor | None = None,
-    ) -> TimedRegistration:
-        """Register a case from a start (4, 4), the centre of a search."""
-        return find_pose(
+    ) -> tuple[PreparedCT, TimedRegistration]:
+        """Register a case from an initial pose (4, 4), the centre of a search.
+
+        The returned CT and pose are those of `api.register`, which refines the pose again if the
+        X-rays show air beyond an end of the CT.
+        """
+        registration = find_pose(
             case,
             anatomy,
             self.method,
@@ -211,6 +212,7 @@ class EvaluationSetup:
             search=self.range(case),
             seed=self.seed + number,
         )
+        return find_in_air(case, anatomy, self.method, registration)
 
 
 def truth_of(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -234,8 +236,6 @@ class Evaluation:
     ----------
     cases
         The outcomes, see above.
-    pictures
-        JPEG files of misses, by name.
     shared
         Whether processes shared the cases, see `cohort`.
     failed
@@ -244,30 +244,22 @@ class Evaluation:
 
     cases: list[Row]
     setup: EvaluationSetup
-    pictures: dict[str, bytes] = field(default_factory=dict)
     shared: bool = False
     failed: list[Row] = field(default_factory=list)
 
     def to_json(self) -> Row:
-        """Return everything but the pictures, as plain data."""
+        """Return everything as plain data."""
         measured = {"cases": self.cases, "failed": self.failed}
         return {**measured, **self.setup.to_json(), "shared": self.shared}
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedCase:
-    """A case with its outcome, and what the next one may share.
-
-    Parameters
-    ----------
-    pictures
-        Those of misses, by name.
-    """
+    """A case with its outcome, and the CT that the next one may share."""
 
     case: Case
     anatomy: PreparedCT
     outcome: Row
-    pictures: dict[str, bytes]
 
 
 def evaluate(
@@ -294,9 +286,8 @@ def evaluate(
         def show(fraction: float, name: str, number: int = number) -> None:
             progress((number + fraction) / len(paths), name)
 
-        last = evaluate_case(path, setup, show, last, MAX_PICTURES - len(evaluation.pictures))
+        last = evaluate_case(path, setup, show, last)
         evaluation.cases.append(last.outcome)
-        evaluation.pictures.update(last.pictures)
     return evaluation
 
 
@@ -322,7 +313,6 @@ def evaluate_case(
     setup: EvaluationSetup,
     progress: Show = unseen,
     last: EvaluatedCase | None = None,
-    max_pictures: int = MAX_PICTURES,
 ) -> EvaluatedCase:
     """Register one case from all starts.
 
@@ -332,8 +322,6 @@ def evaluate_case(
         Called with the fraction done, and the case's name.
     last
         The case before, whose CT is taken if it is the same.
-    max_pictures
-        At most so many pictures of misses.
     """
     case = Case.load(path, last.case if last else None)
     check_structures(case)
@@ -353,12 +341,11 @@ def evaluate_case(
         "structures": [],
     }
     bones = outcome["structures"]
-    pictures: dict[str, bytes] = {}
     if case.truth_world_from_ct is not None and case.targets is not None:
-        outcome["runs"] = _with_truth(case, anatomy, setup, show, pictures, max_pictures, bones)
+        outcome["runs"] = _with_truth(case, anatomy, setup, show, bones)
     else:
         outcome["agreement"] = _without_truth(case, anatomy, setup, show, bones)
-    return EvaluatedCase(case, anatomy, outcome, pictures)
+    return EvaluatedCase(case, anatomy, outcome)
 
 
 def _with_truth(
@@ -366,32 +353,22 @@ def _with_truth(
     anatomy: PreparedCT,
     setup: EvaluationSetup,
     progress: Callable[[int], None],
-    pictures: dict[str, bytes],
-    max_pictures: int,
     bones: list[Row],
 ) -> list[Row]:
     truth, targets = truth_of(case)
     model = setup.regressor(case)
     rows: list[Row] = []
-    name = (
-        setup.method.name
-        if setup.start in ("given", "search")
-        else f"{setup.method.name}-{setup.start}"
-    )
     for start in setup.starts_about_truth(case, anatomy):
         row: Row = {"start_mtre_mm": metrics.mtre(start, truth, targets), **UNKNOWN}
         done = None
-        with suppress(InputError):  # this start shows too little of the CT
-            done = setup.register(case, anatomy, start, len(rows), model)
-        bones += _structures(case, anatomy, setup, done, len(rows))
+        registered = anatomy
+        try:
+            registered, done = setup.register(case, anatomy, start, len(rows), model)
+        except InputError as error:  # this start shows too little of the CT
+            row["failure"] = str(error)
+        bones += _structures(case, registered, setup, done, len(rows))
         if done:
             row |= _measured(case, setup, done)
-            if not is_right(row) and len(pictures) < max_pictures:
-                row["picture"] = f"{case.name}-{name}-from-{row['start_mtre_mm']:.1f}mm.jpg"
-                found = done.refinement
-                pictures[row["picture"]] = failure_figure(
-                    anatomy, found.views, found.world_from_ct, truth
-                )
         rows.append(row)
         progress(len(rows))
     return rows
@@ -477,17 +454,14 @@ def _without_truth(
     progress: Callable[[int], None],
     bones: list[Row],
 ) -> Row:
-    reference = (
-        replace(setup, start="given")
-        .register(case, anatomy, case.world_from_ct)
-        .refinement.world_from_ct
-    )
+    _, own = replace(setup, start="given").register(case, anatomy, case.world_from_ct)
+    reference = own.refinement.world_from_ct
     model = setup.regressor(case)
     seconds = []
     found: list[np.ndarray] = []
     for start in perturbed(reference, anatomy.centroid, *setup.perturb, setup.runs, setup.seed):
-        done = setup.register(case, anatomy, start, len(found), model)
-        bones += _structures(case, anatomy, setup, done, len(found))
+        registered, done = setup.register(case, anatomy, start, len(found), model)
+        bones += _structures(case, registered, setup, done, len(found))
         found.append(done.refinement.world_from_ct)
         seconds.append(done.seconds)
         progress(len(found))
@@ -509,6 +483,6 @@ def agreeing(agreement: Row) -> np.ndarray:
     return (degrees <= WITHIN_DEG) & (mm <= WITHIN_MM)
 
 
-def group_name(case: Row) -> str:
+def group_name(case: str) -> str:
     """Return a case's name without a running number at its end."""
-    return re.sub(r"[-_ ]*\d+$", "", case["name"]) or case["name"]
+    return re.sub(r"[-_ ]*\d+$", "", case) or case

@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import phantom
 import pytest
 from numpy.testing import assert_allclose
 
-from benchmarks.speed import command, nanodrr_peer, registration, rendering
+from benchmarks.speed import command, dragging, nanodrr_peer, registration, rendering
 from benchmarks.speed.measurement import Job, Setting, compared
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
@@ -169,3 +170,14 @@ def test_on_a_device_both_render_the_same_in_batches(setting, peers, sixteen, mo
     assert plain[0]["name"] == "image 16x16, 2 at a time, nanodrr Triton"
     failed = "nanodrr Triton, bf16, torch.compile does not work here (ZeroDivisionError)"
     assert [row["failed"] for row in compiled] == 2 * [failed]
+
+
+def test_pictures_of_a_dragged_ct_are_counted(setting, monkeypatch):
+    found = {"mode": "blend", "rates": [12.0, 14.0, 13.0], "cpu_ms": 40.0, "load": 0.5}
+    found |= {"columns": 256, "other_columns": 128}
+    done = SimpleNamespace(returncode=0, stdout=json.dumps([found]), stderr="")
+    monkeypatch.setattr(dragging.subprocess, "run", lambda *_, **__: done)
+    (job,) = dragging.jobs(setting)
+    (row,) = job.run()
+    assert row["ours"] == 13 and row["unit"] == "a second" and row["repeats"] == [3, 0]
+    assert "12.0 to 14.0" in row["note"] and "40 ms of processor time" in row["note"]

@@ -32,11 +32,8 @@ class XRayPage:
         chromium,
         *,
         registration=None,
-        webgl=False,
-        arguments=(),
     ):
-        """registration: makes it in a scene; that of the phantom by default.   webgl: the page draws, without a graphics card by the
-        processor.   arguments: more of Chromium."""
+        """registration: makes it in a scene; that of the phantom by default."""
         import slicer
         from trame_slicer.core import SlicerApp
 
@@ -55,8 +52,7 @@ class XRayPage:
         self.cursor = LinkedCursor(self.registration)
         self.called, self.allowed, self.moves, self.errors, self._ticks = [], True, True, [], 0
         self._loop, self._closing = asyncio.new_event_loop(), AsyncExitStack()
-        self._webgl = webgl
-        self._loop.run_until_complete(self._open(chromium, ["--no-sandbox", *arguments]))
+        self._loop.run_until_complete(self._open(chromium))
 
     def __call__(self, coroutine):
         return self._loop.run_until_complete(asyncio.wait_for(coroutine, 60))
@@ -88,14 +84,13 @@ class XRayPage:
     def put_point(self, view, column, row):
         self.called.append((view.name, column, row))
 
-    async def _open(self, chromium, arguments):
+    async def _open(self, chromium):
         os.environ["TRAME_ARGS"] = ""
         from playwright.async_api import async_playwright
         from trame.app import get_server
         from trame.ui.html import DivLayout
         from trame.widgets import html
 
-        from MultiViewRegistrationLib.viewer.elements import PlainNotice
         from MultiViewRegistrationLib.viewer.xray_pane import XRayPane
 
         server = get_server(f"xrays{next(_numbers)}", client_type="vue3")
@@ -104,8 +99,6 @@ class XRayPage:
             layout.root.style = (
                 "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
             )
-            with html.Div(style="max-width: 120px"):
-                PlainNotice()
             for view in self.registration.xrays:
                 pane = self.panes[view.node] = XRayPane(server, self.session, view, self)
                 self._closing.callback(pane.close)
@@ -131,7 +124,7 @@ class XRayPage:
         await server.ready
         self._closing.callback(asyncio.ensure_future(tick()).cancel)
         playwright = await self._closing.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         self._closing.push_async_callback(browser.close)
         self.page = await browser.new_page(viewport={"width": 1280, "height": 640})
         self.page.on(
@@ -139,8 +132,6 @@ class XRayPage:
             lambda message: self.errors.append(message.text) if message.type == "error" else None,
         )
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        known = 'localStorage["mvreg.look"] = JSON.stringify({ plainKnown: true })'
-        await self.page.add_init_script("window.mvregSoftware = true" if self._webgl else known)
         await self.page.goto(f"http://127.0.0.1:{server.port}/")
 
     # What a person does and sees
@@ -181,17 +172,6 @@ class XRayPage:
             f" return await ({function})(a); }}"
         )
         return await self.page.evaluate(script, argument)
-
-    async def loaded(self, seconds=60.0):
-        """Wait until the page has the CT, and draws by itself."""
-        for _ in range(int(seconds / TICK_S)):
-            await asyncio.sleep(TICK_S)
-            if await self.js(
-                "() => xrays.length > 0 && xrays.every((x) => x.picture.graphics && "
-                "x.picture.graphics.ct)"
-            ):
-                return
-        raise TimeoutError(f"The page has no CT: {self.errors}")
 
     async def settled(self, seconds=20.0):
         """Wait until all that was asked for has reached the page, is seen, and drawn sharp."""

@@ -10,17 +10,14 @@ import pytest
 from refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.session.presenters.answer import WORDS, Answer
 from MultiViewRegistrationLib.viewer import application, elements
 from MultiViewRegistrationLib.viewer.xray_pixels import (
     FIRST,
     LAST,
-    MASKED,
-    USED,
+    LAST_COARSE,
     checked_pose,
     encoded,
-    field_codes,
 )
 
 
@@ -33,19 +30,9 @@ def test_line_integrals_become_codes_and_nothing_is_0():
     assert np.abs(back - fine).max() < 4 / 60000
 
 
-def test_the_field_has_codes_for_what_is_used_and_what_a_mask_leaves_out_within():
-    used = np.zeros((6, 8), bool)
-    used[:, 2:], used[2:4, 4:6] = True, False
-    xray = XRay(np.zeros(used.shape, np.float32), used)
-    codes = field_codes(xray, 1, used.shape)
-    assert codes.dtype == np.uint8 and (codes[:, :2] == 0).all()
-    assert (codes[2:4, 4:6] == MASKED).all() and (codes == USED).sum() == used.sum()
-    assert field_codes(xray, 2, (3, 4)).tolist() == [
-        [0, *[USED] * 3],
-        [0, USED, MASKED, USED],
-        [0, *[USED] * 3],
-    ]
-    assert not field_codes(None, 2, (3, 4)).any()
+def test_a_coarse_picture_has_a_byte_for_each_pixel():
+    codes = encoded(np.array([[0.5, 2.5, np.nan]]), 0.5, 2.5, LAST_COARSE)
+    assert codes.dtype == np.uint8 and codes.tolist() == [[FIRST, LAST_COARSE, 0]]
 
 
 def test_only_poses_are_taken():

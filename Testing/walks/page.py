@@ -28,8 +28,7 @@ SIZE = {"width": 1440, "height": 900}
 PATIENCE_MS = 600_000
 #: At most, from a CT, a segmentation and two X-rays to a transform for each vertebra.
 MAX_SPINE_CLICKS = 8
-#: Without a graphics card Chromium draws WebGL by software, if it is told to.
-ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
+ARGUMENTS = ["--no-sandbox"]
 
 
 class PageWalk(Walk):
@@ -96,18 +95,12 @@ class PageWalk(Walk):
         return self.page.locator(".mv-answer").inner_text()
 
     def settle(self, seconds=1.5):
-        """Let all views be drawn sharply, which is not the program's time to an answer.
-
-        Without a graphics card the page says that it would like one, which is closed for the
-        picture.
-        """
+        """Let all views be drawn sharply, which is not the program's time to an answer."""
         began = time.monotonic()
         self.tab.drawn()
         self.page.wait_for_function(
             "() => document.querySelectorAll('.mv-fill img').length >= 4", timeout=PATIENCE_MS
         )
-        if self.tab.button("Understood").count():
-            self.tab.button("Understood").click()
         self.page.wait_for_timeout(1000 * seconds)
         self._away += time.monotonic() - began
 

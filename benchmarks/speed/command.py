@@ -21,10 +21,10 @@ from MultiViewRegistrationLib.studies.statistics import grouped, table
 
 from .. import parser_of
 from ..kept import put
-from . import nanodrr_peer, registration, rendering
+from . import dragging, nanodrr_peer, registration, rendering
 from .measurement import Job, Setting, described, machine, now
 
-PARTS = ("render", "registration", "growth", "memory", "search")
+PARTS = ("render", "registration", "growth", "memory", "search", "drag")
 #: The part of the page that all of a card is in, and how its rows end.
 CARD, ON_CARD = "card", ", on the card"
 VERSION = 2
@@ -71,7 +71,12 @@ def main() -> None:
 
 def all_jobs(setting: Setting) -> list[Job]:
     """Every job, in the order of the page."""
-    return [*rendering.jobs(setting), *rendering.growth_jobs(setting), *registration.jobs(setting)]
+    return [
+        *rendering.jobs(setting),
+        *rendering.growth_jobs(setting),
+        *registration.jobs(setting),
+        *dragging.jobs(setting),
+    ]
 
 
 def chosen(jobs: Sequence[Job], only: str) -> list[Job]:

@@ -118,7 +118,7 @@ class Canvas(Protocol):
     """Where overlays are shown: volumes in the X-rays' slice views, or layers that a page fetches."""
 
     def kind(self, mode: str) -> str | None:
-        """Return what lies over an X-ray in one of overlay.MODES: overlay.DRR, PICTURE or BONES.
+        """Return what lies over an X-ray in one of overlay.MODES: overlay.DRR or PICTURE.
 
         None for nothing.
         """
@@ -139,8 +139,7 @@ class Canvas(Protocol):
         kind
             Of the image, see `kind`.
         image
-            A DRR or one of bone alone, (rows, columns), NaN where it says nothing; or a picture of
-            `picture_of`.
+            A DRR (rows, columns), NaN where it has no value; or a picture of `picture_of`.
         factor
             How many pixels of the X-ray one of these is wide.
         """
@@ -180,8 +179,6 @@ class Drawing:
         One of overlay.MODES.
     canvas
         What shows the pictures.
-    coarse
-        Whether to draw while the CT moves; not where the canvas does that by itself.
     one_by_one
         Whether a step makes no more than one new overlay, which takes Slicer a tenth of a second.
     """
@@ -199,7 +196,6 @@ class Drawing:
         self._busy = busy
         self.canvas: Canvas = overlay.SliceCanvas()
         self.mode = "blend"
-        self.coarse = True
         self.one_by_one = False
         self._coarse = FIRST_COARSENESS
         self._pace = 0.0
@@ -249,11 +245,6 @@ class Drawing:
         wanted = {_name(each): (each, self._wanted(each, *drawn)) for each in self._detectors}
         self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
         stale = {name: made for name, made in wanted.items() if self._is_stale(name, *made)}
-        if stale and not self.coarse:
-            self._drawn |= {name: Drawn(of) for name, (_detector, of) in stale.items()}
-            self._moved = perf_counter()
-            self._sharpening = None
-            return True
         if stale:
             urgent = {name: found for name, found in stale.items() if found[0].view == first}
             new = [name for name in stale if self.one_by_one and name not in self._drawn][:1]
@@ -299,11 +290,7 @@ class Drawing:
         drawn = self._drawn.get(name)
         if drawn is None or drawn.of != of:
             return True
-        return (
-            of[-1] is not None
-            and (self.coarse or drawn.sharp)
-            and self.canvas.foreground(detector.view, self.mode) is None
-        )
+        return of[-1] is not None and self.canvas.foreground(detector.view, self.mode) is None
 
     # Drawing
 
@@ -391,8 +378,6 @@ class Drawing:
             film = self._film(detector, xray, factor)
             picture = self.canvas.picture_of(self.mode, film, drr, structure=structure)
             self.canvas.show(detector, kind, picture, factor)
-        elif kind == overlay.BONES:
-            self.canvas.show(detector, kind, drr, factor)
         else:
             drr = _shown(drr)
             if _name(detector) not in self._tone_matches:

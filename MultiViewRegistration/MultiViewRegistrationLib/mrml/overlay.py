@@ -40,11 +40,9 @@ if TYPE_CHECKING:
     from ..report.overlays import Film
     from .drawing import ToneMatch
 
-#: What may lie over an X-ray: a DRR, a picture made of both (report.overlays), or a DRR of bone
-#: alone, of which a page draws the edges.
+#: What may lie over an X-ray: a DRR or a picture made of both (report.overlays).
 DRR = "drr"
 PICTURE = "picture"
-BONES = "bones"
 #: Modes in which a DRR lies over the X-ray, and those with a picture in Slicer's slice views.
 BLENDS = ("blend", "flicker")
 PICTURES = ("checkerboard", "edges", "colours", "difference")

@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -26,9 +26,6 @@ from ..rendering.drr import Projector, cut_ends, intrinsics_jacobian
 from . import similarity
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, anatomies_of, level_of
 from .problem import Tie
-
-if TYPE_CHECKING:
-    from ..rendering.texture import Texture
 
 #: So many points of a bone stand for its surface where neighbours are looked for; those this much
 #: farther apart than the nearest are part of the joint.
@@ -153,12 +150,6 @@ class Bone:
             mask[tuple(part.T)] = True
             thirds.append(Bone(self.name, self.finest, mask, replaced=0.0))
         return thirds
-
-    def texture(self) -> Texture:
-        """As `PreparedCT.texture`."""
-        from ..rendering.texture import Texture
-
-        return Texture.of(self.finest, self.cut, 0.0, np.empty((0, 4), np.float32))
 
     @property
     def is_implant(self) -> bool:

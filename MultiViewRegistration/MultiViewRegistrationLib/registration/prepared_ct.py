@@ -38,7 +38,6 @@ from .objective import EvaluationPoint, Objective, PoseFit, Scorer
 from .similarity import Settings
 
 if TYPE_CHECKING:
-    from ..rendering.texture import Texture
     from .bone import Bone
     from .torch_backend import TorchScorer
 
@@ -375,14 +374,6 @@ class PreparedCT:
             rim &= ~scipy.ndimage.binary_erosion(shown, iterations=CUT_RIM_PIXELS)
             rims |= rim[room : room + rows, room : room + columns]
         return rims
-
-    def texture(self) -> Texture:
-        """Return the CT for the graphics card of a browser."""
-        ends = [np.insert(points, 3, voxel_mm, axis=1) for points, voxel_mm in self._cut_sections]
-        bone_ends = np.concatenate([np.empty((0, 4)), *ends]).astype(np.float32)
-        from ..rendering.texture import Texture
-
-        return Texture.of(self._volumes[0], self._cut, self._least, bone_ends)
 
     def corners(self) -> np.ndarray:
         """Return (8, 3) CT mm: the corners of the box around all that attenuates."""

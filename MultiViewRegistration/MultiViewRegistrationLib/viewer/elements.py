@@ -106,12 +106,6 @@ WORDS = {
     ),
     "scale": _("{length} mm at the CT"),
     "no_image": _("No image"),
-    "loading_ct": _("Loading the CT: {percent} %"),
-    "no_webgl": _(
-        "This browser draws without a graphics card (no WebGL2), so the server draws the CT, "
-        "coarser while it moves; switch graphics acceleration on in the browser's settings."
-    ),
-    "understood": _("Understood"),
     "value": _("column {column}, row {row} px; value {value}"),
     "window_level": _("Brightness {brightness} %, contrast {contrast} %"),
     "ring": _("Drag: turn the CT about the beam"),
@@ -327,12 +321,6 @@ class XRays(_Element):
 
     TAG = "mv-xrays"
     ATTRIBUTES = ("count",)
-
-
-class PlainNotice(_Element):
-    """Says that the browser has no WebGL2, until a person has read it."""
-
-    TAG = "mv-plain"
 
 
 class Splitter(_Element):

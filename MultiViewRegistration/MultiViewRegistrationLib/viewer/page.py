@@ -144,7 +144,6 @@ def _column(application: Application) -> None:
 def _messages(application: Application) -> None:
     """Put what a person has to read above the views."""
     with html.Div(classes="mv-messages"):
-        elements.PlainNotice()
         html.Div(
             "{{ opening }}",
             v_if="opening && has_registration",

@@ -21,7 +21,7 @@ from ..session.presenters.check import OVERLAYS
 from ..session.session import Session
 from ..translation import _
 from .elements import XRayCanvas
-from .xray_pixels import EncodedXRay, Layer, camera_state, checked_pose, layers_of, scaled, stamps
+from .xray_pixels import EncodedXRay, Layer, camera_state, checked_pose, layers_of, stamps
 
 if TYPE_CHECKING:
     from .application import Application
@@ -120,7 +120,7 @@ def are_numbers(values: Any, how_many: int) -> bool:
 
 #: Seconds in which an answer is on its way, and between pictures of the X-rays that follow another.
 ANSWER_S = 0.001
-FOLLOW_S = 0.1
+FOLLOW_S = 0.06
 #: Seconds without a movement after which a drag has ended.
 DRAG_TIMEOUT_S = 5.0
 
@@ -227,8 +227,7 @@ class XRayPane:
         drawing = self._session.drawing
         drawing.mode = overlay.mode_of(self._registration)
         layers = self._layers
-        layers.browser.update(self._session.bones.parts, self._registration)
-        drawing.coarse = layers.plain or layers.browser.state is None
+        layers.poses.update(self._registration, has_ct=bool(self._session.bones.parts.now))
         drawing.step(first)
 
     def _follow_soon(self) -> None:
@@ -270,7 +269,7 @@ class XRayPane:
         self._detectors = detectors(registration)
         mode = overlay.mode_of(registration)
         camera = self._camera_of(view)
-        pose = layers.browser.pose
+        pose = layers.poses.pose
         tone_match = layers.tone_matches.get(view.id)
         drawn = (self._session.anatomy, camera, pose)
         laid = mode != "off" and all(part is not None for part in drawn)
@@ -279,10 +278,8 @@ class XRayPane:
             **image_of(view),
             **self._marks_of(view),
             "camera": camera,
-            "ct": layers.browser.state,
             "pose": pose,
-            "pose_stamp": layers.browser.pose_stamp,
-            "places": layers.browser.places,
+            "pose_stamp": layers.poses.pose_stamp,
             "tones": tone_match and tone_match.line,
             "laid": laid,
             "name": self.name,
@@ -293,8 +290,8 @@ class XRayPane:
             "opacity": overlay.opacity_of(registration),
             "movable": laid and self._application.may_move(),
             "close_up": self._close_up,
-            "bone": layers.browser.bone,
-            "bone_stamp": layers.browser.bone_stamp,
+            "bone": layers.poses.bone,
+            "bone_stamp": layers.poses.bone_stamp,
         }
         if self._shown != shown:
             self._shown = self._server.state[self.name] = shown
@@ -324,15 +321,11 @@ class XRayPane:
         display = view.display
         if image is None or display is None:
             return 0
-        try:
-            used = self._session.xray(view)
-        except InputError:
-            used = None
         blades = display.GetApplyThreshold()
         ends = display.GetLowerThreshold(), display.GetUpperThreshold()
-        key = image.GetMTime(), used, blades, ends
+        key = image.GetMTime(), blades, ends
         self._encoded, number = self._known.value(
-            "film", key, lambda: (EncodedXRay.of(view, used), next(stamps))
+            "film", key, lambda: (EncodedXRay.of(view), next(stamps))
         )
         return number
 
@@ -356,8 +349,6 @@ class XRayPane:
 
     def _answers(self) -> dict[str, Callable]:
         return {
-            "draws": self._set_drawing,
-            "texture": self._layers.browser.part,
             "film": self._give_film,
             "layer": self._give_layer,
             "move": self._move,
@@ -366,12 +357,6 @@ class XRayPane:
             "inverted": self._set_inverted,
             "point": self._point,
         }
-
-    def _set_drawing(self, by_itself: bool) -> None:
-        """Note whether a page that has come draws DRRs by itself."""
-        layers = self._layers
-        layers.browser.wanted |= bool(by_itself)
-        layers.plain |= not by_itself
 
     def _give_film(self) -> dict:
         if self._view() is None or not self._film or self._encoded is None:
@@ -386,7 +371,6 @@ class XRayPane:
             "low": xray.low,
             "high": xray.high,
             "pixels": xray.codes.tobytes(),
-            "field": xray.field.tobytes(),
         }
 
     def _give_layer(self, have: int = 0) -> dict:
@@ -397,23 +381,7 @@ class XRayPane:
         if layer.stamp == have:
             return {"stamp": have}
         self._given.add("layer")
-        pixels = layer.image
-        low = 0.0
-        high = 1e-3
-        if layer.kind != overlay.PICTURE:
-            pixels, low, high = scaled(layer.image, layer.image[np.isfinite(layer.image)])
-        return {
-            "stamp": layer.stamp,
-            "pose_stamp": layer.pose_stamp,
-            "sharp": layer.sharp,
-            "kind": layer.kind,
-            "columns": pixels.shape[1],
-            "rows": pixels.shape[0],
-            "factor": layer.factor,
-            "low": low,
-            "high": high,
-            "pixels": pixels.tobytes(),
-        }
+        return layer.encode()
 
     def _move(self, world_from_ct: list, last: bool, bone: str = "") -> dict:
         """Put the CT, or a bone, where the page has moved it.
@@ -440,17 +408,16 @@ class XRayPane:
                 self._application.show_message(refused)
         if last:
             self._end()
-        drawn = self._give_layer() if self._session.drawing.coarse else {}
-        return {**drawn, **self._where(), "refused": refused}
+        return {**self._give_layer(), **self._where(), "refused": refused}
 
     def _where(self) -> dict:
         """Return where the CT is now, and the bone that a hand moves."""
-        browser = self._layers.browser
+        poses = self._layers.poses
         return {
-            "pose": browser.pose,
-            "now": browser.pose_stamp,
-            "bone": browser.bone,
-            "bone_now": browser.bone_stamp,
+            "pose": poses.pose,
+            "now": poses.pose_stamp,
+            "bone": poses.bone,
+            "bone_now": poses.bone_stamp,
         }
 
     def _do(self, view: XRayView, world_from_ct: list, bone: str) -> str:
@@ -477,8 +444,7 @@ class XRayPane:
         for pane in [self] if not bone else self._together():
             pane._show()
         self._application.moved()
-        if self._session.drawing.coarse:
-            self._together()[0]._follow_soon()  # pages that draw by themselves are there already
+        self._together()[0]._follow_soon()
         return ""
 
     def _end(self) -> None:

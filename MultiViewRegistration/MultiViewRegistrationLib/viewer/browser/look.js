@@ -3,7 +3,7 @@
 (() => {
   const KEY = "mvreg.look", NARROW = 1000, HALF = 4; // CSS pixels: where the steps cover the views, and half of a splitter
   const MANY = 4; // of more X-rays two rows would be low: 3D and slices lie beside them, not below
-  const KEPT = ["theme", "layout", "steps", "stepsPx", "share", "plainKnown"];
+  const KEPT = ["theme", "layout", "steps", "stepsPx", "share"];
   const LAYOUTS = { 1: "xrays", 2: "all", 3: "ct" }; // by the keys that choose them
   const THEMES = ["auto", "light", "dark"];
   const SPLITS = { // what a splitter sets; its range, and the step of a key
@@ -11,13 +11,12 @@
     views: { key: "share", low: 20, high: 85, step: 2, get turned() { return look.beside ? "vertical" : "horizontal"; },
       at: (e, box) => (look.beside ? (100 * (e.clientX - box.left)) / box.width : (100 * (e.clientY - box.top)) / box.height) },
   };
-  const usual = () => ({ theme: "auto", layout: "all", steps: window.innerWidth >= NARROW, stepsPx: window.innerWidth < 1400 ? 344 : 400, share: 60,
-    plainKnown: false });
+  const usual = () => ({ theme: "auto", layout: "all", steps: window.innerWidth >= NARROW, stepsPx: window.innerWidth < 1400 ? 344 : 400, share: 60 });
   const kept = () => { try { return JSON.parse(localStorage[KEY]); } catch { return {}; } };
   const { reactive, watch, watchEffect } = window.Vue;
 
   const system = matchMedia("(prefers-color-scheme: dark)"), wide = matchMedia(`(min-width: ${NARROW}px)`);
-  const look = reactive({ ...usual(), ...kept(), alone: "", help: false, plain: false, systemDark: system.matches, wide: wide.matches, beside: false });
+  const look = reactive({ ...usual(), ...kept(), alone: "", help: false, systemDark: system.matches, wide: wide.matches, beside: false });
   wide.addEventListener("change", () => { look.wide = wide.matches; });
   if (window.innerWidth < NARROW) look.steps = false; // there they cover the views
   system.addEventListener("change", () => { look.systemDark = system.matches; });
@@ -63,12 +62,6 @@
       slices() { if (look.layout === "xrays" || look.alone) look.choose("all"); },
     },
     template: `<span hidden></span>`,
-  };
-
-  // Until a person has read it once, that the server draws the X-rays.
-  const Plain = {
-    template: `<div v-if="look.plain && !look.plainKnown" class="mv-fact mv-message" role="status">{{ words.no_webgl }}
-      <button type="button" class="mv-pick" @click="look.plainKnown = true">{{ words.understood }}</button></div>`,
   };
 
   // The X-rays, so many in a row that each is as large as it can be.   count: of those that are seen.
@@ -153,7 +146,6 @@
     app.component("mv-look", Look);
     app.component("mv-xrays", XRays);
     const mixins = [window.mvregWords]; // of page.js, which may be loaded after this
-    app.component("mv-plain", { ...Plain, mixins });
     app.component("mv-split", { ...Split, mixins });
     app.component("mv-help", { ...Help, mixins });
   } };

@@ -1,6 +1,6 @@
 // The X-ray's pixels as they come: {columns, rows, pooled, low, high, codes: Uint16Array}, `pooled` pixels of the X-ray wide each. 0 is nothing.
 
-export const FIRST = 1, LAST = 65535;
+export const FIRST = 1, LAST = 65535, LAST_COARSE = 255; // codes of the lowest and highest value; a DRR has 8 bits while the CT moves
 const SHARES = [0.005, 0.995]; // of the pixels that a window leaves out at its ends
 
 // The line integral at a pixel of the X-ray; null beside it.

@@ -1,18 +1,14 @@
-// Sends the pose to the server, a few messages at a time: the newest that there is by then, so that nothing queues.
+// Sends the pose to the server, one message at a time: the newest that there is by then, so that nothing queues.
 
 import { body } from "./pose.js";
 
 export class Mover {
   // send(world_from_ct, last, bone): a promise of where CT and bone are then;   arrived(answer, sequence): that, and the number of the newest movement
-  // that it shows;   room(): how many messages may be on their way
-  constructor(send, arrived, room) {
-    [this.send, this.arrived, this.room] = [send, arrived, room];
+  // that it shows
+  constructor(send, arrived) {
+    [this.send, this.arrived] = [send, arrived];
     this.moved = null; // the Pose
-    [this.waiting, this.ended, this.begun, this.sequence, this.sent] = [false, false, false, 0, 0];
-  }
-
-  get busy() {
-    return this.sent > 0;
+    [this.waiting, this.ended, this.begun, this.busy, this.sequence] = [false, false, false, false, 0];
   }
 
   // The pose was moved. Returns the movement's number.
@@ -33,19 +29,19 @@ export class Mover {
   }
 
   async next() {
-    if (this.sent >= this.room() || !(this.waiting || this.ended)) return;
+    if (this.busy || !(this.waiting || this.ended)) return;
     const [waiting, last, sequence, moved] = [this.waiting, this.ended, this.sequence, this.moved];
     [this.waiting, this.ended] = [false, false];
-    this.sent++;
+    this.busy = true;
     let answer = null;
     try {
       answer = await this.send(waiting ? moved.matrix : [], last, moved.name);
     } catch (error) {
       console.error(error);
     } finally {
-      this.sent--;
+      this.busy = false;
     }
-    if (!this.waiting && !this.busy) moved.held.delete(this);
+    if (!this.waiting) moved.held.delete(this);
     if (answer) this.arrived(answer, sequence);
     this.next();
   }

@@ -1,7 +1,7 @@
-// Draws the X-ray and what the server lays over it, where there is no WebGL2. Both come as codes or colours; greys are made here, so that a
+// Draws the X-ray and what the server lays over it. Both come as codes or colours; greys are made here, so that a
 // new window costs no round trip.
 
-import { FIRST, LAST, valueAt, wholeWindow } from "./film.js";
+import { FIRST, LAST, LAST_COARSE, valueAt, wholeWindow } from "./film.js";
 
 const WHITE = 235; // pure white beside a dark page dazzles
 const DIMMED = 0.4; // of the X-ray where a mode shows the CT, and that has no value
@@ -21,7 +21,7 @@ export class Picture {
     this.shadeAll();
   }
 
-  // {kind: "drr", columns, rows, factor, low, high, codes} or {kind: "picture", ..., colours: Uint8ClampedArray}; null: nothing
+  // {kind: "drr", sharp, columns, rows, factor, low, high, codes} or {kind: "picture", ..., colours: Uint8ClampedArray}; null: nothing
   setLayer(layer) {
     this.layer = layer && { ...layer, canvas: blank(layer, this.layer && this.layer.canvas) };
     if (!layer) return;
@@ -36,14 +36,14 @@ export class Picture {
 
   shadeAll() {
     if (!this.film) return;
-    this.shade(this.film, greys(this.film, this.window, this.inverted));
+    this.shade(this.film, greys(this.film, LAST, this.window, this.inverted));
     if (this.layer) this.layer.shadedBy = "";
   }
 
   // A DRR, in those greys of the X-ray that look like it.
   shadeLayer([gain, offset]) {
     const [low, high] = [this.layer.low, this.layer.high].map((end) => gain * end + offset);
-    this.shade(this.layer, greys({ low, high }, this.window, this.inverted));
+    this.shade(this.layer, greys({ low, high }, this.layer.sharp ? LAST : LAST_COARSE, this.window, this.inverted));
     this.layer.shadedBy = String([gain, offset]);
   }
 
@@ -111,10 +111,10 @@ function blank({ columns, rows }, again) {
 }
 
 // A colour, as bytes in memory, for each code; 0, which shows nothing, is transparent.
-function greys({ low, high }, window, inverted) {
-  const table = new Uint32Array(LAST + 1), width = Math.max(window[1] - window[0], 1e-6);
-  for (let code = FIRST; code <= LAST; code++) {
-    const share = (low + ((code - FIRST) / (LAST - FIRST)) * (high - low) - window[0]) / width;
+function greys({ low, high }, last, window, inverted) {
+  const table = new Uint32Array(last + 1), width = Math.max(window[1] - window[0], 1e-6);
+  for (let code = FIRST; code <= last; code++) {
+    const share = (low + ((code - FIRST) / (last - FIRST)) * (high - low) - window[0]) / width;
     const grey = Math.round(WHITE * Math.min(Math.max(inverted ? 1 - share : share, 0), 1));
     table[code] = (255 << 24) | (grey << 16) | (grey << 8) | grey;
   }

@@ -1,29 +1,18 @@
 // Where the CT is, and its movements by hand, as mrml/manual_pose.py has them, so that a drag needs no server. Matrices are arrays of rows;
-// a camera is what browser_drr.camera_state gives: every ray begins at source + v step, and goes along rays (u, v, 1).
+// a camera is what xray_pixels.camera_state gives: every ray begins at source + v step, and goes along rays (u, v, 1).
 
-export const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-export const times = (factor, a) => a.map((number) => factor * number);
-export const plus = (a, b) => a.map((number, i) => number + b[i]);
-export const minus = (a, b) => a.map((number, i) => number - b[i]);
-export const unit = (a) => times(1 / Math.hypot(...a), a);
-export const column = (matrix, which) => [matrix[0][which], matrix[1][which], matrix[2][which]];
+const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+const times = (factor, a) => a.map((number) => factor * number);
+const plus = (a, b) => a.map((number, i) => number + b[i]);
+const minus = (a, b) => a.map((number, i) => number - b[i]);
+const unit = (a) => times(1 / Math.hypot(...a), a);
+const column = (matrix, which) => [matrix[0][which], matrix[1][which], matrix[2][which]];
 const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 const RADIAN = Math.PI / 180;
-const REST_MS = 150; // without a movement, after which there is time
-
-export function product(a, b) {
-  return a.map((row) => b[0].map((_, j) => row.reduce((sum, number, k) => sum + number * b[k][j], 0)));
-}
 
 // A point by a transform (4, 4).
 export function carried(matrix, point) {
   return [0, 1, 2].map((row) => dot(matrix[row], point) + matrix[row][3]);
-}
-
-// Of a rigid transform.
-export function inverse(pose) {
-  const turned = [0, 1, 2].map((row) => column(pose, row)), shift = column(pose, 3);
-  return [...turned.map((row) => [...row, -dot(row, shift)]), [0, 0, 0, 1]];
 }
 
 export function depth(camera, point) {
@@ -93,13 +82,11 @@ export class Pose {
   constructor() {
     this.matrix = null; // world_from_ct
     this.stamp = 0; // the server's, of this pose or of the one that was moved
-    this.number = 0; // another for each pose that there has been
     this.held = new Set(); // movers with a movement that the server has not answered yet
-    this.moves = false;
-    this.watching = new Set(); // called after each change, and once it has come to rest
+    this.watching = new Set(); // called after each change
   }
 
-  // The server's, unless a newer movement is on its way to it.   pose: as browser_drr.pose_state gives it
+  // The server's, unless a newer movement is on its way to it.   pose: as xray_pixels.MovablePoses has it
   follow(pose, stamp, anyway = false) {
     if (this.held.size || (!anyway && stamp <= this.stamp)) return;
     const before = this.matrix;
@@ -118,13 +105,6 @@ export class Pose {
   }
 
   changed() {
-    this.number++;
-    this.moves = true;
-    clearTimeout(this.resting);
-    this.resting = setTimeout(() => {
-      this.moves = false;
-      this.watching.forEach((seen) => seen());
-    }, REST_MS);
     this.watching.forEach((seen) => seen());
   }
 

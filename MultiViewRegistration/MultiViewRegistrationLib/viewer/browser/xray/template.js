@@ -38,7 +38,6 @@ export const template = `
   <div class="mvx-title" :style="{ color: view.colour }"><div v-for="text in small ? [view.short] : view.title.slice(0, 2)">{{ text }}</div></div>
   <div v-if="!view.film" class="mvx-empty">{{ words.no_image }}</div>
   <div class="mvx-text">
-    <div v-if="loading !== null" role="status">{{ fill(words.loading_ct, { percent: Math.round(100 * loading) }) }}</div>
     <div v-if="dragText">{{ dragText }}</div>
     <div v-else-if="dragged === 'window'">{{ fill(words.window_level, levels) }}</div>
     <div v-else-if="hovered">{{ hovered }}</div>

@@ -2,8 +2,6 @@
 
 import { Frame } from "./frame.js";
 import { Gestures } from "./gestures.js";
-import { GLPicture } from "./gl_picture.js";
-import { Graphics } from "./graphics.js";
 import { boneOutline, cross, landmark, line, ring, scale, sides } from "./marks.js";
 import { Mover } from "./mover.js";
 import { Picture } from "./picture.js";
@@ -14,20 +12,6 @@ const FLICKER_MS = 500;
 const REST_MS = 300; // after the last notch of a wheel
 const BONE = 0.45; // of the greys, from the dark end, is no bone
 
-const panes = new Set(); // that are on the page
-let graphics; // of all of them; null where there is no WebGL2
-
-function sharedGraphics() {
-  if (graphics !== undefined) return graphics;
-  graphics = Graphics.open();
-  if (graphics)
-    graphics.canvas.addEventListener("webglcontextlost", () => {
-      graphics = null; // the driver has failed: the server draws from now on
-      panes.forEach((pane) => pane.begin());
-    });
-  return graphics;
-}
-
 const SMALL_PX = 240; // of a view's shorter side: in a smaller one angles, case and scale would lie over the letters
 
 const XRay = {
@@ -36,7 +20,7 @@ const XRay = {
 
   data: () => ({
     drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], bones: [], ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
-    dragged: "", dragText: "", announced: "", automatic: [0, 1], loading: null, small: false,
+    dragged: "", dragText: "", announced: "", automatic: [0, 1], small: false,
   }),
 
   computed: {
@@ -66,11 +50,10 @@ const XRay = {
     this.frame = new Frame();
     this.gestures = new Gestures(this);
     const send = (matrix, last, name) => this.ask("move", matrix, last, name);
-    // The server draws one picture while another is shown.
-    this.mover = new Mover(send, (answer) => this.moved(answer), () => (graphics ? 1 : 2));
+    this.mover = new Mover(send, (answer) => this.moved(answer));
     this.farText = ""; // shown with the next picture
     this.onPose = () => {
-      if (graphics || (pose.known && bone.known)) this.repaint(); // else the server's answer brings the picture
+      if (pose.known && bone.known) this.repaint(); // else the server's answer brings the picture
     };
     this.have = { film: 0, layer: 0 };
     this.fetching = this.scheduled = false;
@@ -79,7 +62,6 @@ const XRay = {
   },
 
   mounted() {
-    panes.add(this);
     [pose, bone].forEach((each) => each.watching.add(this.onPose));
     this.sizes = new ResizeObserver(() => this.resized());
     this.flicker = setInterval(() => {
@@ -90,9 +72,7 @@ const XRay = {
   },
 
   beforeUnmount() {
-    panes.delete(this);
     [pose, bone].forEach((each) => each.watching.delete(this.onPose));
-    if (this.picture && this.picture.dispose) this.picture.dispose();
     this.sizes.disconnect();
     clearInterval(this.flicker);
     clearTimeout(this.resting);
@@ -115,7 +95,6 @@ const XRay = {
       }
       pose.follow(this.view.pose, this.view.pose_stamp);
       bone.follow(this.view.bone, this.view.bone_stamp);
-      this.fetchCT();
       [this.frame.size, this.frame.tall] = [this.view.size[0] ? this.view.size : [1, 1], this.view.tall];
       if (this.closeUp !== this.view.close_up.number) {
         this.closeUp = this.view.close_up.number;
@@ -127,35 +106,15 @@ const XRay = {
       this.fetch();
     },
 
-    // There is a canvas, or no WebGL2 any more.
+    // There is a canvas.
     begin() {
-      const shared = sharedGraphics();
-      if (this.picture && this.picture.dispose && shared) this.picture.dispose();
-      this.picture = shared ? new GLPicture(this.$refs.canvas, shared, pose, () => panes.size) : new Picture(this.$refs.canvas);
-      this.look.plain = !shared;
-      this.ask("draws", Boolean(shared));
+      this.picture = new Picture(this.$refs.canvas);
       this.$refs.root.xray = this; // for tests and the console
       this.have = { film: 0, layer: 0 };
       this.sizes.disconnect();
       this.sizes.observe(this.$refs.surface);
       this.resized();
       if (this.view) this.fetch();
-    },
-
-    // The CT for the graphics card, once for all X-rays.
-    async fetchCT() {
-      const { ct } = this.view, shared = graphics;
-      if (!shared || !ct || shared.loading === ct.stamp || (shared.ct && shared.ct.stamp === ct.stamp)) return;
-      const show = (share) => panes.forEach((pane) => {
-        pane.loading = share;
-        pane.repaint();
-      });
-      try {
-        await shared.load(ct, (nth, first) => this.ask("texture", ct.stamp, nth, first), show);
-      } catch (error) {
-        console.error(error); // the connection is gone; what comes back begins again
-      }
-      show(null);
     },
 
     // Fetch what there is of newer pixels, one thing at a time.
@@ -181,7 +140,7 @@ const XRay = {
     takeFilm(film) {
       this.have.film = film && film.stamp ? film.stamp : this.view.film;
       this.have.layer = 0; // its codes are those of the film
-      this.picture.setFilm(film && film.stamp ? { ...film, codes: words(film.pixels), field: bytes(film.field) } : null);
+      this.picture.setFilm(film && film.stamp ? { ...film, codes: words(film.pixels) } : null);
       if (this.picture.film) this.automatic = this.picture.wholeWindow;
       this.picture.setLayer(null);
       this.repaint();
@@ -190,7 +149,7 @@ const XRay = {
     takeLayer(layer) {
       if (!layer || layer.stamp === this.have.layer || (layer.stamp && layer.stamp < this.have.layer)) return;
       this.have.layer = layer.stamp;
-      const pixels = layer.stamp && (layer.kind === "picture" ? { colours: bytes(layer.pixels) } : { codes: words(layer.pixels) });
+      const pixels = layer.stamp && (layer.kind === "picture" ? { colours: bytes(layer.pixels) } : { codes: layer.sharp ? words(layer.pixels) : bytes(layer.pixels) });
       this.picture.setLayer(layer.stamp ? { ...layer, ...pixels } : null);
       this.repaint();
     },
@@ -244,7 +203,7 @@ const XRay = {
       pose.follow(this.view.pose, this.view.pose_stamp);
       bone.follow(this.view.bone, this.view.bone_stamp);
       if ("stamp" in answer) this.takeLayer(answer);
-      if (!graphics) this.repaint();
+      this.repaint();
       this.fetch();
     },
 

@@ -83,9 +83,6 @@ figcaption { margin-bottom: 4px; overflow-wrap: anywhere; }
 
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 16px; }
 .plot { width: 100%; height: auto; background: var(--page); border-radius: 6px; }
-.plot text { fill: var(--quiet); stroke: none; font-size: 12px; }
-.plot .axis { fill: var(--text); }
-.plot .grid { stroke: var(--line); }
 summary { color: var(--accent); cursor: pointer; }
 
 @media (max-width: 600px) {
@@ -153,7 +150,7 @@ def embedded(file: bytes, kind: str = "png") -> str:
     Parameters
     ----------
     kind
-        "png" or "jpeg".
+        "png", "jpeg" or "svg+xml".
     """
     return f"data:image/{kind};base64," + base64.b64encode(file).decode("ascii")
 

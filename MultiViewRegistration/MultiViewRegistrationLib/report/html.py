@@ -98,9 +98,15 @@ _PRINT = """
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   .case { border: 0; padding: 0; }
-  .screen { display: none; }
-  tr, .plot { break-inside: avoid; }
-  figcaption, h3, h4 { break-after: avoid; }
+  .screen, nav { display: none; }
+  details::details-content { content-visibility: visible; display: block; block-size: auto; }
+  summary { list-style: none; color: var(--text); }
+  summary::-webkit-details-marker { display: none; }
+  table, tr, figure, .plot { break-inside: avoid; }
+  p:has(+ .wide) { break-after: avoid; }
+  summary, figcaption, h2, h3, h4, thead { break-after: avoid; }
+  pre { white-space: pre-wrap; overflow: visible; }
+  table { max-width: 100%; }
   .wide { overflow: visible; }
   th, td { padding-right: 8px; }
   code { font-size: .7rem; }

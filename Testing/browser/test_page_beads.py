@@ -23,8 +23,9 @@ def test_a_bead_is_left_out_by_a_click_in_the_picture(serve, open_tab, tmp_path)
     tab.shot("beads found")
     mark = picture.evaluate(
         "e => { const svg = new DOMParser().parseFromString(decodeURIComponent(e.src.split(',').slice(1).join()), 'image/svg+xml')"
-        ".documentElement, ring = svg.querySelector('circle'), at = k => +ring.getAttribute(k);"
-        " return [at('cx') / svg.getAttribute('width'), at('cy') / svg.getAttribute('height')]; }"
+        ".documentElement; document.body.append(svg);"
+        " const ring = svg.querySelector('#mark0').getBBox(), all = svg.viewBox.baseVal; svg.remove();"
+        " return [(ring.x + ring.width / 2) / all.width, (ring.y + ring.height / 2) / all.height]; }"
     )
     box = picture.bounding_box()
     picture.click(position={"x": mark[0] * box["width"], "y": mark[1] * box["height"]})

@@ -260,7 +260,7 @@ def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(track
     angles = [float(line["angle_deg"]) for line in lines if line["angle_deg"]]
     assert all(after > before for before, after in pairwise(angles))
     page = (tmp_path / "motion" / "motion.html").read_text()
-    assert page.count("<svg") == 2 and "1 of 5 frames" in page
+    assert page.count("<img") == 2 and "1 of 5 frames" in page
     assert "&lt;b&gt;moving" in page and "<b>" not in page
     assert said.json["motion"][-1]["frame"] == 4
 

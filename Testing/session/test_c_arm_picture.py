@@ -1,18 +1,14 @@
 """The picture of the C-arm: source and detector are where DICOM's words for the angles say (PS3.3 C.8.7.5.1.2)."""
 
-import xml.etree.ElementTree as ElementTree
-
 import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.geometry.machines import CArm
-from MultiViewRegistrationLib.report.scene_svg import DrawnView, machine_svg
-
-SVG = "{http://www.w3.org/2000/svg}"
+from MultiViewRegistrationLib.report.scene import DrawnView, machine_figure
 
 
 def panels(primary, secondary, mirrored=True, certain=True, left_known=True):
-    """The picture's words, and its three drawings."""
+    """Return the words of the figure, and its three drawings."""
     reading = {
         "source_to_detector_mm": 1000,
         "source_to_isocentre_mm": 600,
@@ -21,23 +17,20 @@ def panels(primary, secondary, mirrored=True, certain=True, left_known=True):
     }
     camera = CArm(**reading, rao_lao_deg=primary, cra_cau_deg=secondary, mirrored=mirrored).camera()
     view = DrawnView("", camera, 1000.0, None, 1.0, certain)
-    picture = ElementTree.fromstring(machine_svg(view, left_known))
-    ground = picture.find(f"{SVG}rect")  # light words are read in a light window, too
-    assert ground.get("width") == picture.get("width")
-    assert ground.get("height") == picture.get("height")
-    return words(picture), picture.findall(f"{SVG}g")
+    figure = machine_figure(view, left_known)
+    assert figure.get_facecolor()[3] == 1  # light text is legible in a light window, too
+    return words(figure), figure.axes
 
 
 def words(drawing):
-    return [text.text for text in drawing.iter(f"{SVG}text")]
+    return [text.get_text() for text in drawing.texts]
 
 
-def source_and_detector(drawing):
-    """(2,) mm from the isocentre to the source, and to the middle of the detector."""
-    ball = drawing.find(f"{SVG}circle")
-    corners = [pair.split(",") for pair in drawing.find(f"{SVG}polygon").get("points").split()]
-    source = np.array([float(ball.get("cx")), float(ball.get("cy"))])
-    return source, np.array(corners, float).mean(axis=0)
+def source_and_detector(axes):
+    """Return the positions (2,) of the source and of the detector's centre from the isocentre, mm, y down."""
+    (ball,) = [line for line in axes.lines if line.get_marker() == "o"]
+    (detector,) = [line for line in axes.lines if len(line.get_xdata()) == 5]
+    return ball.get_xydata()[0], detector.get_xydata()[:4].mean(axis=0)
 
 
 @pytest.mark.parametrize(

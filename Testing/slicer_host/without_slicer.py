@@ -64,7 +64,6 @@ class WithoutSlicer(Host):
         self._loaded: list[str] = []
         self._import, self._importable = builtins.__import__, importable()
         self._patch.setattr(builtins, "__import__", self._import_as_in_slicer)
-        self._patch.setitem(sys.modules, "matplotlib", None)  # nor does find_spec find it
 
     def _import_as_in_slicer(self, name, globals=None, locals=None, fromlist=(), level=0):
         ours = str((globals or {}).get("__name__")).startswith("MultiViewRegistration")

@@ -323,7 +323,7 @@ def _show(options: argparse.Namespace) -> dict:
 
 
 def _page(case: Case, report: dict) -> str:
-    from ..report.scene_svg import DrawnView, Scene, case_page
+    from ..report.scene import DrawnView, Scene, case_page
 
     views = report["views"]
     detector_mm = [

@@ -1,16 +1,21 @@
-"""The beads that were found in an X-ray: a picture as SVG Tiny, which Qt draws as a browser does, and a page."""
+"""Beads detected in an X-ray: a matplotlib figure, and a page."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..io.calibration.from_beads import BeadCamera
 from ..io.calibration.from_plate import PlatePose
-from .html import embedded, jpeg, number, page, polyline, section, table, tag
+from .html import number, page, section, table, tag
+from .plot import image_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Beads of the model; what only looks like one; where one is missing; what a person left out.
 MATCHED = "matched"
@@ -88,58 +93,78 @@ def window_about(marks: Sequence[BeadMark], size: tuple[int, ...]) -> Window:
     return Window(*low.tolist(), *np.maximum(high - low, 1).tolist())
 
 
-def bead_svg(
-    line_integrals: np.ndarray, marks: Sequence[BeadMark], window: Window, height_px: int
-) -> str:
-    """Return the picture as text, so many pixels high."""
-    return ET.tostring(bead_picture(line_integrals, marks, window, height_px), encoding="unicode")
+def bead_figure(
+    line_integrals: np.ndarray | None,
+    marks: Sequence[BeadMark],
+    window: Window,
+    height: int,
+    label: str = "",
+) -> Figure:
+    """Return a figure of marked beads in an X-ray.
 
+    Parameters
+    ----------
+    line_integrals
+        (rows, columns) of the X-ray; None for marks alone.
+    marks
+        Marks in pixels of the X-ray.
+    window
+        Visible part of the X-ray.
+    height
+        Height of the figure, points.
+    label
+        Text alternative of the figure.
+    """
+    from matplotlib.figure import Figure
 
-def bead_picture(
-    line_integrals: np.ndarray | None, marks: Sequence[BeadMark], window: Window, height_px: int
-) -> ET.Element:
-    """Return the picture, so many pixels high; without the image where there is none."""
-    scale = height_px / window.height
+    scale = height / window.height
     width = round(window.width * scale)
-    height = height_px
-    picture = tag(
-        "svg",
-        width=width,
-        height=height,
-        viewBox=f"0 0 {width} {height}",
-        font_family="Roboto, sans-serif",
-        font_size=TEXT_PX,
-        role="img",
-        xmlns="http://www.w3.org/2000/svg",
-        **{"xmlns:xlink": "http://www.w3.org/1999/xlink"},
-    )
+    figure = Figure(figsize=(width / 72, height / 72), facecolor="none")
+    figure.set_label(label)
+    axes = figure.add_axes((0, 0, 1, 1), facecolor="none")
+    right = window.left + window.width - 0.5
+    bottom = window.top + window.height - 0.5
+    extent = (window.left - 0.5, right, bottom, window.top - 0.5)
     if line_integrals is not None:
-        file = embedded(jpeg(_grey(line_integrals, window, (width, height))), "jpeg")
-        picture.append(tag("image", width=width, height=height, **{"xlink:href": file}))
-    for mark in marks:
-        u, v = (mark.pixel + 0.5 - (window.left, window.top)) * scale
-        picture.extend(_drawn(mark, float(u), float(v), scale))
-    return picture
+        grey = _grey(line_integrals, window, (width, height))
+        axes.imshow(grey, extent=extent, interpolation="none", aspect="auto")
+    axes.set(xlim=extent[:2], ylim=extent[2:], autoscale_on=False)
+    axes.set_axis_off()
+    for nth, mark in enumerate(marks):
+        _draw_mark(axes, mark, scale, f"mark{nth}")
+    return figure
 
 
-def _drawn(mark: BeadMark, u: float, v: float, scale: float) -> list[ET.Element]:
+def _draw_mark(axes: Axes, mark: BeadMark, scale: float, identifier: str) -> None:
+    """Draw a ring, the residual, and the name of a mark; `scale` is in points per pixel of the X-ray."""
+    from matplotlib.patches import Circle
+    from matplotlib.patheffects import withStroke
+
     colour = COLOURS[mark.kind]
-    radius = max(mark.radius_px * scale + 1.5, MIN_RADIUS_PX)
-    style = dict(stroke=colour, stroke_width=1.5)
-    dash = "3 3" if mark.kind in (MISSING, LEFT_OUT) else None
-    parts = [tag("circle", cx=u, cy=v, r=radius, fill="none", stroke_dasharray=dash, **style)]
+    radius = max(mark.radius_px + 1.5 / scale, MIN_RADIUS_PX / scale)
+    dash = (0, (3, 3)) if mark.kind in (MISSING, LEFT_OUT) else "-"
+    ring = Circle(mark.pixel, radius, fill=False, edgecolor=colour, lw=1.5, ls=dash, zorder=2)
+    ring.set_gid(identifier)
+    axes.add_patch(ring)
     if mark.residual_px is not None:
-        end = (u, v) + RESIDUAL_SCALE * scale * mark.residual_px
-        parts.append(polyline([(u, v), end], **style))
+        _draw_vector(axes, mark.pixel, RESIDUAL_SCALE * mark.residual_px, colour)
     if mark.kind == LEFT_OUT:
-        ends = ((u - radius, v - radius), (u + radius, v + radius))
-        parts.append(polyline(ends, **style))
+        _draw_vector(axes, mark.pixel - radius, np.full(2, 2 * radius), colour)
     if mark.name:
-        place = dict(x=u + radius + 2, y=v - radius)
-        outline = dict(stroke="#000", stroke_width=3, stroke_opacity=0.6)
-        parts.append(tag("text", mark.name, fill="none", **outline, **place))
-        parts.append(tag("text", mark.name, fill=colour, **place))
-    return parts
+        axes.annotate(
+            mark.name,
+            mark.pixel + [radius, -radius],
+            (2, 0),
+            textcoords="offset points",
+            color=colour,
+            size=TEXT_PX,
+            path_effects=[withStroke(linewidth=3, foreground="#000", alpha=0.6)],
+        )
+
+
+def _draw_vector(axes: Axes, start: np.ndarray, vector: np.ndarray, colour: str) -> None:
+    """Draw a line from a pixel along a vector in pixels."""
+    axes.plot(*np.transpose([start, start + vector]), color=colour, lw=1.5)
 
 
 def _grey(line_integrals: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
@@ -158,7 +183,7 @@ def _grey(line_integrals: np.ndarray, window: Window, size: tuple[int, int]) -> 
 #: Longest side of a picture, px, and by how much a distortion is drawn longer than it is.
 LONGEST_PX = 900
 SHIFT_SCALE = 10.0
-_STYLE = "figure svg { width: 100%; height: auto; }\n"
+_STYLE = "figure img { width: 100%; height: auto; }\n"
 
 
 def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -> str:
@@ -190,8 +215,13 @@ def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -
             number(camera.uncertainty["translation_sd_mm"], "mm", 2),
         )
         rows.append(cells)
-        picture = _picture(camera.line_integrals, camera.camera.size, marks_of(camera))
-        pictures.append(section(camera.name, tag("figure", picture)))
+        drawn = _whole(
+            camera.line_integrals,
+            camera.camera.size,
+            marks_of(camera),
+            f"Detected beads in {camera.name}",
+        )
+        pictures.append(section(camera.name, tag("figure", image_of(drawn, "beads"))))
     heads = ("X-ray", "beads", "others", "residual", "within 80 mm", "angles", "place")
     words = section("In words", *(tag("p", line) for line in lines))
     parts = [section("How well", table(heads, rows)), *pictures, words]
@@ -204,33 +234,33 @@ def plate_page(title: str, poses: Sequence[PlatePose]) -> str:
         f"Orange: how far each bead or hole of the plate lies from where it would without distortion, {SHIFT_SCALE:g} "
         f"times as long. Green: what the polynomial leaves, {RESIDUAL_SCALE:g} times as long."
     )
-    parts = [section(each.name, tag("p", each.sentence), _plate_picture(each)) for each in poses]
+    parts = []
+    for pose in poses:
+        drawn = tag("figure", image_of(_plate_figure(pose), "beads"))
+        parts.append(section(pose.name, tag("p", pose.sentence), drawn))
     return page(title, [introduction], parts, _STYLE)
 
 
-def _plate_picture(pose: PlatePose) -> ET.Element:
+def _plate_figure(pose: PlatePose) -> Figure:
+    """Return a figure of the distortion at each bead or hole of a plate, and of its residual."""
     rows, columns = pose.line_integrals.shape
-    picture = _picture(pose.line_integrals, (columns, rows))
-    scale = _scale(columns, rows)
+    label = f"Distortion and residuals in {pose.name}"
+    figure = _whole(pose.line_integrals, (columns, rows), (), label)
+    (axes,) = figure.axes
     fit = pose.fit
     for pixel, ideal, residual in zip(fit.pixels, fit.ideal, fit.residuals, strict=True):
-        at = (pixel + 0.5) * scale
-        for vector, kind in (
-            (SHIFT_SCALE * (ideal - pixel), OTHER),
-            (RESIDUAL_SCALE * residual, MATCHED),
-        ):
-            line = polyline([at, at + scale * vector], stroke=COLOURS[kind], stroke_width=1.5)
-            picture.append(line)
-    return tag("figure", picture)
+        _draw_vector(axes, pixel, SHIFT_SCALE * (ideal - pixel), COLOURS[OTHER])
+        _draw_vector(axes, pixel, RESIDUAL_SCALE * residual, COLOURS[MATCHED])
+    return figure
 
 
-def _picture(
-    line_integrals: np.ndarray | None, size: tuple[int, int], marks: Sequence[BeadMark] = ()
-) -> ET.Element:
+def _whole(
+    line_integrals: np.ndarray | None,
+    size: tuple[int, int],
+    marks: Sequence[BeadMark],
+    label: str,
+) -> Figure:
+    """Return a `bead_figure` of a whole X-ray of a size (columns, rows)."""
     columns, rows = size
-    height = round(rows * _scale(*size))
-    return bead_picture(line_integrals, marks, Window(0, 0, columns, rows), height)
-
-
-def _scale(columns: int, rows: int) -> float:
-    return min(1.0, LONGEST_PX / max(columns, rows))
+    height = round(rows * min(1.0, LONGEST_PX / max(size)))
+    return bead_figure(line_integrals, marks, Window(0, 0, columns, rows), height, label)

@@ -30,7 +30,7 @@ from .overlays import (
     normalised_locally,
     part_about,
 )
-from .plot import cost, curve_plot, maps, movement, predicted_at_targets
+from .plot import cost, curve_plot, image_of, maps, movement, predicted_at_targets
 from .result import Result
 
 if TYPE_CHECKING:
@@ -537,8 +537,8 @@ def _convergence(result: Result) -> ET.Element:
     title = "Cost of each step, relative to the first of its level"
     size = "Size of each step in mm", "step", "size of step (mm)"
     plots = [
-        curve_plot(title, "step", "cost (% of first of level)", costs),
-        curve_plot(*size, movement(result), log=True),
+        image_of(curve_plot(title, "step", "cost (% of first of level)", costs)),
+        image_of(curve_plot(*size, movement(result), log=True)),
     ]
     return tag("div", *plots, class_="plots")
 

@@ -83,9 +83,6 @@ figcaption { margin-bottom: 4px; overflow-wrap: anywhere; }
 
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 16px; }
 .plot { width: 100%; height: auto; background: var(--page); border-radius: 6px; }
-.plot text { fill: var(--quiet); stroke: none; font-size: 12px; }
-.plot .axis { fill: var(--text); }
-.plot .grid { stroke: var(--line); }
 summary { color: var(--accent); cursor: pointer; }
 
 @media (max-width: 600px) {
@@ -101,9 +98,15 @@ _PRINT = """
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   .case { border: 0; padding: 0; }
-  .screen { display: none; }
-  tr, .plot { break-inside: avoid; }
-  figcaption, h3, h4 { break-after: avoid; }
+  .screen, nav { display: none; }
+  details::details-content { content-visibility: visible; display: block; block-size: auto; }
+  summary { list-style: none; color: var(--text); }
+  summary::-webkit-details-marker { display: none; }
+  table, tr, figure, .plot { break-inside: avoid; }
+  p:has(+ .wide) { break-after: avoid; }
+  summary, figcaption, h2, h3, h4, thead { break-after: avoid; }
+  pre { white-space: pre-wrap; overflow: visible; }
+  table { max-width: 100%; }
   .wide { overflow: visible; }
   th, td { padding-right: 8px; }
   code { font-size: .7rem; }
@@ -153,7 +156,7 @@ def embedded(file: bytes, kind: str = "png") -> str:
     Parameters
     ----------
     kind
-        "png" or "jpeg".
+        "png", "jpeg" or "svg+xml".
     """
     return f"data:image/{kind};base64," + base64.b64encode(file).decode("ascii")
 

@@ -1,51 +1,61 @@
-"""Line plots as SVG, sharp at any size, and what is plotted of a registration.
+"""Line plots as matplotlib figures, and the curves and maps that are plotted of a registration.
 
-matplotlib comes with neither Slicer nor a plain installation, and its SVG knows no colours of a page.
+matplotlib is imported where a figure is made: a registration without a report does not need it.
 """
 
 from __future__ import annotations
 
+import io
 import math
+import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..geometry import rigid
-from .html import polyline, tag
+from .html import embedded, tag
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from ..assessment.uncertainty import ViewSplit
     from ..registration.optimizer import LevelTrace
     from .result import Result
 
+#: Size of a plot without its legend, its margins and the height of a legend entry, points.
 WIDTH = 460
 HEIGHT = 250
 LEFT = 58
 RIGHT = 12
 TOP = 14
 BOTTOM = 42
-#: Height of a line's name below its plot, the length of the sample before it, and between plots.
-NAME_PX = 18
-SAMPLE_PX = 34
-GAP_PX = 20
-#: Points from which on a line has no markers.
+LEGEND_ROW = 18
+#: Number of points from which on a line has no markers.
 MANY = 60
+#: Decades below which a logarithmic axis also has ticks at 2 and 5.
+FEW_DECADES = 2.5
 #: Okabe-Ito colours, each with its own marker and dash: distinguishable without colour, too.
-STYLES = (
-    ("#e69f00", "circle", None),
-    ("#56b4e9", "square", "7 3"),
-    ("#cc79a7", "diamond", "2 3"),
-    ("#2bbd8e", "circle", "9 3 2 3"),
-    ("#e8703a", "square", None),
+STYLES: tuple[tuple[str, str | None, Any], ...] = (
+    ("#e69f00", "o", "-"),
+    ("#56b4e9", "s", (0, (7, 3))),
+    ("#cc79a7", "D", (0, (2, 3))),
+    ("#2bbd8e", "o", (0, (9, 3, 2, 3))),
+    ("#e8703a", "s", "-"),
 )
-SCALES = {"linear": float, "log": math.log10}
+#: Legible on a light and on a dark background.
+GREY = "#757d86"
+HERE = (GREY, None, "-")
+#: matplotlib's settings are global, so they are changed for one figure at a time. A fixed salt makes
+#: the identifiers in a file, and so the file, reproducible.
+_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "mvreg"}
+_SETTINGS_LOCK = threading.Lock()
 
-#: Of a file: read on a light and on a dark ground alike.
-_STYLE = "text { font: 15px sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
+#: Name and points (x, y) of each curve.
+Curves = Sequence[tuple[str, Sequence[Sequence[float]]]]
 
 
 @dataclass(frozen=True)
@@ -55,12 +65,11 @@ class Line:
     Attributes
     ----------
     name
-        "" for a line that is not named below the plot.
+        Legend entry; "" for none.
     x, y
-        Of its points.
+        Coordinates of the points. Points that are not finite are not drawn.
     style
-        Colour, marker ("circle", "square", "diamond"; None for none) and dash (None for a whole
-        line); by default the next of STYLES.
+        Colour, marker and dash of matplotlib; by default the next of STYLES.
     joined
         Whether a line joins the points.
     """
@@ -68,7 +77,7 @@ class Line:
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    style: tuple[str, str | None, str | None] | None = None
+    style: tuple[str, str | None, Any] | None = None
     joined: bool = True
 
 
@@ -79,173 +88,158 @@ class Axis:
     Attributes
     ----------
     label
-        What it shows, and the unit.
+        Quantity and unit.
     scale
-        One of SCALES.
+        "linear" or "log".
     limits
-        Its ends, on which values beyond are drawn; by default all points lie within.
+        Ends of the axis, on which values beyond are drawn; by default all points are within.
     """
 
     label: str
     scale: str = "linear"
     limits: tuple[float, float] | None = None
 
-    def shows(self, value: float) -> bool:
-        """Whether a value can be drawn: not NaN, nor the logarithm of zero."""
-        return math.isfinite(value) and (
-            self.scale == "linear" or value > 0 or self.limits is not None
+    def drawable(self, values: Sequence[float]) -> np.ndarray:
+        """Return the values, clipped to the limits, with NaN for those that cannot be drawn."""
+        array = np.asarray(values, float)
+        array = np.where(np.isfinite(array), array, np.nan)
+        if self.limits:
+            return np.clip(array, *self.limits)
+        return np.where(array > 0, array, np.nan) if self.scale == "log" else array
+
+
+def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> Figure:
+    """Return a figure of lines with a legend below the axes.
+
+    Parameters
+    ----------
+    lines
+        Lines in the order of the legend.
+    title
+        Text alternative of the figure, see `image_of`.
+    x, y
+        Horizontal and vertical axis.
+    """
+    from matplotlib.figure import Figure
+
+    named = sum(bool(line.name) for line in lines)
+    height = HEIGHT + LEGEND_ROW * named
+    figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor="none")
+    _draw_lines(figure, (0.0, 1.0), lines, x, y)
+    figure.set_label(title)
+    return figure
+
+
+def _draw_lines(
+    figure: Figure, part: tuple[float, float], lines: Sequence[Line], x: Axis, y: Axis
+) -> None:
+    """Add axes with lines and their legend to a horizontal part (start, end) of a figure, as fractions of its width."""
+    width, height = 72 * figure.get_size_inches()
+    start, end = part
+    left = start + LEFT / width
+    named = sum(bool(line.name) for line in lines)
+    bottom = BOTTOM + LEGEND_ROW * named
+    box = (left, bottom / height, end - RIGHT / width - left, 1 - (bottom + TOP) / height)
+    axes = figure.add_axes(box, facecolor="none")
+    handles = []
+    for number, line in enumerate(lines):
+        colour, marker, dash = line.style or STYLES[number % len(STYLES)]
+        (drawn,) = axes.plot(
+            x.drawable(line.x),
+            y.drawable(line.y),
+            color=colour,
+            marker=marker if marker and len(line.x) < MANY else "",
+            markersize=5,
+            linestyle=dash if line.joined else "",
+            linewidth=1.8,
+            label=line.name,
+            clip_on=False,
+        )
+        if line.name:
+            handles.append(drawn)
+    axes.margins(x=0, y=0.06)
+    for name, axis in (("x", x), ("y", y)):
+        _scale(axes, name, axis)
+    axes.tick_params(colors=GREY, labelsize=11, length=0)
+    axes.grid(axis="y", which="both", color=GREY, alpha=0.35, linewidth=0.8)
+    axes.spines[:].set_visible(False)
+    if handles:
+        figure.legend(
+            handles=handles,
+            loc="lower left",
+            bbox_to_anchor=(left, 0.0),
+            frameon=False,
+            labelcolor=GREY,
+            fontsize=11,
+            borderpad=0,
+            borderaxespad=0.2,
+            labelspacing=0.35,
+            handlelength=3,
         )
 
-    def ends(self, values: Sequence[float], margin: float) -> tuple[float, float]:
-        """Return the axis' ends on its scale.
 
-        The limits, or the values with a share of their range added at both ends; never equal.
-        """
-        scaled = [SCALES[self.scale](value) for value in self.limits or values]
-        low = min(scaled, default=0.0)
-        high = max(scaled, default=1.0)
-        if high - low < 1e-9 * max(abs(low), abs(high), 1e-9):
-            return low - 0.5, high + 0.5
-        margin *= (high - low) * (self.limits is None)
-        return low - margin, high + margin
+def _scale(axes: Axes, name: str, axis: Axis) -> None:
+    """Set scale, limits, ticks and label of the axis "x" or "y"."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-    def place(self, value: float, ends: tuple[float, float], start: float, stop: float) -> float:
-        """Return the place of a value in the picture, between two ends."""
-        if self.limits:
-            value = min(max(value, self.limits[0]), self.limits[1])
-        return start + (SCALES[self.scale](value) - ends[0]) / (ends[1] - ends[0]) * (stop - start)
-
-    def tick_labels(self, ends: tuple[float, float], *, whole: bool = False) -> Mapping[float, str]:
-        """Texts by value, which are round numbers.
-
-        Parameters
-        ----------
-        whole
-            At integers alone, where the scale is linear.
-        """
-        values = _log_ticks(*ends) if self.scale == "log" else _ticks(*ends, whole)
-        return {value: f"{value:.4g}" if value < 1e4 else f"{value:g}" for value in values}
+    axes.set(**{f"{name}scale": axis.scale})
+    if axis.limits:
+        axes.set(**{f"{name}lim": axis.limits})
+    drawn = getattr(axes, f"{name}axis")
+    drawn.set_label_text(axis.label, color=GREY, fontsize=11)
+    if axis.scale == "linear":
+        drawn.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=name == "x"))
+        return
+    low, high = drawn.get_view_interval()
+    few = math.log10(high / low) < FEW_DECADES
+    drawn.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    drawn.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+    drawn.set_minor_locator(NullLocator())
+    drawn.set_minor_formatter(NullFormatter())
 
 
-def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element:
-    """Return an <svg> of the lines with ticks and labels, and the lines' names below.
+def svg_text(figure: Figure) -> str:
+    """Return an SVG file of a figure, without date and program, reproducible."""
+    from matplotlib import rc_context
 
-    What cannot be drawn, NaN or the logarithm of zero, is left out.
-    """
-    points = []
-    for line in lines:
-        every = zip(line.x, line.y, strict=True)
-        points.append([(a, b) for a, b in every if x.shows(a) and y.shows(b)])
-    shown = list(chain.from_iterable(points))
-    x_ends = x.ends([a for a, _ in shown], 0.0)
-    y_ends = y.ends([b for _, b in shown], 0.06)
-
-    def place(a: float, b: float) -> tuple[float, float]:
-        return x.place(a, x_ends, LEFT, WIDTH - RIGHT), y.place(b, y_ends, HEIGHT - BOTTOM, TOP)
-
-    named = [line for line in lines if line.name]
-    box = f"0 0 {WIDTH} {HEIGHT + NAME_PX * len(named)}"
-    svg = tag("svg", tag("title", title), viewBox=box, role="img", aria_label=title, class_="plot")
-    for value, text in y.tick_labels(y_ends).items():
-        height = y.place(value, y_ends, HEIGHT - BOTTOM, TOP)
-        svg.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=height, y2=height, class_="grid"))
-        svg.append(tag("text", text, x=LEFT - 6, y=height + 4, text_anchor="end"))
-    for value, text in x.tick_labels(x_ends, whole=True).items():
-        across = x.place(value, x_ends, LEFT, WIDTH - RIGHT)
-        svg.append(tag("text", text, x=across, y=HEIGHT - BOTTOM + 16, text_anchor="middle"))
-    centre = (LEFT + WIDTH - RIGHT) / 2
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    svg.append(tag("text", x.label, x=centre, y=HEIGHT - 6, text_anchor="middle", class_="axis"))
-    upright = {"x": 12, "y": middle, "transform": f"rotate(-90 12 {middle})"}
-    svg.append(tag("text", y.label, text_anchor="middle", class_="axis", **upright))
-    for number, (line, each) in enumerate(zip(lines, points, strict=True)):
-        colour, marker, dash = line.style or STYLES[number % len(STYLES)]
-        placed = [place(*point) for point in each]
-        stroke = {"stroke_width": 1.8, "stroke_dasharray": dash}
-        group = tag("g", tag("title", line.name), stroke=colour, fill=colour)
-        if line.joined:
-            group.append(polyline(placed, **stroke))
-        if marker and len(placed) < MANY:
-            group.extend(_marker(marker, a, b) for a, b in placed)
-        if line.name:
-            below = HEIGHT + NAME_PX * named.index(line) + NAME_PX / 2
-            if line.joined:
-                ends = {"x1": LEFT, "x2": LEFT + SAMPLE_PX, "y1": below, "y2": below}
-                group.append(tag("line", **ends, **stroke))
-            if marker:
-                group.append(_marker(marker, LEFT + SAMPLE_PX / 2, below))
-            svg.append(tag("text", line.name, x=LEFT + SAMPLE_PX + 8, y=below + 4))
-        svg.append(group)
-    return svg
+    file = io.StringIO()
+    with _SETTINGS_LOCK, rc_context(_SETTINGS):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    text = file.getvalue()
+    return text[text.index("<svg") :]
 
 
-def svg_file(plots: Sequence[ET.Element], scale: float = 1.0) -> str:
-    """Return an SVG file: plots in a row."""
-    height = max(float(plot.attrib["viewBox"].split()[3]) for plot in plots)
-    width = len(plots) * (WIDTH + GAP_PX) - GAP_PX
-    size = {"width": round(scale * width), "height": round(scale * height)}
-    box = f"0 0 {width} {height:g}"
-    root = tag("svg", tag("style", _STYLE), xmlns="http://www.w3.org/2000/svg", viewBox=box, **size)
-    for number, plot in enumerate(plots):  # a group each: few programs show an SVG within an SVG
-        root.append(tag("g", *plot, transform=f"translate({number * (WIDTH + GAP_PX)} 0)"))
-    return ET.tostring(root, encoding="unicode") + "\n"
-
-
-def _marker(kind: str, x: float, y: float) -> ET.Element:
-    if kind == "circle":
-        return tag("circle", cx=x, cy=y, r=3)
-    rotation = f"rotate(45 {x:.1f} {y:.1f})" if kind == "diamond" else None
-    return tag("rect", x=x - 2.7, y=y - 2.7, width=5.4, height=5.4, transform=rotation)
-
-
-def _ticks(low: float, high: float, whole: bool) -> list[float]:
-    """About five round numbers."""
-    raw = (high - low) / 5
-    unit = 10 ** math.floor(math.log10(raw))
-    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= raw)
-    step = max(round(step), 1) if whole else step
-    return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)] or [low]
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, or 1, 2, 5 within few of them; `low` and `high` are logarithms."""
-    factors = (1,) if high - low > 2.5 else (1, 2, 5)
-    powers = range(math.floor(low), math.ceil(high) + 1)
-    ticks = [factor * 10.0**power for power, factor in product(powers, factors)]
-    return [tick for tick in ticks if low <= math.log10(tick) <= high] or [10**low]
+def image_of(figure: Figure, class_: str = "plot") -> ET.Element:
+    """Return a figure as an <img> of a page; the figure's label is its alternative text."""
+    source = embedded(svg_text(figure).encode(), "svg+xml")
+    return tag("img", src=source, alt=figure.get_label(), class_=class_)
 
 
 def learning_curves(
     losses: Sequence[Sequence[float]], validation: Sequence[Sequence[float]]
 ) -> str:
-    """Return an SVG file with the error of random images against the seconds of training, and the loss against the steps.
-
-    The error is that of all views together, and of each alone.
+    """Return an SVG file with the validation error against training time, and the loss against steps.
 
     Parameters
     ----------
     losses
-        (step, loss) of each.
+        (step, loss) of each recorded step.
     validation
-        (step, seconds, error together, error of each view, ...) of each, mm.
+        (step, seconds, error of all views, error of each view, ...) of each validation, mm.
     """
+    from matplotlib.figure import Figure
+
     _, seconds, *errors = zip(*validation, strict=True)
     together = "both views" if len(errors) == 3 else "all views"
-    curves = []
-    for n, error in enumerate(errors):
-        curves.append((f"view {n}" if n else together, list(zip(seconds, error, strict=True))))
-    curves = curves if len(curves) > 2 else curves[:1]
-    error = "Error of random images", "seconds of training", "error (mm)"
-    loss = curve_plot("Loss", "step", "loss", [("loss", losses)])
-    return svg_file([curve_plot(*error, curves, log=True), loss])
-
-
-#: Pixels that a plot is wide in a section.
-PLOT_PX = 360
-HERE = ("#757d86", None, None)
-
-#: A name and points each.
-Curves = Sequence[tuple[str, Sequence[Sequence[float]]]]
+    lines = [Line(f"view {n}" if n else together, seconds, error) for n, error in enumerate(errors)]
+    lines = lines if len(lines) > 2 else lines[:1]
+    steps, values = zip(*losses, strict=True)
+    height = HEIGHT + LEGEND_ROW * len(lines)
+    figure = Figure(figsize=(2 * WIDTH / 72, height / 72), facecolor="none")
+    error = Axis("seconds of training"), Axis("error of random images (mm)", "log")
+    _draw_lines(figure, (0.0, 0.5), lines, *error)
+    _draw_lines(figure, (0.5, 1.0), [Line("loss", steps, values)], Axis("step"), Axis("loss"))
+    return svg_text(figure)
 
 
 def curve_plot(
@@ -256,17 +250,21 @@ def curve_plot(
     *,
     log: bool = False,
     here: float | None = None,
-) -> ET.Element:
-    """Return an <svg> of curves over steps or frames, with their names below it.
+) -> Figure:
+    """Return a figure of curves over steps or frames.
 
     Parameters
     ----------
+    title
+        Text alternative of the figure.
     across, up
-        What is along the axes, with units.
+        Labels of the axes, with units.
+    curves
+        Name and points of each curve.
     log
-        Whether what is up goes by its logarithm.
+        Whether the vertical axis is logarithmic.
     here
-        Where a line is drawn.
+        Position of a vertical line that marks the current step or frame; None for no line.
     """
     lines = []
     for name, points in curves:
@@ -276,11 +274,6 @@ def curve_plot(
         values = [y for line in lines for y in line.y if math.isfinite(y)] or [0.0]
         lines.append(Line("", [here, here], [min(values), max(values)], HERE))
     return line_plot(lines, title, Axis(across), Axis(up, "log" if log else "linear"))
-
-
-def curve_file(*described: Any, **more: Any) -> str:
-    """Return `curve_plot` as an SVG file."""
-    return svg_file([curve_plot(*described, **more)], scale=PLOT_PX / WIDTH)
 
 
 def cost(result: Result) -> Curves:

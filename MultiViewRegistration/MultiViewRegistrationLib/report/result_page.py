@@ -33,8 +33,9 @@ from ..rendering.devices import begin_tasks, run_tasks
 from .details import ASSUMED, details
 from .html import VERDICTS, Content, embedded, jpeg, number, page, png, table, tag, words_of
 from .overlays import LEGENDS, DRRs, overlays, picture_files
+from .plot import image_of
 from .result import Result
-from .scene_svg import DrawnView, Scene, best_side, look_from, scene_svg
+from .scene import DrawnView, Scene, best_side, look_from, scene_figure
 
 HERE = Path(__file__).parent
 #: Sign and colour of a view's state, see `Assessment.view_states`.
@@ -468,7 +469,8 @@ def _scene(result: Result, aspect: float) -> ET.Element:
         result.anatomy,
         result.case.ct.unit == "hu",
     )
-    return tag("figure", scene_svg(scene, look_from(scene, *best_side(scene, aspect)), LINES))
+    drawn = scene_figure(scene, look_from(scene, *best_side(scene, aspect)), LINES)
+    return tag("figure", image_of(drawn, "scene"))
 
 
 def _detector_mm(view: View, middle: np.ndarray) -> float:

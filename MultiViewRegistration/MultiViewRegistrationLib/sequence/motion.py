@@ -30,7 +30,7 @@ from ..io.folders import staged
 from ..report.html import page as html_page
 from ..report.html import table as html_table
 from ..report.html import tag
-from ..report.plot import Curves, curve_plot
+from ..report.plot import Curves, curve_plot, image_of
 from .tracker import Tracked
 
 #: Heads of a table's columns with the first three rows of a pose, by rows.
@@ -266,7 +266,7 @@ class Motion:
         """Return the page: turn and shift against the frame, as plots and as a table."""
         plots = []
         for name, unit, lines in self.curves():
-            plot = curve_plot(name, "frame", unit, lines)
+            plot = image_of(curve_plot(f"{name}, {unit}", "frame", unit, lines))
             plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot))
         missing = len(self.frames) - len(self.found)
         note = (

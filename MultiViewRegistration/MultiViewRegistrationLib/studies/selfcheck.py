@@ -35,7 +35,7 @@ from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..report.html import Content, number, page, table, tag
-from ..report.plot import STYLES, Axis, Line, line_plot
+from ..report.plot import STYLES, Axis, Line, image_of, line_plot
 from ..report.result import Result
 from ..report.result_page import Entry, badge, write_report
 from .statistics import Consensus, consensus, perturbed
@@ -476,7 +476,7 @@ def write_offsets(path: Path, check: OffsetCheck) -> None:
     section = tag(
         "section",
         tag("div", badge(check.result), *said, class_="verdict"),
-        tag("div", plot, table(["Offset", title, "", ""], rows), class_="plots"),
+        tag("div", image_of(plot), table(["Offset", title, "", ""], rows), class_="plots"),
         class_="case",
     )
     when = datetime.now().astimezone().isoformat(" ", "minutes")
@@ -534,21 +534,17 @@ def _plots(check: SelfCheck) -> list[ET.Element]:
         Line("end", found, check.agreement.distance_mm.tolist(), end, joined=False),
         Line(AGREE, across, [WITHIN_MM] * 2, limit),
     ]
-    return [
+    start_axis = Axis("start")
+    limits = LEAST_MM, max(1.0, *check.agreement.distance_mm)
+    distance = Axis("from the common pose (mm)", "log", limits)
+    title = "Distance of the ends from their common pose"
+    plots = [
         line_plot(
-            from_scanner, "mTRE from the scanner's pose", Axis("start"), Axis("mTRE (mm)", "log")
+            from_scanner, "mTRE from the scanner's pose", start_axis, Axis("mTRE (mm)", "log")
         ),
-        line_plot(
-            from_common,
-            "Distance of the ends from their common pose",
-            Axis("start"),
-            Axis(
-                "from the common pose (mm)",
-                "log",
-                (LEAST_MM, max(1.0, *check.agreement.distance_mm)),
-            ),
-        ),
+        line_plot(from_common, title, start_axis, distance),
     ]
+    return [image_of(plot) for plot in plots]
 
 
 def _numbers(check: SelfCheck) -> ET.Element:

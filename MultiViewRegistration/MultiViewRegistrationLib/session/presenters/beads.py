@@ -19,10 +19,11 @@ from ...report.bead_picture import (
     OTHER,
     BeadMark,
     Window,
-    bead_svg,
+    bead_figure,
     marks_of,
     window_about,
 )
+from ...report.plot import svg_text
 from ...translation import _
 from ..bead_geometry import BeadCameras, BeadXRays, use_bead_cameras
 from ..tasks import Task, ended
@@ -238,7 +239,8 @@ class BeadsPresenter(EditorPresenter):
             marks = self._marks(number)
             whole = seen.xray.line_integrals
             window = window_about(marks, whole.shape[::-1])
-            self._pictures.append((window, bead_svg(whole, marks, window, PICTURE_PX)))
+            figure = bead_figure(whole, marks, window, PICTURE_PX)
+            self._pictures.append((window, svg_text(figure)))
 
     def _marks(self, number: int) -> list[BeadMark]:
         beads = self._found.seen[number].beads

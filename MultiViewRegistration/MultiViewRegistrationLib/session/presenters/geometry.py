@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from ...mrml.layout import css_colour
 from ...mrml.overlay import c_arm_of, sides_of
 from ...mrml.xray import XRayView
 from ...mrml.xray_record import Values
-from ...report.scene_svg import DrawnView, machine_svg
+from ...report.plot import svg_text
+from ...report.scene import DrawnView, machine_figure
 from ...translation import _
 from ..geometry import (
     describe_slot_scan,
@@ -440,15 +442,18 @@ class GeometryPresenter(EditorPresenter):
     def _picture(self, view: XRayView, draft: Draft) -> Form:
         """Return the machine about the patient, and the image with his sides.
 
-        Nothing where the world's axes may not be his.
+        Empty where the world's axes may not be the patient's, and in Slicer before matplotlib is
+        installed: the form is used without it.
         """
+        if find_spec("matplotlib") is None:
+            return []
         camera, detector_mm, certain = self._sketched(view, draft)
         if camera is None:
             return []
         known = draft.mode != "c_arm" or "mirrored" in draft.values
         picture = self.picture(view, THUMBNAIL_PX)
         drawn = DrawnView("", camera, detector_mm, picture, view.pixel_aspect, certain)
-        svg = machine_svg(drawn, known)
+        svg = svg_text(machine_figure(drawn, known))
         tip = _(
             "Where source and detector of {name} are about the patient, who lies on his back."
         ).format(name=view.name)

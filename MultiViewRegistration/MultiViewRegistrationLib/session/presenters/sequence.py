@@ -11,7 +11,7 @@ import numpy as np
 
 from ...known import Known
 from ...mrml.nodes import put_table
-from ...report.plot import curve_file
+from ...report.plot import curve_plot, svg_text
 from ...translation import _
 from ..player import RATES, Played, Player
 from ..registering import is_outside, missing_at_start, missing_images
@@ -474,7 +474,7 @@ def plots(motion: Motion, here: int | None) -> Form:
     pictures: Form = []
     for n, (name, unit, lines) in enumerate(motion.curves()):
         title = f"{name}, {unit}"
-        svg = curve_file(title, _("frame"), unit, lines, here=here)
+        svg = svg_text(curve_plot(title, _("frame"), unit, lines, here=here))
         pictures.append(Text(f"motion.{n}.title", title, tone="strong"))
         pictures.append(Picture(f"motion.{n}", "", tip=title, svg=svg))
     return pictures

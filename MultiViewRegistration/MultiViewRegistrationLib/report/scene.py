@@ -1,14 +1,13 @@
-"""X-rays, their beams and the patient as SVG: in a report, in case.html, and beside the table of geometry.
+"""X-rays, their beams and the patient as matplotlib figures for reports, case.html and the geometry table.
 
-Looks are orthographic, so that a flat image is mapped by an affine matrix: X-rays on their detectors
-are exact. All of it is SVG Tiny, which Qt draws as a browser does.
+The projection is orthographic, so that a flat image is mapped by an affine matrix: X-rays on their
+detectors are exact.
 """
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
@@ -19,9 +18,13 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.machines import angle, angles, image_sides
 from ..imaging.xray import View
-from .html import beam, embedded, outline, page, png, polyline, section, tag
+from .html import beam, page, section, tag
+from .plot import image_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from ..registration.prepared_ct import PreparedCT
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
@@ -60,7 +63,9 @@ TABLE_MM = ((0, 127, 0), (260, 12, 480))
 ROOM_MM = (260.0, 150.0, 480.0)
 SKIN = "#b98d74"
 TABLE = "#56636e"
-#: Pixels of one drawing beside the table of geometry, between two, and of the words above and below.
+#: Longer side of a figure of a page, points.
+FIGURE_PT = 600
+#: Size of one drawing beside the geometry table, gap between two, and rows of text above and below, points.
 SIDE_PX = 204
 GAP_PX = 8
 WORDS_PX = 21
@@ -72,8 +77,7 @@ GROUND = "#0b0f13"
 QUIET = "#9fb4c6"
 TEXT = "#d9e0e6"
 _STYLE = """
-svg.scene, svg.xray { display: block; width: 100%; height: auto; max-height: 88vh; background: #000; border-radius: 6px; }
-svg text { paint-order: stroke; stroke: #000; stroke-width: .18em; stroke-linejoin: round; }
+img.scene, img.xray { display: block; width: 100%; height: auto; max-height: 88vh; background: #000; border-radius: 6px; }
 .finding { border-left: 3px solid #f0c244; padding-left: 10px; }
 """
 
@@ -197,12 +201,12 @@ def case_page(
     sides = {"From one side": azimuth, "A quarter turn further": azimuth + 90}
     looks = []
     for side, turned in sides.items():
-        drawn = scene_svg(scene, look_from(scene, turned, elevation))
-        looks.append(tag("figure", tag("figcaption", side), drawn))
+        drawn = scene_figure(scene, look_from(scene, turned, elevation))
+        looks.append(tag("figure", tag("figcaption", side), image_of(drawn, "scene")))
     images = []
     for nth, view in enumerate(scene.views):
         caption = tag("figcaption", view.name, style=f"color: {COLOURS[nth % len(COLOURS)]}")
-        images.append(tag("figure", caption, xray_svg(scene, nth)))
+        images.append(tag("figure", caption, image_of(xray_figure(scene, nth), "xray")))
     introduction = (
         "Lengths are in mm, angles in degrees, coordinates in LPS. Yellow: the box of the CT. R "
         "and L, A and P, H and F: the patient's right and left, front and back, head and feet, as "
@@ -221,127 +225,173 @@ def case_page(
     return page(f"{name}: geometry", [introduction], parts, _STYLE)
 
 
-def machine_svg(view: DrawnView, left_known: bool) -> str:
-    """Return a C-arm about its patient from the feet and from the right, and the image with his sides, as text.
+def machine_figure(view: DrawnView, left_known: bool) -> Figure:
+    """Return a figure of a C-arm about the patient from the feet and from the right, and of the X-ray with the patient's sides.
 
     Parameters
     ----------
     view
-        Its world has its origin at the isocentre, and the patient's axes.
+        View in a world with its origin at the isocentre, along the patient's axes.
     left_known
         Whether it is known which side of the patient is on the left of the image.
     """
+    from matplotlib.figure import Figure
+
     from ..translation import _  # which loads Slicer's classes where they are
 
     scene = Scene([view], None, np.eye(4))
-    said = ["", ""]
+    angle_texts = ["", "", ""]
     if not view.camera.is_slot_scan:
+        unsure = "" if view.certain else " ?"
         primary, secondary, _roll = angles(view.camera.camera_from_world[:3, :3].T)
-        said = [angle(primary, "LAO", "RAO"), angle(secondary, "CRA", "CAU")]
-    unsure = "" if view.certain else " ?"
-    looks = [scene_svg(scene, basis, LINES) for basis in (FROM_FEET, FROM_RIGHT)]
-    panels = [
-        (looks[0], _("From the feet"), said[0] + unsure, _("\u25cf source   \u25ae detector")),
-        (looks[1], _("From the right"), said[1] + unsure, _("H: head, F: feet, A: front")),
-        (
-            xray_svg(scene, 0, left_known),
-            _("The X-ray and its sides"),
-            "",
-            _("Compare with the image's marker."),
-        ),
+        angle_texts[0] = angle(primary, "LAO", "RAO") + unsure
+        angle_texts[1] = angle(secondary, "CRA", "CAU") + unsure
+    titles = [
+        (_("From the feet"), _("\u25cf source   \u25ae detector")),
+        (_("From the right"), _("H: head, F: feet, A: front")),
+        (_("The X-ray and its sides"), _("Compare with the image's marker.")),
     ]
     width = 3 * SIDE_PX + 2 * GAP_PX
     height = SIDE_PX + 2 * WORDS_PX
-    root = tag(
-        "svg",
-        tag("rect", width=width, height=height, fill=FRAME),
-        width=width,
-        height=height,
-        viewBox=f"0 0 {width} {height}",
-        font_family="Roboto, sans-serif",
-        font_size=13,
-        xmlns="http://www.w3.org/2000/svg",
-        **{"xmlns:xlink": "http://www.w3.org/1999/xlink"},
-    )
-    for number, (drawing, title, angle_said, note) in enumerate(panels):
+    figure = Figure(figsize=(width / 72, height / 72), facecolor=FRAME)
+    figure.set_label(_("Source and detector about the patient"))
+    for number, ((title, note), angle_text) in enumerate(zip(titles, angle_texts, strict=True)):
         left = number * (SIDE_PX + GAP_PX)
-        ground = {"width": SIDE_PX, "height": SIDE_PX, "fill": GROUND}
-        root.append(tag("rect", x=left, y=WORDS_PX, **ground))
-        root.append(tag("text", title, x=left + 4, y=15, fill=TEXT))
-        root.append(tag("text", angle_said, x=left + SIDE_PX, y=15, fill=BOX, text_anchor="end"))
-        root.append(tag("text", note, x=left + 4, y=height - 6, fill=QUIET, font_size=11))
-        root.append(tag("g", *drawing[1:], **_fitted(drawing, left, WORDS_PX)))
-    return ET.tostring(root, encoding="unicode")
+        box = (left / width, WORDS_PX / height, SIDE_PX / width, SIDE_PX / height)
+        axes = figure.add_axes(box, facecolor=GROUND)
+        top = (height - 15) / height
+        figure.text((left + 4) / width, top, title, color=TEXT, size=12)
+        figure.text((left + SIDE_PX) / width, top, angle_text, color=BOX, size=12, ha="right")
+        figure.text((left + 4) / width, 6 / height, note, color=QUIET, size=10)
+        if number < 2:
+            _draw_scene(axes, scene, (FROM_FEET, FROM_RIGHT)[number], LINES)
+        else:
+            _draw_xray(axes, scene, 0, left_known)
+    return figure
 
 
-def _fitted(drawing: ET.Element, left: float, top: float) -> dict[str, str | None]:
-    """Return what puts a drawing, whose first child is its title, into a square of SIDE_PX."""
-    x, y, width, height = map(float, drawing.attrib["viewBox"].split())
-    scale = SIDE_PX / max(width, height)
-    left += (SIDE_PX - scale * width) / 2 - scale * x
-    top += (SIDE_PX - scale * height) / 2 - scale * y
-    place = f"translate({left:.2f} {top:.2f}) scale({scale:.5f})"
-    return {"transform": place, "font_size": drawing.get("font-size")}
-
-
-@dataclass(eq=False)
-class Labels:
-    """Texts of a drawing, above all else of it, and within it.
+class _Drawing:
+    """Axes in the units of the drawn data, with y down and texts inside the limits.
 
     Parameters
     ----------
-    em
-        Height of a line.
+    axes
+        Axes to draw into; they get the limits and no frame.
     low, high
         (2,) corners of the drawing.
+    em
+        Height of a line of text, in the units of the data.
     """
 
-    em: float
-    _low: np.ndarray
-    _high: np.ndarray
-    texts: list[ET.Element] = field(default_factory=list)
+    def __init__(self, axes: Axes, low: np.ndarray, high: np.ndarray, em: float) -> None:
+        self.axes = axes
+        self.em = em
+        self._low = low
+        self._high = high
+        box = axes.get_window_extent()
+        unit = min(box.width / (high[0] - low[0]), box.height / (high[1] - low[1]))
+        left, top = (low + high) / 2 - np.array([box.width, box.height]) / (2 * unit)
+        right, bottom = low + high - (left, top)
+        axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="auto")
+        axes.spines[:].set_visible(False)
+        axes.set_autoscale_on(False)
+        #: Points per unit of the data.
+        self.points = unit * 72 / axes.figure.dpi
 
-    def add(self, text: str, at: np.ndarray, colour: str, **style: str) -> None:
+    def line(self, points: np.ndarray, colour: str, width: float, dashed: bool = False) -> None:
+        """Draw a line through (n, 2), `width` in the units of the data."""
+        (line,) = self.axes.plot(*np.transpose(points), color=colour, lw=width * self.points)
+        if dashed:
+            line.set_linestyle((0, (4, 4)))
+
+    def text(self, text: str, at: np.ndarray, colour: str, *, bold: bool = False) -> None:
         """Write a text with its middle at (2,), or as near to there as the drawing reaches."""
+        from matplotlib.patheffects import withStroke
+
         half = 0.5 * self.em * np.array([GLYPH * len(text), 1.0])
-        x, y = np.clip(at, self._low + half, self._high - half) + [0, 0.35 * self.em]
-        self.texts.append(tag("text", text, x=x, y=y, fill=colour, text_anchor="middle", **style))
+        x, y = np.clip(at, self._low + half, self._high - half)
+        size = 0.9 * self.em * self.points
+        self.axes.text(
+            x,
+            y,
+            text,
+            color=colour,
+            size=size,
+            weight="bold" if bold else "normal",
+            ha="center",
+            va="center",
+            zorder=9,
+            path_effects=[withStroke(linewidth=0.18 * size, foreground="#000")],
+        )
+
+    def picture(self, picture: np.ndarray, affine: np.ndarray, size: tuple[int, int]) -> None:
+        """Draw a picture of an image of a size (columns, rows), whose pixels `affine` (2, 3) maps."""
+        from matplotlib.transforms import Affine2D
+
+        columns, rows = size
+        if picture.ndim == 2:
+            picture = np.repeat(picture[..., None], 3, axis=2)
+        placed = Affine2D(np.vstack([affine, [0, 0, 1]])) + self.axes.transData
+        self.axes.imshow(
+            picture,
+            extent=(-0.5, columns - 0.5, rows - 0.5, -0.5),
+            interpolation="none",
+            transform=placed,
+            aspect="auto",
+            zorder=2,
+        )
 
 
-def scene_svg(scene: Scene, basis: np.ndarray, lines: float = 38) -> ET.Element:
-    """Return a look at the scene.
+def _page_figure(title: str, low: np.ndarray, high: np.ndarray) -> tuple[Figure, Axes]:
+    """Return a figure with the sides of a drawing, and axes that fill it."""
+    from matplotlib.figure import Figure
+
+    size = FIGURE_PT / 72 * (high - low) / max(high - low)
+    figure = Figure(figsize=tuple(size), facecolor="#000")
+    figure.set_label(title)
+    return figure, figure.add_axes((0, 0, 1, 1), facecolor="none")
+
+
+def scene_figure(scene: Scene, basis: np.ndarray, lines: float = 38) -> Figure:
+    """Return a figure of the scene.
 
     Parameters
     ----------
     basis
         (3, 3), rows: to the right of the picture, down, and away from the viewer, in the world.
     lines
-        The drawing's longer side in lines of its texts.
+        Longer side of the drawing in lines of its texts.
     """
+    names = ", ".join(view.name for view in scene.views)
+    figure, axes = _page_figure(f"Sources and detectors in 3D: {names}", *_limits(scene, basis))
+    _draw_scene(axes, scene, basis, lines)
+    return figure
+
+
+def _limits(scene: Scene, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners (2,) of the drawing of a scene."""
     flat = scene.outline @ basis[:2].T
-    extent = float(np.ptp(flat, axis=0).max())
-    low = flat.min(0) - 0.06 * extent
-    high = flat.max(0) + 0.06 * extent
-    em = extent / lines
-    box = f"{low[0]:.1f} {low[1]:.1f} {high[0] - low[0]:.1f} {high[1] - low[1]:.1f}"
-    labels = Labels(em, low, high)
-    title = tag("title", "The scene in 3D")
-    svg = tag("svg", title, viewBox=box, role="img", class_="scene", font_size=em)
+    margin = 0.06 * np.ptp(flat, axis=0).max()
+    return flat.min(0) - margin, flat.max(0) + margin
+
+
+def _draw_scene(axes: Axes, scene: Scene, basis: np.ndarray, lines: float) -> None:
+    low, high = _limits(scene, basis)
+    em = float(max(high - low)) / 1.12 / lines
+    drawing = _Drawing(axes, low, high, em)
     far_first = sorted(
         enumerate(scene.views), key=lambda each: -float(basis[2] @ each[1].beam[1, 4])
     )
     if scene.corners is None:
-        svg.extend(_patient(basis))
+        _draw_patient(axes, basis)
     for nth, view in far_first:
-        svg.extend(_frustum(view, COLOURS[nth % len(COLOURS)], basis, labels))
+        _draw_frustum(drawing, view, COLOURS[nth % len(COLOURS)], basis)
     if scene.anatomy is not None:
-        svg.append(_bones(scene, scene.anatomy, basis))
+        _draw_bones(axes, scene, scene.anatomy, basis)
     if scene.corners is not None:
-        edges = [scene.corners[edge] @ basis[:2].T for edge in EDGES]
-        svg.extend(polyline(edge, stroke=BOX, stroke_width=em / 9) for edge in edges)
-    svg.extend(_patient_axes(basis[:2], scene, labels))
-    svg.extend(labels.texts)
-    return svg
+        for edge in EDGES:
+            drawing.line(scene.corners[edge] @ basis[:2].T, BOX, em / 9)
+    _draw_patient_axes(drawing, basis[:2], scene)
 
 
 def best_side(scene: Scene, aspect: float) -> tuple[float, float]:
@@ -360,33 +410,45 @@ def best_side(scene: Scene, aspect: float) -> tuple[float, float]:
     return min(SIDES_TRIED, key=badness)
 
 
-def xray_svg(scene: Scene, nth: int, left_known: bool = True) -> ET.Element:
-    """Return an X-ray with the outline of the CT's box, and the patient's sides at its edges."""
+def xray_figure(scene: Scene, nth: int) -> Figure:
+    """Return a figure of an X-ray with the outline of the CT's box, and the patient's sides at its edges."""
+    view = scene.views[nth]
+    figure, axes = _page_figure(f"{view.name} with the CT's box", *_xray_limits(view))
+    _draw_xray(axes, scene, nth)
+    return figure
+
+
+def _xray_limits(view: DrawnView) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners (2,) of the drawing of an X-ray with letters about it."""
+    size = view.camera.size * np.array([1.0, view.aspect])
+    margin = 1.5 * max(size) / IMAGE_LINES
+    return np.full(2, -margin), size + margin
+
+
+def _draw_xray(axes: Axes, scene: Scene, nth: int, left_known: bool = True) -> None:
     view = scene.views[nth]
     camera = view.camera
     stretch = np.array([1.0, view.aspect])
     columns, rows = camera.size * stretch
     em = max(columns, rows) / IMAGE_LINES
-    box = f"{-1.5 * em:.1f} {-1.5 * em:.1f} {columns + 3 * em:.1f} {rows + 3 * em:.1f}"
-    title = tag("title", f"{view.name} with the CT's box")
-    svg = tag("svg", title, viewBox=box, role="img", class_="xray", font_size=em)
-    svg.extend(_picture(view, f"scale(1 {view.aspect})"))
-    colour = COLOURS[nth % len(COLOURS)]
-    svg.append(outline(camera.corners * stretch, stroke=colour, stroke_width=em / 8))
+    drawing = _Drawing(axes, *_xray_limits(view), em)
+    if view.picture is not None:
+        stretched = np.column_stack([np.diag(stretch), [0, 0]])
+        drawing.picture(view.picture, stretched, camera.size)
+    corners = camera.corners * stretch
+    drawing.line([*corners, corners[0]], COLOURS[nth % len(COLOURS)], em / 8)
     for edge in EDGES if scene.corners is not None else ():
         cut = _before_source(camera, *scene.box[edge])
         if cut is not None:
-            svg.append(polyline(camera.project(cut) * stretch, stroke=BOX, stroke_width=em / 9))
+            drawing.line(camera.project(cut) * stretch, BOX, em / 9)
     sides = list(image_sides(camera, scene.world_from_ct)) if scene.patient_axes else [""] * 4
     if not left_known:
         sides[:2] = "?", "?"
-    low = np.array([-0.7, 0.35]) * em
     right, down = np.array([columns, rows]) / 2
-    places = [(low[0], down), (columns - low[0], down), (right, -low[1]), (right, rows + 0.9 * em)]
-    style = {"text_anchor": "middle", "font_weight": "700", "fill": TEXT}
-    for side, (x, y) in zip(sides, places, strict=True):
-        svg.append(tag("text", side, x=x, y=y, **style))
-    return svg
+    out = 0.7 * em
+    places = [(-out, down), (columns + out, down), (right, -out), (right, rows + out)]
+    for side, place in zip(sides, places, strict=True):
+        drawing.text(side, np.array(place), TEXT, bold=True)
 
 
 def look_from(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
@@ -411,43 +473,40 @@ def look_from(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndar
     return np.stack([right, np.cross(away, right), away])
 
 
-def _frustum(view: DrawnView, colour: str, basis: np.ndarray, labels: Labels) -> list[ET.Element]:
-    """Return the detector with its image, the beam, the source (of a slot scan, its way), and the name."""
-    em = labels.em
+def _draw_frustum(drawing: _Drawing, view: DrawnView, colour: str, basis: np.ndarray) -> None:
+    """Draw the detector with its image, the beam, the source (of a slot scan, its path), and the name."""
+    em = drawing.em
     flat = basis[:2]
-    dash = None if view.certain else em / 2
     (*sources, source), (*detector, centre) = view.beam @ flat.T
-    on_detector = flat @ view.camera.plane_at(view.detector_mm)
-    numbers = " ".join(f"{number:.6g}" for number in on_detector.T.ravel())
-    parts = _picture(view, f"matrix({numbers})")
-    parts.append(outline(detector, stroke=colour, stroke_width=em / 5, stroke_dasharray=dash))
-    rays = zip(sources, detector, strict=True)
-    parts += [polyline(ray, stroke=colour, stroke_width=em / 16) for ray in rays]
+    if view.picture is not None:
+        on_detector = flat @ view.camera.plane_at(view.detector_mm)
+        drawing.picture(view.picture, on_detector, view.camera.size)
+    drawing.line([*detector, detector[0]], colour, em / 5, not view.certain)
+    for ray in zip(sources, detector, strict=True):
+        drawing.line(ray, colour, em / 16)
     if view.camera.source_step.any():
-        parts.append(polyline([sources[0], sources[2]], stroke=colour, stroke_width=em / 8))
-    axis = {"stroke": colour, "stroke_width": em / 12, "stroke_dasharray": em}
-    parts.append(polyline([source, centre], **axis))
-    parts.append(tag("circle", cx=source[0], cy=source[1], r=em / 2.2, fill=colour))
+        drawing.line([sources[0], sources[2]], colour, em / 8)
+    drawing.line([source, centre], colour, em / 12, True)
+    drawing.axes.plot(*source, "o", color=colour, markersize=0.9 * em * drawing.points)
     if view.name:
-        labels.add(view.name, source - [0, 1.2 * em], colour)
-    return parts
+        drawing.text(view.name, source - [0, 1.2 * em], colour)
 
 
-def _patient(basis: np.ndarray) -> list[ET.Element]:
-    """Return a patient on his back on a table, of looks along his axes."""
+def _draw_patient(axes: Axes, basis: np.ndarray) -> None:
+    """Draw a patient supine on a table, seen along an axis of the patient."""
+    from matplotlib.patches import Ellipse, Rectangle
+
     flat = np.abs(basis[:2])
-    (x, y), (width, height) = (basis[:2] @ TABLE_MM[0], flat @ TABLE_MM[1])
-    table = {"x": x - width, "y": y - height, "width": 2 * width, "height": 2 * height}
-    parts = [tag("rect", **table, fill=TABLE)]
-    for middle, half in BODY_MM:
-        (x, y), (rx, ry) = (basis[:2] @ middle, flat @ half)
-        skin = {"fill": SKIN, "stroke": GROUND, "stroke_width": 4}
-        parts.append(tag("ellipse", cx=x, cy=y, rx=rx, ry=ry, **skin))
-    return parts
+    middle, half = basis[:2] @ TABLE_MM[0], flat @ TABLE_MM[1]
+    axes.add_patch(Rectangle(middle - half, *(2 * half), color=TABLE))
+    for body_middle, body_half in BODY_MM:
+        sizes = 2 * (flat @ body_half)
+        skin = Ellipse(basis[:2] @ body_middle, *sizes, facecolor=SKIN, edgecolor=GROUND)
+        axes.add_patch(skin)
 
 
-def _bones(scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> ET.Element:
-    """Return the bones of the CT as seen from the side of the drawing: a DRR from afar."""
+def _draw_bones(axes: Axes, scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> None:
+    """Draw the bones of the CT as seen from the side of the drawing: a DRR from a distant source."""
     reach = scene.reach
     pixel_mm = 2 * reach / BONES_PIXELS
     focal = AFAR_MM / pixel_mm
@@ -464,14 +523,14 @@ def _bones(scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> ET.Element:
     rgba = np.empty((*drr.shape, 4), np.uint8)
     rgba[..., :3] = BONE
     rgba[..., 3] = np.rint(255 * strength)
-    x, y = basis[:2] @ scene.middle - reach
-    return _image(rgba, x=x, y=y, width=2 * reach, height=2 * reach)
+    left, top = basis[:2] @ scene.middle - reach
+    extent = (left, left + 2 * reach, top + 2 * reach, top)
+    axes.imshow(rgba, extent=extent, interpolation="none", aspect="auto", zorder=2)
 
 
-def _patient_axes(flat: np.ndarray, scene: Scene, labels: Labels) -> list[ET.Element]:
-    """Return lines along the CT's axes through the middle of its box, with the letters of the patient's directions at their ends."""
-    parts: list[ET.Element] = []
-    em = labels.em
+def _draw_patient_axes(drawing: _Drawing, flat: np.ndarray, scene: Scene) -> None:
+    """Draw lines along the CT's axes through the centre of its box, with letters of the patient's directions at their ends."""
+    em = drawing.em
     reach = max(0.6 * scene.reach, 4 * em)
     for axis, (letter, colour) in enumerate(PATIENT.items() if scene.patient_axes else ()):
         middle = flat @ scene.middle
@@ -479,13 +538,12 @@ def _patient_axes(flat: np.ndarray, scene: Scene, labels: Labels) -> list[ET.Ele
         ends = {letter: middle + step, OPPOSITE[letter]: middle - step}
         along = 2 * step
         length = float(np.linalg.norm(along))
-        parts.append(polyline(ends.values(), stroke=colour, stroke_width=em / 7))
-        if length < 3 * em:  # along the line of sight: letters would lie on each other
+        drawing.line(list(ends.values()), colour, em / 7)
+        if length < 3 * em:  # along the line of sight: the letters would overlap
             continue
         for name, end in ends.items():
             out = along / length * (1 if name == letter else -1)
-            labels.add(name, end + 0.8 * em * out, colour, font_weight="700")
-    return parts
+            drawing.text(name, end + 0.8 * em * out, colour, bold=True)
 
 
 def _before_source(camera: Camera, a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
@@ -497,17 +555,3 @@ def _before_source(camera: Camera, a: np.ndarray, b: np.ndarray) -> np.ndarray |
         cut = a + (b - a) * (NEAREST - depths[0]) / (depths[1] - depths[0])
         a, b = (cut, b) if depths[0] < NEAREST else (a, cut)
     return np.stack([a, b])
-
-
-def _picture(view: DrawnView, transform: str) -> list[ET.Element]:
-    """Return the X-ray on its pixels, carried to where it belongs; nothing where there is none."""
-    if view.picture is None:
-        return []
-    columns, rows = view.camera.size
-    place = {"x": -0.5, "y": -0.5, "width": columns, "height": rows}
-    return [_image(view.picture, **place, preserveAspectRatio="none", transform=transform)]
-
-
-def _image(picture: np.ndarray, **place: object) -> ET.Element:
-    """Return a picture; Qt knows no href without a prefix."""
-    return tag("image", **place, **{"xlink:href": embedded(png(picture))})

@@ -11,8 +11,6 @@ from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.mrml.ct_3d import put_bones
 from MultiViewRegistrationLib.mrml.image import structures_node
 
-pytestmark = pytest.mark.slow
-
 NAMES = ("vertebrae_T11", "vertebrae_T10_of_a_long_name", "vertebrae_T9")
 #: Left and right of what is in a section, together.
 MARGINS_PX = 20

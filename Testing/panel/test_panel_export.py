@@ -3,8 +3,6 @@
 import pytest
 from phantom_scene import settle
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def person(person):
@@ -32,6 +30,7 @@ def test_the_report_and_the_transform_are_opened(person, tmp_path):
     assert person.host.slicer.util.selectedModule() == "Transforms"
 
 
+@pytest.mark.slow
 def test_each_export_has_a_folder_of_its_own_beside_an_earlier_one_if_the_person_agrees(
     person, tmp_path
 ):

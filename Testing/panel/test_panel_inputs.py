@@ -14,8 +14,6 @@ from MultiViewRegistrationLib.mrml.case import settings_of
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.panel import packages
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def german():
@@ -47,6 +45,7 @@ def edit_of(person, key):
     return person.drawn("geometry", person.field(2, key)).edit
 
 
+@pytest.mark.slow
 def test_a_ct_is_dropped_read_and_seen(host, tmp_path):
     person = GuiDriver(host)
     person.begin("ct")

@@ -12,8 +12,6 @@ from phantom_scene import begun, make_registration, settle
 from MultiViewRegistrationLib.mrml import display, layout
 from MultiViewRegistrationLib.mrml.registration import Registration
 
-pytestmark = pytest.mark.slow
-
 OWNER = "MultiViewRegistration.owner"
 
 
@@ -77,6 +75,7 @@ def visible_texts(around):
     return [each.property("text") for each in inside if each.visible and each.property("text")]
 
 
+@pytest.mark.slow
 def test_sections_are_blank_until_they_show_the_registration_that_was_chosen(person):
     sections = person.panel.sections
     settle(person.session, verdict="accept")
@@ -92,6 +91,7 @@ def test_sections_are_blank_until_they_show_the_registration_that_was_chosen(per
     assert all(visible_texts(section.widget) for section in sections.values())
 
 
+@pytest.mark.slow
 def test_the_geometry_table_is_closed_when_another_registration_is_chosen(person):
     person.open_geometry(0)
     assert person.panel.geometry.dialog.visible
@@ -99,6 +99,7 @@ def test_the_geometry_table_is_closed_when_another_registration_is_chosen(person
     assert not person.panel.geometry.dialog.visible
 
 
+@pytest.mark.slow
 def test_questions_about_files_go_with_their_registration(person, tmp_path):
     mask = tmp_path / "left femur.stl"
     mask.write_text("solid s\nendsolid s\n")
@@ -108,6 +109,7 @@ def test_questions_about_files_go_with_their_registration(person, tmp_path):
     assert not visible_texts(person.panel.files.widget)
 
 
+@pytest.mark.slow
 def test_what_marks_the_xrays_is_kept_while_another_registration_is_chosen(person):
     """Nodes that come and go are what takes Slicer longest."""
     marks = [view.node.GetNodeReference("frustum") for view in person.a.xrays]
@@ -117,6 +119,7 @@ def test_what_marks_the_xrays_is_kept_while_another_registration_is_chosen(perso
     assert marks == [view.node.GetNodeReference("frustum") for view in person.a.xrays]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", (False, True))
 def test_a_registration_and_its_panes_go_with_a_folder_that_is_deleted_in_data(person, elsewhere):
     scene = person.host.scene
@@ -135,6 +138,7 @@ def test_a_registration_and_its_panes_go_with_a_folder_that_is_deleted_in_data(p
     assert Registration.all(scene) == [person.b]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", (False, True))
 def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
     """elsewhere: another module is open meanwhile."""

@@ -13,8 +13,6 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.presenters import frontend
 from MultiViewRegistrationLib.session.result_files import write_case_folder
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def case(person, tmp_path):
@@ -104,6 +102,7 @@ def test_a_reloaded_panel_goes_on_where_it_was(person):
     assert widget.panel.ui.layoutButton.enabled and not widget.panel.ui.messageLabel.visible
 
 
+@pytest.mark.slow
 def test_a_module_that_is_not_open_is_not_entered(person):
     person.host.leave(person.module_widget)
     slicer.util.reloadScriptedModule("MultiViewRegistration")

@@ -11,8 +11,6 @@ from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 
 from MultiViewRegistrationLib.registration.optimizer import Progress
 
-pytestmark = pytest.mark.slow
-
 
 def moved(*mm):
     return off(STARTED_AT, (0, 0, 0), mm)
@@ -29,6 +27,7 @@ def held(person):
     PausedRegistration.release_all()
 
 
+@pytest.mark.slow
 def test_the_overlay_follows_level_by_level(person, held):
     view, seen = person.xrays[0], set()
     person.wait(lambda: not person.session.preparing)
@@ -40,6 +39,7 @@ def test_the_overlay_follows_level_by_level(person, held):
     assert len(seen) == 3
 
 
+@pytest.mark.slow
 def test_a_registration_goes_on_while_another_module_is_open_and_moves_nothing_there(
     person, held, caplog, capfd
 ):
@@ -62,6 +62,7 @@ def test_a_registration_goes_on_while_another_module_is_open_and_moves_nothing_t
     assert all(record.levelno == logging.INFO for record in caplog.records)
 
 
+@pytest.mark.slow
 def test_what_stops_it_in_another_module_is_said_there(person, held):
     person.host.leave(person.module_widget)
     person.registration.world_from_ct = moved(0, 30, 0)
@@ -71,6 +72,7 @@ def test_what_stops_it_in_another_module_is_said_there(person, held):
     assert "as the CT was moved" in person.message
 
 
+@pytest.mark.slow
 def test_it_goes_on_while_another_registration_is_chosen(person, held, ct, views):
     session = person.session
     person.panel.choose(begun(make_registration(person.host.scene, ct, views, name="Other")))
@@ -112,6 +114,7 @@ def test_progress_is_in_the_status_bar_which_nothing_scrolls_and_can_be_cancelle
     assert not person.session.running and status_bar() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", (False, True))
 def test_a_registration_ends_with_its_scene_and_is_not_said_to_go_on(person, held, elsewhere):
     if elsewhere:
@@ -123,6 +126,7 @@ def test_a_registration_ends_with_its_scene_and_is_not_said_to_go_on(person, hel
     assert bar.currentMessage() == "" and not session.running
 
 
+@pytest.mark.slow
 def test_a_scene_that_is_opened_next_has_a_session_of_its_own(person, ct, views):
     """Nodes of a new scene have the same IDs."""
     before, node_id = person.session, person.registration.node.GetID()
@@ -134,6 +138,7 @@ def test_a_scene_that_is_opened_next_has_a_session_of_its_own(person, ct, views)
     assert person.session is not before and person.session.registration == other
 
 
+@pytest.mark.slow
 def test_what_failed_is_told_once(person, monkeypatch, caplog):
     """By the answer, which stays; not by a message below it, too."""
     monkeypatch.setattr(person.session.history, "add", lambda entry: 1 / 0)

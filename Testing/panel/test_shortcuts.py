@@ -5,8 +5,6 @@ import qt
 from phantom import off
 from running_session import STARTED_AT
 
-pytestmark = pytest.mark.slow
-
 MOVED = off(STARTED_AT, (0, 0, 0), (30, 0, 0))
 
 
@@ -22,6 +20,7 @@ def key(person, widget, letter):
     person.host.key(widget, getattr(qt.Qt, f"Key_{letter}"), qt.Qt.ControlModifier)
 
 
+@pytest.mark.slow
 def test_undo_and_redo_reach_from_a_view(person, focus):
     view = focus(qt.QWidget)
     key(person, view, "Z")
@@ -30,6 +29,7 @@ def test_undo_and_redo_reach_from_a_view(person, focus):
     assert person.is_at(MOVED)
 
 
+@pytest.mark.slow
 def test_a_text_field_keeps_its_own_undo(person, focus):
     field = focus(qt.QLineEdit)
     person.host.type(field, "12")
@@ -37,6 +37,7 @@ def test_a_text_field_keeps_its_own_undo(person, focus):
     assert field.text == "" and person.is_at(MOVED)
 
 
+@pytest.mark.slow
 def test_undo_is_off_once_another_module_is_open(person, focus):
     view = focus(qt.QWidget)
     person.host.leave(person.module_widget)

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from time import perf_counter, process_time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class _Page:
         self.cursor = None
         self.panes: dict[Any, Any] = {}
         for view in session.registration.xrays:
-            self.panes[view.node] = XRayPane(server, session, view, self)
+            self.panes[view.node] = XRayPane(cast(Any, server), session, view, cast(Any, self))
 
     def may_move(self) -> bool:
         return True

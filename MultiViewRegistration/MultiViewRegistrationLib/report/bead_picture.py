@@ -143,7 +143,9 @@ def _draw_mark(axes: Axes, mark: BeadMark, scale: float, identifier: str) -> Non
     colour = COLOURS[mark.kind]
     radius = max(mark.radius_px + 1.5 / scale, MIN_RADIUS_PX / scale)
     dash = (0, (3, 3)) if mark.kind in (MISSING, LEFT_OUT) else "-"
-    ring = Circle(mark.pixel, radius, fill=False, edgecolor=colour, lw=1.5, ls=dash, zorder=2)
+    ring = Circle(
+        tuple(mark.pixel), radius, fill=False, edgecolor=colour, lw=1.5, ls=dash, zorder=2
+    )
     ring.set_gid(identifier)
     axes.add_patch(ring)
     if mark.residual_px is not None:
@@ -153,7 +155,7 @@ def _draw_mark(axes: Axes, mark: BeadMark, scale: float, identifier: str) -> Non
     if mark.name:
         axes.annotate(
             mark.name,
-            mark.pixel + [radius, -radius],
+            tuple(mark.pixel + [radius, -radius]),
             (2, 0),
             textcoords="offset points",
             color=colour,

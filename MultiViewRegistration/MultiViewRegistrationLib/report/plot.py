@@ -51,7 +51,7 @@ GREY = "#757d86"
 HERE = (GREY, None, "-")
 #: matplotlib's settings are global, so they are changed for one figure at a time. A fixed salt makes
 #: the identifiers in a file, and so the file, reproducible.
-_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "mvreg"}
+_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "mvreg"}
 _SETTINGS_LOCK = threading.Lock()
 
 #: Name and points (x, y) of each curve.

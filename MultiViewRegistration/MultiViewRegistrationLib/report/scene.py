@@ -13,6 +13,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -298,9 +299,11 @@ class _Drawing:
         #: Points per unit of the data.
         self.points = unit * 72 / axes.figure.dpi
 
-    def line(self, points: np.ndarray, colour: str, width: float, dashed: bool = False) -> None:
+    def line(self, points: ArrayLike, colour: str, width: float, dashed: bool = False) -> None:
         """Draw a line through (n, 2), `width` in the units of the data."""
-        (line,) = self.axes.plot(*np.transpose(points), color=colour, lw=width * self.points)
+        (line,) = self.axes.plot(
+            *np.transpose(np.asarray(points)), color=colour, lw=width * self.points
+        )
         if dashed:
             line.set_linestyle((0, (4, 4)))
 
@@ -422,7 +425,7 @@ def _xray_limits(view: DrawnView) -> tuple[np.ndarray, np.ndarray]:
     """Return the corners (2,) of the drawing of an X-ray with letters about it."""
     size = view.camera.size * np.array([1.0, view.aspect])
     margin = 1.5 * max(size) / IMAGE_LINES
-    return np.full(2, -margin), size + margin
+    return np.full(2, -margin), np.asarray(size) + margin
 
 
 def _draw_xray(axes: Axes, scene: Scene, nth: int, left_known: bool = True) -> None:
@@ -501,7 +504,7 @@ def _draw_patient(axes: Axes, basis: np.ndarray) -> None:
     axes.add_patch(Rectangle(middle - half, *(2 * half), color=TABLE))
     for body_middle, body_half in BODY_MM:
         sizes = 2 * (flat @ body_half)
-        skin = Ellipse(basis[:2] @ body_middle, *sizes, facecolor=SKIN, edgecolor=GROUND)
+        skin = Ellipse(tuple(basis[:2] @ body_middle), *sizes, facecolor=SKIN, edgecolor=GROUND)
         axes.add_patch(skin)
 
 

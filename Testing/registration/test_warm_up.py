@@ -1,4 +1,3 @@
-import importlib
 import subprocess
 import sys
 
@@ -8,7 +7,7 @@ from program import ENVIRONMENT
 from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.registration import warm_up
-from MultiViewRegistrationLib.rendering import cpu
+from MultiViewRegistrationLib.rendering import kernel_cache
 
 
 @pytest.mark.slow
@@ -73,24 +72,20 @@ def test_without_an_interpreter_all_is_compiled_here(monkeypatch, started):
     warm_up.warm_up.__wrapped__()
 
 
-def test_kernels_that_are_damaged_on_disk_are_forgotten(monkeypatch, started, tmp_path):
-    """Numba refuses them at every start, by a SystemError."""
-    code = f"from {cpu.__name__} import kernel\n@kernel\ndef twice(x):\n    return 2 * x\n"
-    (tmp_path / "damaged_kernel.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(cpu, "_kept", [])
-    twice = importlib.import_module("damaged_kernel").twice
-    twice(1.0)
-    kept = twice._cache._cache_file
-    assert len(kept._load_index()) == 1
+def test_a_corrupt_cache_is_deleted(monkeypatch, started, tmp_path):
+    """Otherwise numba refuses it at every start, by a SystemError."""
+    cache = kernel_cache.KernelCache(tmp_path, "version")
+    monkeypatch.setattr(kernel_cache, "CACHE", cache)
+    (cache.folder / "kernel.nbi").touch()
+    cache.publish()
 
     def load():
         raise SystemError("NRT_adapt_ndarray_to_python, 'descr' is NULL")
 
     monkeypatch.setattr(warm_up, "warm_up_drr", load)
-    with pytest.raises(InputError, match="damaged, and are forgotten now; start again"):
+    with pytest.raises(InputError, match="corrupt and has been deleted. Start the program again"):
         warm_up.warm_up.__wrapped__()
-    assert kept._load_index() == {}
+    assert not list(tmp_path.rglob("*.nbi"))
 
 
 def test_a_registration_that_nobody_watches_says_once_that_it_compiles(capsys):

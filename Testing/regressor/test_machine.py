@@ -9,9 +9,9 @@ from MultiViewRegistrationLib.regressor.machine import KINDS, Machine, draw_mach
 @pytest.mark.slow_variants("flat panel")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_drawn_lies_within_its_kind_and_all_else_is_as_usual(kind):
-    state, drawn, usual = np.array([7], np.uint64), KINDS[kind], Machine()._asdict()
+    rng, drawn, usual = np.random.default_rng(7), KINDS[kind], Machine()._asdict()
     number = list(KINDS).index(kind)
-    machines = [draw_machine(number, state) for _ in range(400)]
+    machines = [draw_machine(number, rng) for _ in range(400)]
     for field, default in usual.items():
         values = np.array([getattr(machine, field) for machine in machines])
         if field not in drawn:

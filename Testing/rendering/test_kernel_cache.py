@@ -1,4 +1,4 @@
-"""Where kernels are kept if neither the installation nor the home folder can be written to."""
+"""The cache of compiled kernels, which several processes use at the same time."""
 
 import os
 import shutil
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import MultiViewRegistrationLib
-from MultiViewRegistrationLib.rendering import cpu
+from MultiViewRegistrationLib.rendering import kernel_cache
+from MultiViewRegistrationLib.rendering.kernel_cache import KernelCache
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).resolve().parent
 READ_ONLY = """
@@ -24,19 +25,30 @@ _count(np.ones((2, 2), bool))
 print('done')"
 """
 
-PROGRAM = """
-from typing import NamedTuple
-from MultiViewRegistrationLib.rendering.cpu import kernel
+PROGRAM = f"""
+import sys
+import numpy as np
+from numba.core import event
+from {kernel_cache.__name__} import kernel
 
-class Ray(NamedTuple):
-    source: int
+compilations = []
+class Listener(event.Listener):
+    def on_start(self, event): compilations.append(event)
+    def on_end(self, event): pass
 
 @kernel
-def following(ray):
-    return ray.source + 1
+def total(values):
+    result = values[0]
+    for value in values[1:]:
+        result += value
+    return result
 
-print(following(Ray(2)))
+with event.install_listener("numba:compile", Listener()):
+    for dtype in sys.argv[1:]:
+        assert total(np.array([1, 2, 3], dtype)) == 6, dtype
+print(len(compilations))
 """
+DTYPES = ["int8", "int32", "int64", "float32", "float64"]
 
 
 @pytest.fixture
@@ -90,59 +102,132 @@ def test_a_folder_that_is_named_is_used_without_a_word(start, tmp_path):
 @pytest.mark.slow
 def test_without_any_folder_kernels_are_compiled_at_every_start(start):
     said, done = start(Path("/tmp"), Path("/var/tmp"), Path.cwd())
-    assert done == "done" and said.startswith("Kernels are compiled at every start")
+    assert done == "done" and "compiled at every start" in said
     assert "NUMBA_CACHE_DIR" in said
 
 
 def test_the_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
-    """numba unpickles what lies there."""
+    """numba unpickles the files there."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = cpu._private_folder()
-    assert folder == cpu._private_folder() == tmp_path / folder.name
+    folder = kernel_cache.private_folder()
+    assert folder == kernel_cache.private_folder() == tmp_path / folder.name
     folder.chmod(0o777)
-    assert cpu._private_folder() is None
+    assert kernel_cache.private_folder() is None
     folder.rmdir()
     (tmp_path / "other").mkdir(mode=0o700)
     for plant in (folder.touch, lambda: folder.symlink_to(tmp_path / "other")):
         plant()
-        assert cpu._private_folder() is None
+        assert kernel_cache.private_folder() is None
         folder.unlink()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
-    assert cpu._private_folder() is None
+    assert kernel_cache.private_folder() is None
+
+
+def store(cache, **files):
+    """Write files of one function as numba does: its index and one data file."""
+    (cache.folder / "room").mkdir(exist_ok=True)
+    for function, text in files.items():
+        for name in (f"{function}.1.nbc", f"{function}.nbi"):
+            (cache.folder / "room" / name).unlink(missing_ok=True)
+            (cache.folder / "room" / name).write_text(text)
+
+
+def stored(cache):
+    return {path.name: path.read_text() for path in cache.folder.rglob("*.nb[ic]")}
+
+
+def test_functions_that_other_processes_publish_are_added(tmp_path):
+    first, second = KernelCache(tmp_path, "v"), KernelCache(tmp_path, "v")
+    store(first, f="first")
+    store(second, g="second")
+    first.publish()
+    second.publish()
+    expected = {"f.nbi": "first", "f.1.nbc": "first", "g.nbi": "second", "g.1.nbc": "second"}
+    assert stored(second) == stored(KernelCache(tmp_path, "v")) == expected
+    first.fetch()
+    assert stored(first) == expected
+    assert [path.name for path in tmp_path.glob("*-v-*")] == ["mvreg-kernels-v-2"]
+
+
+def test_a_function_that_another_process_compiled_for_more_types_is_fetched_again(tmp_path):
+    first, second = KernelCache(tmp_path, "v"), KernelCache(tmp_path, "v")
+    store(first, f="one type")
+    first.publish()
+    second.fetch()
+    store(first, f="two types")
+    (first.folder / "room" / "f.2.nbc").write_text("second type")
+    first.publish()
+    second.fetch()
+    assert stored(second) == stored(first) and len(stored(second)) == 3
+
+
+def test_the_index_of_one_process_never_meets_the_data_of_another(tmp_path):
+    first, second = KernelCache(tmp_path, "v"), KernelCache(tmp_path, "v")
+    store(first, f="first")
+    store(second, f="second")
+    first.publish()
+    second.publish()
+    assert stored(KernelCache(tmp_path, "v")) == {"f.nbi": "first", "f.1.nbc": "first"}
+    assert stored(second) == {"f.nbi": "second", "f.1.nbc": "second"}
+
+
+def test_of_two_that_publish_the_same_generation_one_wins(tmp_path, monkeypatch):
+    first, second = KernelCache(tmp_path, "v"), KernelCache(tmp_path, "v")
+    store(first, f="first")
+    store(second, f="second")
+    monkeypatch.setattr(second, "_latest", lambda: 0)  # looked before the first one published
+    first.publish()
+    second.publish()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"mvreg-kernels-v-1", first.folder.name, second.folder.name}
+    assert stored(KernelCache(tmp_path, "v"))["f.nbi"] == "first"
+
+
+def test_kernels_of_another_version_are_ignored_and_then_deleted(tmp_path):
+    before = KernelCache(tmp_path, "before")
+    store(before, f="before")
+    before.publish()
+    now = KernelCache(tmp_path, "now")
+    assert not stored(now)
+    store(now, f="now")
+    now.publish()
+    assert [path.name for path in tmp_path.glob("*before*")] == []
+
+
+def test_the_version_changes_with_each_source(tmp_path):
+    for room in kernel_cache.KERNEL_SOURCES:
+        shutil.copytree(LIBRARY / room, tmp_path / room)
+    versions = {kernel_cache.source_version(), kernel_cache.source_version(tmp_path)}
+    assert len(versions) == 1
+    for room in kernel_cache.KERNEL_SOURCES:
+        source = next((tmp_path / room).glob("*.py"))
+        source.write_text(source.read_text() + "\n")
+        versions.add(kernel_cache.source_version(tmp_path))
+    assert len(versions) == 1 + len(kernel_cache.KERNEL_SOURCES)
+
+
+def test_all_kernels_are_in_the_sources_that_make_the_version():
+    rooms = {
+        path.relative_to(LIBRARY).parts[0]
+        for path in LIBRARY.rglob("*.py")
+        if "njit(" in path.read_text() or "@kernel" in path.read_text()
+    }
+    assert rooms and rooms <= set(kernel_cache.KERNEL_SOURCES)
 
 
 @pytest.mark.slow
-def test_a_kernel_whose_class_has_another_name_now_is_compiled_anew(tmp_path):
-    """As after an update in place, which leaves compiled kernels beside the program."""
+def test_processes_that_start_at_once_on_an_empty_cache_do_not_mix_their_kernels(tmp_path):
+    """They compile the same function for different types; each prints the number of compilations."""
     program = tmp_path / "program.py"
-    for name in ("Ray", "Beam"):
-        program.write_text(PROGRAM.replace("Ray", name))
-        assert subprocess.check_output([sys.executable, program], cwd=tmp_path, text=True) == "3\n"
-    assert len(list(tmp_path.rglob("*.nbc"))) == 1
+    program.write_text(PROGRAM)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
 
+    def start(*dtypes):
+        command = [sys.executable, program, *dtypes]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
-@pytest.mark.slow
-def test_a_kernel_whose_part_is_in_another_module_now_is_compiled_anew(tmp_path):
-    program = tmp_path / "program.py"
-    kernel = f"from {cpu.__name__} import kernel"
-    program.write_text(
-        f"{kernel}\nfrom parts import plus\n\n@kernel\ndef three(x):\n    return plus(x)\n\nprint(three(2))\n"
-    )
-    for name in ("before", "now"):
-        part = f"from {cpu.__name__} import part\n\n@part\ndef plus(x):\n    return x + 1\n"
-        (tmp_path / f"{name}.py").write_text(part)
-        (tmp_path / "parts.py").write_text(f"from {name} import plus\n")
-        assert subprocess.check_output([sys.executable, program], cwd=tmp_path, text=True) == "3\n"
-        (tmp_path / f"{name}.py").unlink()
-
-
-def test_what_another_process_wrote_under_the_same_name_is_not_taken(tmp_path):
-    kept = cpu._Kept(str(tmp_path), "kernel", "source")
-    kept.save("mine", 1)
-    kept.save("another's", 2)
-    (tmp_path / "kernel.2.nbc").replace(tmp_path / "kernel.1.nbc")
-    assert kept.load("mine") is None
-    kept.save("mine", 1)
-    assert kept.load("mine") == 1
-    cpu.IndexDataCacheFile.save(kept, "of a version before", (1, 2, 3, 4))
-    assert kept.load("of a version before") is None
+    for process in [start(dtype, *DTYPES) for dtype in DTYPES]:
+        said = process.communicate(timeout=120)[0]
+        assert process.returncode == 0 and int(said) > 0
+    assert start(*DTYPES).communicate(timeout=120)[0] == "0\n"
+    assert len(list((tmp_path / "kernels").iterdir())) == 1

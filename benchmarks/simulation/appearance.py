@@ -218,9 +218,8 @@ def _random_vessels(rng, middle):
 
 def random_appearance(rng: np.random.Generator, kind: str) -> Appearance:
     """A machine of one of KINDS, with a CT of any."""
-    state = rng.integers(2**63, size=1, dtype=np.uint64)
     return Appearance(
-        draw_machine(list(KINDS).index(kind), state),
+        draw_machine(list(KINDS).index(kind), rng),
         slice_mm=float(rng.choice([0.0, 0.0, 2.5, 3.0, 5.0])),
         kernel_mm=float(rng.choice([0.0, 0.0, 0.8, 1.5, -1.0])),
     )

@@ -1,6 +1,6 @@
 """Compiles the kernels of a registration, once after installation, or loads them from numba's cache.
 
-A child process compiles one half meanwhile: through the cache, each finds what the other has done.
+A child process compiles one half at the same time, and publishes it through the cache.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ..geometry.camera import Camera
 from ..imaging.ct import Volume
 from ..imaging.xray import View, XRay
 from ..jobs import start_compiling
-from ..rendering.cpu import forget_kernels
 from ..rendering.devices import available_threads, when_compiling
 from ..rendering.drr import Projector
+from ..rendering.kernel_cache import clear_kernels, fetch_kernels, publish_kernels
 from .objective import Objective, Projection, Scorer
 from .pose_table import ShiftTable
 from .similarity import Settings, add_products, box_sum
@@ -37,19 +37,21 @@ def warm_up() -> None:
     Raises
     ------
     InputError
-        Those on disk are damaged; they are forgotten.
+        The cache on disk is corrupt; it is deleted.
     """
+    fetch_kernels()
     try:
         with _helped() as wait:
             warm_up_drr()
             _warm_up_scores()
             wait()
             warm_up_other_half()
-    except SystemError:  # numba's, of what it had kept; seen once, after two processes had compiled
-        forget_kernels()
+    except SystemError:  # raised by numba for files that it cannot load
+        clear_kernels()
         raise InputError(
-            "Compiled kernels: those on disk are damaged, and are forgotten now; start again."
+            "The cache of compiled kernels was corrupt and has been deleted. Start the program again."
         ) from None
+    publish_kernels()
 
 
 def warm_up_other_half() -> None:
@@ -62,10 +64,12 @@ def warm_up_other_half() -> None:
 
 @lru_cache(maxsize=1)
 def warm_up_drr() -> None:
-    """Compile or load those of a DRR alone."""
+    """Compile or load the kernels of a DRR."""
+    fetch_kernels()
     camera = _view().camera
     projector = _projector()
     projector.render(camera, np.eye(4), wanted=projector.seen(camera, np.eye(4)))
+    publish_kernels()
 
 
 def _warm_up_intensities() -> None:
@@ -141,6 +145,7 @@ def _helped() -> Iterator[Callable[[], None]]:
     def wait() -> None:
         for child in filter(None, children):
             child.wait()
+        fetch_kernels()
 
     try:
         with when_compiling(begin):

@@ -282,7 +282,7 @@ class TrainingImages:
         if poses.ndim == 3:
             poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
         stacks = self._anatomy[rng.integers(len(self._anatomy))]
-        states = rng.integers(2**64, size=poses.shape[1::-1], dtype=np.uint64)
+        generators = rng.spawn(poses.shape[0] * poses.shape[1])
         out = np.empty((*poses.shape[:2], 2, *windows[0].inside.shape), np.float32)
         tasks = []
         for view, window in enumerate(windows):
@@ -292,11 +292,11 @@ class TrainingImages:
                 self.how,
                 window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid)),
                 window.inside.view(np.uint8),
-                states,
-                out,
+                out[:, view],
             )
+            own = generators[view * len(out) : (view + 1) * len(out)]
             tasks += [
-                partial(_make_images, *arguments, (view, start, min(start + _BLOCK, len(out))))
+                partial(_make_images, *arguments, own, range(start, min(start + _BLOCK, len(out))))
                 for start in range(0, len(out), _BLOCK)
             ]
         finish = begin_tasks(tasks)
@@ -316,24 +316,36 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
     return [Stacks.of(varied(bases, cut, rng, structure=structure)) for _ in range(count)]
 
 
+def _make_images(
+    stacks: tuple,
+    stack: np.ndarray,
+    rays: tuple,
+    how: Randomisation,
+    mm: np.ndarray,
+    inside: np.ndarray,
+    out: np.ndarray,
+    generators: Sequence[np.random.Generator],
+    numbers: range,
+) -> None:
+    """Make the images of some numbers, each with its own generator."""
+    for n in numbers:
+        _make_image(stacks, stack, rays, n, how, mm[n], inside, generators[n], out[n])
+
+
 @kernel
-def _make_images(stacks, stack, rays, how, mm, inside, states, out, part):
-    """Make part of a batch's images (n, views, 2, rows, columns), from its states (views, n): (view, start, stop).
+def _make_image(stacks, stack, rays, n, how, mm, inside, rng, out):
+    """Make one of a view's images, (2, rows, columns).
 
     Parameters
     ----------
     stacks, stack, rays, how
         Of the anatomy, see `bases.project`; a `Randomisation`.
     """
-    view, start, stop = part
     rows, columns = inside.shape
     bases = np.empty((BASES, rows, columns), np.float32)
     line = np.empty((rows, columns), np.float32)
-    state = np.empty(1, np.uint64)
-    for n in range(start, stop):
-        project(stacks, stack, rays, n, bases)
-        state[0] = states[view, n]
-        valid = inside.copy()
-        random_xray(how, bases, mm[n], state, line, valid)
-        standardise(line, valid, out[n, view, 0])
-        out[n, view, 1] = valid
+    project(stacks, stack, rays, n, bases)
+    valid = inside.copy()
+    random_xray(how, bases, mm, rng, line, valid)
+    standardise(line, valid, out[0])
+    out[1] = valid

@@ -137,15 +137,15 @@ _FIELDS = len(_USUAL)
 
 
 @compiled
-def draw_machine(kind, state):
+def draw_machine(kind, rng):
     """Draw a machine.
 
     Parameters
     ----------
     kind
         Number of one of KINDS.
-    state
-        (1,) uint64, see `rng`, in and out.
+    rng
+        numpy.random.Generator
 
     Returns
     -------
@@ -154,8 +154,8 @@ def draw_machine(kind, state):
     v = _USUAL.copy()
     for n in range(_FIELDS):
         low, high, logarithmic, share = _DRAWN[kind, n]
-        if chance(state, share):
-            v[n] = log_uniform(state, low, high) if logarithmic else uniform(state, low, high)
+        if chance(rng, share):
+            v[n] = log_uniform(rng, low, high) if logarithmic else uniform(rng, low, high)
     return Machine(*to_fixed_tuple(v, _FIELDS))  # type: ignore[call-arg]
 
 
@@ -164,38 +164,38 @@ _MIN_OPEN = 0.3
 
 
 @compiled
-def close(how, valid, state):
+def close(how, valid, rng):
     """Set `valid` to 0 where a collimator or text lies."""
     rows, columns = valid.shape
-    if chance(state, how.straight_share):
-        _close_blades(valid, state)
-    if chance(state, how.round_share):
-        _close_round(valid, state)
-    if chance(state, how.text_share):
-        for _ in range(integer(state, 1, 3)):
-            height = integer(state, 2, rows // 12)
-            width = integer(state, 2, columns // 4)
-            top = integer(state, 0, rows - height)
-            left = integer(state, 0, columns - width)
+    if chance(rng, how.straight_share):
+        _close_blades(valid, rng)
+    if chance(rng, how.round_share):
+        _close_round(valid, rng)
+    if chance(rng, how.text_share):
+        for _ in range(integer(rng, 1, 3)):
+            height = integer(rng, 2, rows // 12)
+            width = integer(rng, 2, columns // 4)
+            top = integer(rng, 0, rows - height)
+            left = integer(rng, 0, columns - width)
             valid[top : top + height, left : left + width] = 0
 
 
 @compiled
-def _close_blades(valid, state):
+def _close_blades(valid, rng):
     """Set `valid` to 0 beyond up to four straight edges, square to each other, mostly along the image's own."""
     rows, columns = valid.shape
-    turn = 0.8 if chance(state, 0.15) else 0.04
-    turn = uniform(state, -turn, turn)
-    largest = uniform(state, 0.0, 0.5)
+    turn = 0.8 if chance(rng, 0.15) else 0.04
+    turn = uniform(rng, -turn, turn)
+    largest = uniform(rng, 0.0, 0.5)
     left = 1.0
     right = 1.0
     top = 1.0
     bottom = 1.0
     while (1.0 - left - right) * (1.0 - top - bottom) < _MIN_OPEN or left + right >= 0.9:
-        left = sometimes(state, 0.7, 0.0, largest)
-        right = sometimes(state, 0.7, 0.0, largest)
-        top = sometimes(state, 0.7, 0.0, largest)
-        bottom = sometimes(state, 0.7, 0.0, largest)
+        left = sometimes(rng, 0.7, 0.0, largest)
+        right = sometimes(rng, 0.7, 0.0, largest)
+        top = sometimes(rng, 0.7, 0.0, largest)
+        bottom = sometimes(rng, 0.7, 0.0, largest)
     ux = math.cos(turn)
     uy = math.sin(turn)
     reach = 0.5 if abs(turn) < 0.1 else 0.6
@@ -215,16 +215,16 @@ def _close_blades(valid, state):
 
 
 @compiled
-def _close_round(valid, state):
+def _close_round(valid, rng):
     """Set `valid` to 0 outside an intensifier's circle, mostly about the image's middle, else with the image as a part of it."""
     rows, columns = valid.shape
-    radius = uniform(state, 0.43, 0.56)
-    x = uniform(state, -0.04, 0.04)
-    y = uniform(state, -0.04, 0.04)
-    if chance(state, 0.3):
-        radius = uniform(state, 0.5, 2.0)
-        angle = uniform(state, 0.0, FULL_TURN)
-        off = uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0)
+    radius = uniform(rng, 0.43, 0.56)
+    x = uniform(rng, -0.04, 0.04)
+    y = uniform(rng, -0.04, 0.04)
+    if chance(rng, 0.3):
+        radius = uniform(rng, 0.5, 2.0)
+        angle = uniform(rng, 0.0, FULL_TURN)
+        off = uniform(rng, 0.0, 1.0) * max(radius - 0.1, 0.0)
         x = off * math.cos(angle)
         y = off * math.sin(angle)
     for r in range(rows):

@@ -34,6 +34,11 @@ def rate(progress: float) -> float:
     return min(1.0, progress / WARM_UP) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
+def _rows(kernel: Tensor) -> Tensor:
+    """Return a kernel with its channels in last, as they are in memory."""
+    return kernel.permute(0, 2, 3, 1)
+
+
 class Optimiser:
     """Muon for the kernels of `network.body`, AdamW for all other parameters.
 
@@ -49,8 +54,10 @@ class Optimiser:
         self._all = list(network.parameters())
         self._kernels = [p for p in network.body.parameters() if p.ndim == 4]
         chosen = {id(p) for p in self._kernels}
+        for kernel in self._kernels:
+            kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
         # torch.optim.Muon takes matrices: views (channels out, all else) of the kernels' memory.
-        self._matrices = [nn.Parameter(p.detach().view(len(p), -1)) for p in self._kernels]
+        self._matrices = [nn.Parameter(_rows(p.detach()).view(len(p), -1)) for p in self._kernels]
         rest = [p for p in self._all if id(p) not in chosen]
         self._cuda = self._all[0].is_cuda
         self._parts: dict[str, torch.optim.Optimizer] = {
@@ -107,7 +114,7 @@ class Optimiser:
         if math.isfinite(norm):
             for matrix, kernel in zip(self._matrices, self._kernels, strict=True):
                 assert kernel.grad is not None
-                matrix.grad = kernel.grad.reshape(matrix.shape)
+                matrix.grad = _rows(kernel.grad).reshape(matrix.shape)
             for optimiser, full in zip(self._parts.values(), (_KERNELS, _REST), strict=True):
                 optimiser.param_groups[0]["lr"] = full * rate(progress)
                 optimiser.step()

@@ -13,27 +13,7 @@ import numba as nb
 import numpy as np
 
 from .machine import KIND_COUNT, LAG_MM, close, draw_machine
-from .overlays3d import (
-    BONE_LAYER,
-    METAL_LAYER,
-    SOFT_LAYER,
-    Sketch,
-    add_bone,
-    add_metal,
-    add_soft_tissue,
-)
-from .rng import (
-    FULL_TURN,
-    bits,
-    chance,
-    compiled,
-    fast,
-    integer,
-    log_uniform,
-    quick_normal,
-    sometimes,
-    uniform,
-)
+from .rng import FULL_TURN, chance, compiled, fast, integer, log_uniform, sometimes, uniform
 
 Range = tuple[float, float]
 # Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by
@@ -44,6 +24,13 @@ HARDER_BY_MEAN = (0.92, 0.78, 0.6)
 WHITE = math.exp(3.0)
 #: Pixels of the grid on which scatter and shading, which change slowly, are computed.
 COARSE = 4
+#: Layers of an image: what attenuates as soft tissue, as bone, and as metal.
+SOFT_LAYER = 0
+BONE_LAYER = 1
+METAL_LAYER = 2
+#: Nepers in a mm of titanium and of steel, at C-arm energies.
+TITANIUM = 0.15
+STEEL = 0.7
 #: Share of a ghost that each pixel from the border of what it is copied from adds.
 FADE = 0.1
 
@@ -74,8 +61,8 @@ class Randomisation(NamedTuple):
         Standard deviation, nepers, of slow changes of brightness.
     blur
         Share of a 3 x 3 binomial filter; below 0 it sharpens.
-    metal_share, bones_share, tissue_share
-        Images with metal, with other bones, with soft tissue that is not the CT's.
+    metal_share
+        Fraction of images with metal rods.
     ghost_share
         Images with mirrored, turned and scaled copies of the anatomy: bones of its own kind.
     straight_share, round_share, text_share
@@ -103,8 +90,6 @@ class Randomisation(NamedTuple):
     shading: float = 0.25
     blur: Range = (-0.8, 0.8)
     metal_share: float = 0.4
-    bones_share: float = 0.1
-    tissue_share: float = 0.1
     ghost_share: float = 0.0
     straight_share: float = 0.35
     round_share: float = 0.3
@@ -124,8 +109,6 @@ BONE = BODY._replace(
     glare=(0.0, 0.7),
     shading=0.1,
     metal_share=0.25,
-    bones_share=0.8,
-    tissue_share=0.85,
     ghost_share=0.6,
     machine_share=0.25,
 )
@@ -191,8 +174,8 @@ class Nuisances(NamedTuple):
 
 
 @compiled
-def _drawn(how, bases, mm, layers, valid, state):
-    """Draw all that is random in an image but its noise, for which `state` is left.
+def _drawn(how, bases, mm, layers, valid, rng):
+    """Draw all random numbers of an image but its noise.
 
     Parameters
     ----------
@@ -207,45 +190,40 @@ def _drawn(how, bases, mm, layers, valid, state):
     """
     half = 0.5 * mm * valid.shape[0]
     along = _direction(bases)
-    soft = uniform(state, *how.soft)
-    if chance(state, how.soft_removed_share):
-        soft *= uniform(state, 0.0, 0.3)
-    bone = uniform(state, *how.bone)
-    dense = bone * uniform(state, *how.dense)
+    soft = uniform(rng, *how.soft)
+    if chance(rng, how.soft_removed_share):
+        soft *= uniform(rng, 0.0, 0.3)
+    bone = uniform(rng, *how.bone)
+    dense = bone * uniform(rng, *how.dense)
     layers[:] = 0.0
-    if chance(state, how.ghost_share):
-        for _ in range(integer(state, 1, 3)):
-            _add_ghost(bases, along, soft, bone, layers, state)
+    if chance(rng, how.ghost_share):
+        for _ in range(integer(rng, 1, 3)):
+            _add_ghost(bases, along, soft, bone, layers, rng)
     soft *= 1.0 + how.all_bone * (bone - 1.0)
-    if chance(state, how.tissue_share):
-        add_soft_tissue(Sketch(layers[SOFT_LAYER], mm, half, along, state))
-    if chance(state, how.bones_share):
-        for _ in range(integer(state, 1, 4)):
-            add_bone(Sketch(layers[BONE_LAYER], mm, half, along, state))
-    if chance(state, how.metal_share):
-        for _ in range(integer(state, 1, 2)):
-            add_metal(Sketch(layers[METAL_LAYER], mm, half, along, state))
-    hardening = uniform(state, *how.hardening)
-    scatter = uniform(state, *how.scatter)
-    glare = uniform(state, *how.glare)
-    smoothings = float(integer(state, 4, 16))
+    if chance(rng, how.metal_share):
+        for _ in range(integer(rng, 1, 6)):
+            _add_rod(layers[METAL_LAYER], mm, rng)
+    hardening = uniform(rng, *how.hardening)
+    scatter = uniform(rng, *how.scatter)
+    glare = uniform(rng, *how.glare)
+    smoothings = float(integer(rng, 4, 16))
     shade = np.empty(5)
     for n in range(5):
-        shade[n] = how.shading * quick_normal(bits(state))
-    photons = log_uniform(state, *how.photons)
-    bright = chance(state, how.saturation_share)
-    brightest = math.exp(uniform(state, *how.saturation)) if bright else 1e30
-    dark = chance(state, how.darkest_share)
-    darkest = math.exp(-uniform(state, *how.darkest)) if dark else 1e-9
-    close(how, valid, state)
-    border = sometimes(state, how.border_share, 1.0, 4.0)
-    blur = uniform(state, *how.blur)
+        shade[n] = rng.normal(0.0, how.shading)
+    photons = log_uniform(rng, *how.photons)
+    bright = chance(rng, how.saturation_share)
+    brightest = math.exp(uniform(rng, *how.saturation)) if bright else 1e30
+    dark = chance(rng, how.darkest_share)
+    darkest = math.exp(-uniform(rng, *how.darkest)) if dark else 1e-9
+    close(how, valid, rng)
+    border = sometimes(rng, how.border_share, 1.0, 4.0)
+    blur = uniform(rng, *how.blur)
     lag = 0.0
     lag_px = 0.0
     levels = 0.0
     gamma = 1.0
-    if chance(state, how.machine_share):
-        machine = draw_machine(integer(state, 0, KIND_COUNT - 1), state)
+    if chance(rng, how.machine_share):
+        machine = draw_machine(integer(rng, 0, KIND_COUNT - 1), rng)
         pixel_mm = 2.0 * half / valid.shape[0]
         scatter = machine.scatter_to_primary
         glare = machine.glare
@@ -261,7 +239,6 @@ def _drawn(how, bases, mm, layers, valid, state):
         if machine.logarithm == 0.0:
             levels = 2.0**machine.bits
             gamma = machine.gamma
-    state[0] = bits(state)  # the noise's own
     return Nuisances(
         soft,
         bone,
@@ -290,20 +267,20 @@ def _filtered(sd_mm, pixel_mm):
 
 
 @fast
-def _add_ghost(bases, along, soft, bone, layers, state):
+def _add_ghost(bases, along, soft, bone, layers, rng):
     """Add a copy of the anatomy.
 
     Mirrored so that nothing is there twice, turned, scaled, shifted.
     """
-    angle = uniform(state, 0.0, FULL_TURN)
-    scale = uniform(state, 0.8, 2.0)
-    if chance(state, 0.5):  # side by side, as radius and ulna
-        angle = uniform(state, -0.2, 0.2) + 2.0 * along
+    angle = uniform(rng, 0.0, FULL_TURN)
+    scale = uniform(rng, 0.8, 2.0)
+    if chance(rng, 0.5):  # side by side, as radius and ulna
+        angle = uniform(rng, -0.2, 0.2) + 2.0 * along
     rows, columns = bases.shape[1:]
-    x = (uniform(state, -0.5, 0.5) + 0.5) * columns
-    y = (uniform(state, -0.5, 0.5) + 0.5) * rows
-    of_soft = soft * uniform(state, 0.4, 1.2) / scale
-    of_bone = bone * uniform(state, 0.4, 1.2) / scale
+    x = (uniform(rng, -0.5, 0.5) + 0.5) * columns
+    y = (uniform(rng, -0.5, 0.5) + 0.5) * rows
+    of_soft = soft * uniform(rng, 0.4, 1.2) / scale
+    of_bone = bone * uniform(rng, 0.4, 1.2) / scale
     a = scale * math.cos(angle)
     b = scale * math.sin(angle)
     for r in range(rows):
@@ -323,7 +300,39 @@ def _add_ghost(bases, along, soft, bone, layers, state):
 
 
 @fast
-def random_xray(how, bases, mm, state, line, valid):
+def _add_rod(metal, mm, rng):
+    """Add a straight metal rod at a random place, such as a wire, a screw or an instrument.
+
+    Parameters
+    ----------
+    metal
+        (rows, columns) float32, in and out: nepers.
+    mm
+        Size of a pixel.
+    """
+    rows, columns = metal.shape
+    amount = mm * log_uniform(rng, TITANIUM, STEEL)
+    x = uniform(rng, 0.0, columns)
+    y = uniform(rng, 0.0, rows)
+    angle = uniform(rng, 0.0, FULL_TURN)
+    half_length = log_uniform(rng, 2.0, 80.0) / mm
+    true_radius = log_uniform(rng, 0.4, 12.0) / mm
+    # A rod thinner than a pixel is wider and fainter.
+    radius = max(true_radius, 0.7)
+    amount *= (true_radius / radius) ** 2
+    cosine = math.cos(angle)
+    sine = math.sin(angle)
+    for r in range(rows):
+        for c in range(columns):
+            along = (c - x) * cosine + (r - y) * sine
+            across = (r - y) * cosine - (c - x) * sine
+            inside = radius * radius - across * across
+            if abs(along) < half_length and inside > 0.0:
+                metal[r, c] += amount * 2.0 * math.sqrt(inside)
+
+
+@fast
+def random_xray(how, bases, mm, rng, line, valid):
     """Make an X-ray from one image's line integrals.
 
     Parameters
@@ -334,8 +343,8 @@ def random_xray(how, bases, mm, state, line, valid):
         (3, rows, columns) float32, of soft tissue, bone and dense bone.
     mm
         Of a pixel, at the anatomy's depth.
-    state
-        (1,) uint64, see `rng`.
+    rng
+        numpy.random.Generator
     line
         (rows, columns) float32, out: the log image, 0 at its typical value.
     valid
@@ -343,7 +352,7 @@ def random_xray(how, bases, mm, state, line, valid):
     """
     rows, columns = line.shape
     layers = np.empty_like(bases)
-    nuisances = _drawn(how, bases, mm, layers, valid, state)
+    nuisances = _drawn(how, bases, mm, layers, valid, rng)
     _add_tissue(nuisances, bases, layers)
     _transmit(nuisances.hardening, layers[0], layers[1], layers[2], line)
     typical, scatter = _scattered(line, nuisances)
@@ -358,7 +367,7 @@ def random_xray(how, bases, mm, state, line, valid):
         for c in range(columns):
             x = min(max((c + 0.5) / COARSE - 0.5, 0.0), scatter.shape[1] - 1.001)
             signal = (line[r, c] + _bilinear(scatter, x, y)) * _bilinear(shade, x, y)
-            signal += deviation * math.sqrt(signal) * quick_normal(bits(state))
+            signal += deviation * math.sqrt(signal) * rng.standard_normal()
             signal = min(max(signal, darkest), brightest) / typical
             if nuisances.levels > 0.0:
                 signal = _grey(signal, nuisances)

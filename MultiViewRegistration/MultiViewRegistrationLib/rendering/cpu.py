@@ -18,114 +18,16 @@ matters little, and where the source lies within the body.
 from __future__ import annotations
 
 import math
-import os
-import stat
-import tempfile
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
-from numba.core.caching import IndexDataCacheFile
 
-from ..errors import warn
+from .kernel_cache import kernel
 
 i32 = nb.int32
 u32 = nb.uint32
-
-_REMEDY = "set NUMBA_CACHE_DIR to a folder that stays"
-
-
-def can_keep_kernels() -> bool:
-    """Return whether numba can keep what it compiles, if need be in the folder for temporary files.
-
-    A warning says where it is not as usual.
-    """
-    if _has_place():
-        return True
-    folder = _private_folder()
-    if folder is not None:
-        nb.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
-        if _has_place():
-            where = "as nothing can be written beside the program or at home"
-            warn(f"Compiled kernels are kept in {folder}, {where}; {_REMEDY}.")
-            return True
-    warn(
-        f"Kernels are compiled at every start, as no folder for them can be written to; {_REMEDY}."
-    )
-    return False
-
-
-def _has_place() -> bool:
-    try:
-        nb.njit(cache=True)(_has_place)
-    except RuntimeError:  # "no locator available"
-        return False
-    return True
-
-
-def _private_folder() -> Path | None:
-    """Return a folder for temporary files that is this user's alone, as numba runs what it finds there; None if there is none."""
-    owner = os.getuid() if hasattr(os, "getuid") else None
-    try:
-        folder = Path(tempfile.gettempdir(), f"multiview-registration-{owner}")
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError:
-        return None
-    private = owner is None or (found.st_uid == owner and not found.st_mode & 0o077)
-    return folder if stat.S_ISDIR(found.st_mode) and private else None
-
-
-class _Kept(IndexDataCacheFile):
-    """Compiled kernels of a module; anew where those of a program before name a class or a module that is gone.
-
-    Each file also says what was compiled: its name is a number, which two processes that compile at
-    once give to different kernels, and which a changed source gives again.
-    """
-
-    def save(self, key: Any, data: Any) -> None:
-        super().save(key, (self._source_stamp, key, data))
-
-    def load(self, key: Any) -> Any:
-        found = super().load(key)
-        return found[2] if found and found[:2] == (self._source_stamp, key) else None
-
-    def _load_index(self) -> dict[Any, str]:
-        try:
-            return super()._load_index()
-        except (AttributeError, ImportError):
-            return {}
-
-    def _load_data(self, name: str) -> Any:
-        try:
-            return super()._load_data(name)
-        except (AttributeError, ImportError) as error:
-            raise OSError from error  # as numba expects of what is not there
-
-
-#: Wrappers for C would be compiled, too, and nothing calls them.
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": can_keep_kernels(), "no_cfunc_wrapper": True}
-#: Where numba keeps each kernel.
-_kept: list[Any] = []
-
-
-def kernel(function: Callable, **options: Any) -> Callable:
-    """Compile a function, and keep it on disk where that can be."""
-    compiled: Any = nb.njit(**_OPTIONS, **options)(function)
-    if _OPTIONS["cache"]:
-        compiled._cache._cache_file.__class__ = _Kept
-        _kept.append(compiled._cache)
-    return compiled
-
-
-def forget_kernels() -> None:
-    """Forget the kernels on disk, so that the next start compiles them anew."""
-    for each in _kept:
-        each.flush()
-
 
 fast_kernel = partial(kernel, fastmath=True)
 #: Decorator of parts of kernels. LLVM puts them in their place, which compiles faster than `inline`.

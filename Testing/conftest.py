@@ -19,8 +19,8 @@ with suppress(ImportError):  # before VTK draws, see `devices.load_triton`
     import triton  # noqa: F401
 
 import pytest
+from helpers.phantom import make_ct, make_views, write_phantom_case
 from hypothesis import settings
-from phantom import make_ct, make_views, write_phantom_case
 
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
@@ -126,7 +126,7 @@ def case_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def phantom_study(tmp_path_factory):
     """CT and scouts of the phantom in DICOM. Not to be changed by a test."""
-    from phantom_study import write_study
+    from helpers.phantom_study import write_study
 
     return write_study(tmp_path_factory.mktemp("study") / "study")
 
@@ -137,7 +137,7 @@ def study(tmp_path_factory):
 
     Not to be changed by a test.
     """
-    from moving import write_tracked_study
+    from helpers.moving import write_tracked_study
 
     return write_tracked_study(tmp_path_factory.mktemp("study"))
 

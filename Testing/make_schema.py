@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from file_io import read_json
+from helpers.file_io import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))

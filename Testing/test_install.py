@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from cmake_lists import MODULE, configure
-from file_io import read_json
-from phantom import write_phantom_case
+from helpers.file_io import read_json
+from helpers.phantom import write_phantom_case
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from refusals import refuses
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib import jobs
 from MultiViewRegistrationLib.jobs import Job, JsonProgress, ProgressRecord, TimeLeft, left_in_words

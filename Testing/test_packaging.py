@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import cmake_lists
 import pytest
 from cmake_lists import MODULE, configure
-from file_io import read_json
+from helpers.file_io import read_json
 
 from MultiViewRegistrationLib import errors
 from MultiViewRegistrationLib._archive import archived_version

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from phantom import CORNERS, NEAR
+from helpers.phantom import CORNERS, NEAR
 
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.registration.optimizer import Refinement

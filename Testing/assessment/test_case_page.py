@@ -4,8 +4,8 @@ import re
 from itertools import combinations, product
 
 import numpy as np
-import phantom
 import pytest
+from helpers import phantom
 from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.geometry import rigid

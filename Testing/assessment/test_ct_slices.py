@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy
-from bent_spine import POSE, START, spine, xrays
+from helpers.bent_spine import POSE, START, spine, xrays
 from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.assessment import verdict_reasons

@@ -5,8 +5,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.phantom import (
+    TRUE_POSE,
+    decentred,
+    error_mm,
+    free,
+    make_slot_scan,
+    make_views,
+    misplaced,
+    off,
+)
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, decentred, error_mm, free, make_slot_scan, make_views, misplaced, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.assessment import diagnosis

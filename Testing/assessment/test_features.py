@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom import (
+from helpers.phantom import (
     TRUE_POSE,
     error_mm,
     make_slot_scan,

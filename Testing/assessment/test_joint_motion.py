@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from refusals import refuses
+from helpers.refusals import refuses
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.assessment.joint_motion import (

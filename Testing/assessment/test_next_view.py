@@ -4,10 +4,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from bent_spine import POSE, bent_case, structures, together
-from bent_spine import anatomy as spine_anatomy
-from phantom import CORNERS, TRUE_POSE, make_ct, make_slot_scan, make_views
-from refusals import refuses
+from helpers.bent_spine import POSE, bent_case, structures, together
+from helpers.bent_spine import anatomy as spine_anatomy
+from helpers.phantom import CORNERS, TRUE_POSE, make_ct, make_slot_scan, make_views
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.assessment import next_view, verdict
 from MultiViewRegistrationLib.assessment.bodies import UNJUDGED

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.phantom import TRUE_POSE, c_arm, make_ct, make_views
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, c_arm, make_ct, make_views
 from PIL import Image
 from scipy import ndimage
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import POSE, anatomy, spine, targets, unbent_views, xrays
+from helpers.bent_spine import POSE, anatomy, spine, targets, unbent_views, xrays
 
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.features import compute_features

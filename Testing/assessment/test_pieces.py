@@ -6,9 +6,9 @@ from functools import lru_cache, partial
 import numpy as np
 import pytest
 import scipy
-from bent_spine import POSE, START, spine, xrays
+from helpers.bent_spine import POSE, START, spine, xrays
+from helpers.phantom import masked
 from numpy.testing import assert_allclose
-from phantom import masked
 
 from MultiViewRegistrationLib.assessment import pieces, verdict
 from MultiViewRegistrationLib.geometry import rigid

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy
-from file_io import read_json
+from helpers.file_io import read_json
 
 from MultiViewRegistrationLib.assessment import prediction
 from MultiViewRegistrationLib.assessment.prediction import (

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom import make_views, off
-from result_schema import CAUSES, CODES
+from helpers.phantom import make_views, off
+from helpers.result_schema import CAUSES, CODES
 
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together

@@ -12,8 +12,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from helpers.phantom import CORNERS, START, TRUE_POSE, make_ct, make_slot_scan, make_views
 from numpy.testing import assert_array_equal, assert_equal
-from phantom import CORNERS, START, TRUE_POSE, make_ct, make_slot_scan, make_views
 from PIL import Image
 
 from MultiViewRegistrationLib.api import assess, register

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.phantom import CORNERS as TARGETS
+from helpers.phantom import TRUE_POSE, free, make_views, misplaced, off
 from numpy.testing import assert_allclose
-from phantom import CORNERS as TARGETS
-from phantom import TRUE_POSE, free, make_views, misplaced, off
 from scipy.stats import multivariate_normal
 
 from MultiViewRegistrationLib.assessment.metrics import split_by_view, target_errors

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from file_io import read_json
+from helpers.file_io import read_json
+from helpers.phantom import decentred, make_views
+from helpers.program import changed
 from numpy.testing import assert_array_equal
-from phantom import decentred, make_views
-from program import changed
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.metrics import OVERLAY_MM

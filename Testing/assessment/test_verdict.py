@@ -5,8 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
-from phantom import (
+from helpers.phantom import (
     CORNERS,
     TRUE_POSE,
     decentred,
@@ -18,6 +17,7 @@ from phantom import (
     misplaced,
     off,
 )
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from MultiViewRegistrationLib.assessment import verdict

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from phantom import make_ct, make_views
+from helpers.phantom import make_ct, make_views
 
 from benchmarks.appearances import fitted, judged, risk, told, whole_verdict
 from benchmarks.simulation.appearance import CARBON_DENSITY, Appearance, Things, random_appearance

@@ -5,8 +5,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import phantom
 import pytest
+from helpers import phantom
 from numpy.testing import assert_allclose
 
 from benchmarks.speed import command, dragging, nanodrr_peer, registration, rendering

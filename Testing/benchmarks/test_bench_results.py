@@ -1,7 +1,7 @@
 """The arithmetic of a row, the results file, and the tables that are made of it."""
 
 import pytest
-from refusals import refuses
+from helpers.refusals import refuses
 
 from benchmarks.speed.command import load, table_of, write_part
 from benchmarks.speed.measurement import compared

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from helpers.phantom import BONES, write_bony_ct
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import BONES, write_bony_ct
 
 from benchmarks.simulation.body import (
     BONE,

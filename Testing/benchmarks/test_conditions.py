@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, read_values
+from helpers.file_io import read_json, read_values
+from helpers.phantom import make_ct, make_views
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import make_ct, make_views
-from refusals import refuses
 
 from benchmarks.make_cases import random_case
 from benchmarks.protocol.cases import with_wrong_ct

@@ -5,10 +5,10 @@ A ball lands where the camera says, a box is as thick as its faces cut the rays,
 
 import numpy as np
 import pytest
-from file_io import read_json, read_values
+from helpers.file_io import read_json, read_values
+from helpers.phantom import SPACING, write_bony_ct
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose
-from phantom import SPACING, write_bony_ct
-from refusals import refuses
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 

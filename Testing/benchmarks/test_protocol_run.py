@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from phantom import write_bony_ct
+from helpers.phantom import write_bony_ct
 
 from benchmarks.__main__ import main
 from benchmarks.kept import Rows

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from refusals import refuses
+from helpers.refusals import refuses
 
 from benchmarks import ROOT, compare, study
 from benchmarks.kept import Rows, put

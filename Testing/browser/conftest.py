@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from phantom import write_phantom_case
+from helpers.phantom import write_phantom_case
 from served import Served, Tab
 
 #: Pictures of each step, to be looked at.

@@ -2,7 +2,7 @@
 
 import pytest
 import SimpleITK as sitk
-from bead_scene import PHANTOM, draw_beads, two_sides
+from helpers.bead_scene import PHANTOM, draw_beads, two_sides
 
 from MultiViewRegistrationLib.io.points import read_bead_model
 

@@ -5,10 +5,10 @@ Told apart, taken, asked about where they leave something open.
 
 import numpy as np
 import pytest
+from helpers.phantom import make_ct, make_views
+from helpers.phantom_study import write_xrays
+from helpers.planted_dicom import write_ct
 from imaging.dicom_files import write_series
-from phantom import make_ct, make_views
-from phantom_study import write_xrays
-from planted_dicom import write_ct
 
 pytestmark = pytest.mark.slow
 

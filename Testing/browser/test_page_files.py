@@ -6,11 +6,11 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-import planted_file
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, write_json
-from phantom import write_phantom_case
+from helpers import planted_file
+from helpers.file_io import read_json, write_json
+from helpers.phantom import write_phantom_case
 from served import MVREG
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,9 @@ import socket
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, write_json
+from helpers.file_io import read_json, write_json
+from helpers.phantom import write_phantom_case
 from numpy.testing import assert_array_equal
-from phantom import write_phantom_case
 from served import FORM, Tab, form
 
 from MultiViewRegistrationLib.cli.main import main

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from moving import COUNT
+from helpers.moving import COUNT
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ exported.
 """
 
 import pytest
-from bent_spine import NAMES, write_case
+from helpers.bent_spine import NAMES, write_case
 
 pytestmark = pytest.mark.slow
 

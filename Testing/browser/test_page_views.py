@@ -6,7 +6,7 @@ And clicks that were lost.
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, write_json
+from helpers.file_io import read_json, write_json
 from served import mtre_mm
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import signal
 
 import numpy as np
 import pytest
-from file_io import read_json
+from helpers.file_io import read_json
 from served import HANDSHAKE, mtre_mm
 
 from MultiViewRegistrationLib.errors import InputError

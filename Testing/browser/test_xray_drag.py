@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import off
-from phantom_scene import START, make_registration, phantom, phantom_registration
+from helpers.phantom import off
+from helpers.phantom_scene import START, make_registration, phantom, phantom_registration
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 pytest.importorskip("playwright", reason="needs Playwright: pip install playwright")

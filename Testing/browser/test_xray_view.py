@@ -9,7 +9,7 @@ from scipy import ndimage
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 pytest.importorskip("playwright", reason="needs Playwright: pip install playwright")
 
-from phantom_scene import START
+from helpers.phantom_scene import START
 from xray_page import MIDDLE, SIZE, XRayPage, projected
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark

@@ -8,7 +8,7 @@ from io import BytesIO
 from itertools import count
 
 import numpy as np
-from phantom_scene import START, phantom_registration
+from helpers.phantom_scene import START, phantom_registration
 from PIL import Image
 from scipy.spatial.transform import Rotation
 

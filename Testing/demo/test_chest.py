@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_io import read_json
-from refusals import refuses
+from helpers.file_io import read_json
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.datasets import chest

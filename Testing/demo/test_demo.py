@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import read_json
-from program import mvreg
+from helpers.file_io import read_json
+from helpers.program import mvreg
 
 from MultiViewRegistrationLib.assessment.bodies import Together
 from MultiViewRegistrationLib.cli import demo

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from file_io import read_json, write_json
-from phantom import write_phantom_case
+from helpers.file_io import read_json, write_json
+from helpers.phantom import write_phantom_case
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx`")
 

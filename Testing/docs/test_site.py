@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from file_io import read_json
+from helpers.file_io import read_json
 
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib.errors import InputError

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.bead_scene import PHANTOM, random_camera
 from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib import Camera
@@ -15,7 +16,6 @@ from MultiViewRegistrationLib.geometry.bead_cameras import (
     free_intrinsics,
 )
 from MultiViewRegistrationLib.io.points import read_bead_model
-from Testing.bead_scene import PHANTOM, random_camera
 
 MODEL = read_bead_model(PHANTOM).points
 SD_PX = 0.08

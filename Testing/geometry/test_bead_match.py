@@ -4,7 +4,8 @@ from time import process_time
 
 import numpy as np
 import pytest
-from refusals import refuses
+from helpers.bead_scene import PHANTOM, random_camera
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry.bead_match import (
@@ -16,7 +17,6 @@ from MultiViewRegistrationLib.geometry.bead_match import (
     symmetries,
 )
 from MultiViewRegistrationLib.io.points import read_bead_model
-from Testing.bead_scene import PHANTOM, random_camera
 
 MODEL = read_bead_model(PHANTOM).points
 CUBE = 20.0 * np.stack(np.meshgrid(*3 * [(-1, 1)]), axis=-1).reshape(-1, 3)

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers.refusals import refusal, refuses
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from refusals import refusal, refuses
 
 from MultiViewRegistrationLib import Camera, CArm
 from MultiViewRegistrationLib.geometry import rigid

@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from helpers.refusals import refusal
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from pose_strategies import SIZE, cameras
-from refusals import refusal
 
 from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry import rigid

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers.phantom import c_arm, slot_scan_of
+from helpers.refusals import refusal
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from phantom import c_arm, slot_scan_of
 from pose_strategies import SIZE, cameras
-from refusals import refusal
 from scipy.optimize import least_squares
 
 from MultiViewRegistrationLib import Camera

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from helpers.phantom import c_arm, slot_scan_of
+from helpers.refusals import refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from phantom import c_arm, slot_scan_of
-from refusals import refusal
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib import Camera, Landmark

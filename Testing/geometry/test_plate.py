@@ -1,8 +1,8 @@
 """The distortion of an image intensifier from a plate, against one that is known."""
 
 import numpy as np
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose
-from refusals import refuses
 
 from MultiViewRegistrationLib.geometry.camera import inverted
 from MultiViewRegistrationLib.geometry.machines import rotation

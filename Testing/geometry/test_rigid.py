@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from helpers.refusals import refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from pose_strategies import angles, directions, points, poses, twists
-from refusals import refusal
 from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.refusals import refusal, refuses
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from refusals import refusal, refuses
 from scipy.spatial.transform import Rotation
 from test_camera import assert_moves_with_the_point
 

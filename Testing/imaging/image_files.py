@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import refusals
+from helpers import refusals
 
 
 def refusal(function, *arguments, **named):

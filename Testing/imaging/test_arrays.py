@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from file_io import write_volume as written
+from helpers.file_io import write_volume as written
 from image_files import refusal
 from numpy.testing import assert_allclose, assert_array_equal
 

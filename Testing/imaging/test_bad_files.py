@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_files import compressed
-from file_io import write_values
+from helpers.file_io import write_values
+from helpers.refusals import result_or_refusal
 from image_files import refusal
 from imaging.damaged_files import DICOM_SYNTAXES, damaged, transform_files, whole_files
-from refusals import result_or_refusal
 
 from MultiViewRegistrationLib.imaging import child
 from MultiViewRegistrationLib.imaging.reading import image_header, read_image

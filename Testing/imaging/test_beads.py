@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.phantom import make_ct
 from numpy.testing import assert_allclose
 
 from benchmarks.simulation.body import Body
@@ -12,7 +13,6 @@ from MultiViewRegistrationLib.imaging.beads import find_beads, stopped_by_ball
 from MultiViewRegistrationLib.imaging.field import find_field
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import to_line_integrals
-from Testing.phantom import make_ct
 
 SIZE, FOCAL, PIXEL_MM = (360, 360), 3000.0, 0.33
 

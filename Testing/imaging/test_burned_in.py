@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from screenshots import FRAME_GREYS, make_screenshot
+from helpers.screenshots import FRAME_GREYS, make_screenshot
 
 from MultiViewRegistrationLib.imaging.burned_in import find_burned_in
 from MultiViewRegistrationLib.imaging.burned_text import find_text

@@ -9,8 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from planted_dicom import write_xray
-from refusals import refuses
+from helpers.planted_dicom import write_xray
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.imaging import image_source
 from MultiViewRegistrationLib.imaging.ct import load_ct

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, write_json
-from refusals import refuses
+from helpers.file_io import read_json, write_json
+from helpers.phantom import write_phantom_case
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib import Case, register
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.field import signs_of_cropping, signs_of_resampling
 from MultiViewRegistrationLib.io.view_record import ViewRecord
-from Testing.phantom import write_phantom_case
 
 
 def round_field(size=512, radius=250.0, middle=(255.5, 255.5)):

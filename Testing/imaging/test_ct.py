@@ -10,11 +10,11 @@ from functools import partial
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import placed
-from file_io import write_volume as written
+from helpers.file_io import placed
+from helpers.file_io import write_volume as written
+from helpers.refusals import warns
 from image_files import refusal
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import warns
 
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, load_ct
 

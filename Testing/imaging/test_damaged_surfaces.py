@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.program import ENVIRONMENT
+from helpers.refusals import refuses
 from imaging.damaged_surfaces import HUGE, absurd, changed, cut, legacy, ply, sphere, write
-from program import ENVIRONMENT
-from refusals import refuses
 from vtkmodules.vtkFiltersSources import vtkCubeSource
 
 from MultiViewRegistrationLib.imaging import surface

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_files import XA_IMAGE, compressed, item, tagged, write_dicom
-from file_io import read_values
+from helpers.file_io import read_values
 from image_files import refusal
 from numpy.testing import assert_array_equal
 from pydicom import encaps

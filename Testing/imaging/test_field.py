@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from file_io import read_values
+from helpers.file_io import read_values
 from radiographs import FIELDS, X, Y, bone, collimated, exposed, limb, trunk
 from scipy import ndimage
 from scipy.spatial import ConvexHull

@@ -7,9 +7,9 @@ import os
 import random
 
 import numpy as np
-import planted_file
 import pytest
-from file_io import write_values
+from helpers import planted_file
+from helpers.file_io import write_values
 from numpy.testing import assert_array_equal
 
 from MultiViewRegistrationLib import InputError, inside

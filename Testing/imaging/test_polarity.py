@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
 from radiographs import FIELDS, collimated, exposed, limb, trunk
-from refusals import refuses
 
 from MultiViewRegistrationLib.imaging.field import bone_is_bright
 from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, to_line_integrals

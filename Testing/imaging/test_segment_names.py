@@ -3,8 +3,8 @@
 import nibabel
 import numpy as np
 import pytest
-from phantom import make_ct
-from refusals import refuses
+from helpers.phantom import make_ct
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.body import StructureSource

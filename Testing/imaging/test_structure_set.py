@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses
+from helpers.segmentation_files import write_regions, write_seg
 from numpy.testing import assert_array_equal
-from refusals import refuses
-from segmentation_files import write_regions, write_seg
 
 from MultiViewRegistrationLib.imaging import dicom_segmentation
 from MultiViewRegistrationLib.imaging.ct import CT, Volume

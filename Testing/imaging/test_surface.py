@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses
 from imaging.damaged_surfaces import write
 from numpy.testing import assert_allclose
-from refusals import refuses
 from vtkmodules.vtkFiltersCore import vtkMassProperties, vtkTriangleFilter
 from vtkmodules.vtkFiltersSources import vtkConeSource, vtkPlaneSource
 

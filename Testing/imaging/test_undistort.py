@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from refusals import refuses
 
 from MultiViewRegistrationLib.geometry.camera import Distortion
 from MultiViewRegistrationLib.imaging.reading import undistorted

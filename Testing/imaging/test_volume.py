@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import placed
+from helpers.file_io import placed
 from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.imaging.ct import Volume, pyramid

@@ -5,12 +5,12 @@ from functools import partial
 import numpy as np
 import pytest
 from dicom_files import XA_IMAGE, write_dicom
-from file_io import write_volume as written
+from helpers.file_io import write_volume as written
+from helpers.refusals import refuses
 from image_files import refusal
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from radiographs import FIELDS, SIZE, collimated, exposed, limb, trunk
-from refusals import refuses
 
 from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.imaging.xray import (

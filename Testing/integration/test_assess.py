@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
-import phantom
 import pytest
-from file_io import read_json
+from helpers import phantom
+from helpers.file_io import read_json
+from helpers.phantom import misplaced
+from helpers.program import changed, mtre_mm, result_in
+from helpers.refusals import refusal
 from numpy.testing import assert_allclose
-from phantom import misplaced
-from program import changed, mtre_mm, result_in
-from refusals import refusal
 
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.assessment import metrics

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.program import mvreg, result_in
+from helpers.refusals import refuses
+from helpers.two_bones import BONES, error_mm, write_case
 from numpy.testing import assert_allclose
-from program import mvreg, result_in
-from refusals import refuses
-from two_bones import BONES, error_mm, write_case
 
 from MultiViewRegistrationLib import Body, Cancelled, Case, View, assess, register
 from MultiViewRegistrationLib.api import register_bones

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import phantom
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, read_values, write_json
+from helpers import phantom
+from helpers.file_io import read_json, read_values, write_json
+from helpers.program import ENVIRONMENT, LIBRARY, MVREG, changed, mtre_mm, mvreg, result_in, run
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from numpy.testing import assert_allclose
-from program import ENVIRONMENT, LIBRARY, MVREG, changed, mtre_mm, mvreg, result_in, run
 
 from MultiViewRegistrationLib.cli import options as progress_module
 from MultiViewRegistrationLib.cli.main import COMMANDS

@@ -9,8 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from file_io import read_json
-from program import ENVIRONMENT, MVREG, mvreg
+from helpers.file_io import read_json
+from helpers.program import ENVIRONMENT, MVREG, mvreg
 
 distributed = pytest.importorskip(
     "distributed", reason="needs Dask distributed: pip install distributed"

@@ -4,10 +4,10 @@ import html
 from unittest.mock import Mock
 
 import pytest
-from bent_spine import write_case
+from helpers.bent_spine import write_case
+from helpers.phantom import error_mm
+from helpers.program import result_in, run
 from numpy.testing import assert_array_equal
-from phantom import error_mm
-from program import result_in, run
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import features

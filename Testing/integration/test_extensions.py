@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_io import read_json
-from phantom import START, error_mm, write_phantom_case
-from refusals import refuses
+from helpers.file_io import read_json
+from helpers.phantom import START, error_mm, write_phantom_case
+from helpers.refusals import refuses
 
 pytest.importorskip("torch", reason="needs torch: pip install torch")
 
-from program import ENVIRONMENT, result_in, run
+from helpers.program import ENVIRONMENT, result_in, run
 
 from MultiViewRegistrationLib import extensions
 from MultiViewRegistrationLib.finding import refinement_method

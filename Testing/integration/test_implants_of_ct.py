@@ -4,11 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, bent_case, spine, targets, unbent_views, write_frames
-from file_io import read_json, read_table, write_json, write_volume
-from program import mvreg as command
-from program import result_in
-from two_bones import error_mm, implant, off, shadow_of_metal
+from helpers.bent_spine import (
+    NAMES,
+    POSE,
+    START,
+    bent_case,
+    spine,
+    targets,
+    unbent_views,
+    write_frames,
+)
+from helpers.file_io import read_json, read_table, write_json, write_volume
+from helpers.program import mvreg as command
+from helpers.program import result_in
+from helpers.two_bones import error_mm, implant, off, shadow_of_metal
 
 import mvreg
 from MultiViewRegistrationLib.api import register_bones

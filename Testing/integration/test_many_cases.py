@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-from file_io import read_json, write_json
-from program import mvreg, result_in
+from helpers.file_io import read_json, write_json
+from helpers.program import mvreg, result_in
 
 from MultiViewRegistrationLib.cli.register import _is_whole
 

@@ -7,13 +7,13 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-import phantom
 import pytest
-from file_io import read_json, write_json
-from phantom import CORNERS, TRUE_POSE, make_ct, make_views
-from planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
-from program import mvreg
-from refusals import refuses
+from helpers import phantom
+from helpers.file_io import read_json, write_json
+from helpers.phantom import CORNERS, TRUE_POSE, make_ct, make_views
+from helpers.planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
+from helpers.program import mvreg
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment import verdict

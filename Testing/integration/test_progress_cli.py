@@ -6,8 +6,8 @@ import subprocess
 import time
 
 import pytest
-from file_io import read_json
-from program import ENVIRONMENT, MVREG
+from helpers.file_io import read_json
+from helpers.program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib.jobs import Job, ProgressRecord
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from array_case import case_of
-from file_io import read_values
+from helpers.array_case import case_of
+from helpers.file_io import read_values
+from helpers.phantom import START, TRUE_POSE, error_mm, make_views
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import START, TRUE_POSE, error_mm, make_views
-from refusals import refuses
 
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib import (

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from file_io import write_json
+from helpers.file_io import write_json
 
 from benchmarks import real
 from MultiViewRegistrationLib.assessment import pieces, verdict

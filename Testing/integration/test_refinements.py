@@ -6,9 +6,9 @@ By the workflow, by the program, in an evaluation, and without torch.
 from dataclasses import replace
 
 import pytest
+from helpers.program import result_in, run
+from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
-from program import result_in, run
-from refusals import refuses
 
 from MultiViewRegistrationLib import Case, register, save_result
 from MultiViewRegistrationLib.errors import Cancelled, install_command

@@ -6,11 +6,11 @@ What they use, what they tell, and what they refuse.
 from dataclasses import replace
 
 import pytest
-from fake_model import FakeModel
+from helpers.fake_model import FakeModel
+from helpers.phantom import START, TRUE_POSE, error_mm, free
+from helpers.program import changed, mvreg, result_in
+from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
-from phantom import START, TRUE_POSE, error_mm, free
-from program import changed, mvreg, result_in
-from refusals import refuses
 
 from MultiViewRegistrationLib import training
 from MultiViewRegistrationLib.api import register

@@ -11,12 +11,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import phantom
 import pytest
-from file_io import read_json, write_json
+from helpers import phantom
+from helpers.file_io import read_json, write_json
+from helpers.program import ENVIRONMENT, MVREG, mvreg, result_in
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose
-from program import ENVIRONMENT, MVREG, mvreg, result_in
-from refusals import refuses
 
 from MultiViewRegistrationLib import Body, Case, View, assess
 from MultiViewRegistrationLib.io.folders import complete

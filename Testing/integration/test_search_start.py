@@ -5,8 +5,8 @@ Through the program, on X-rays of another simulator, and on real radiographs.
 
 import numpy as np
 import pytest
-from file_io import read_json
-from program import changed, mtre_mm, mvreg, result_in
+from helpers.file_io import read_json
+from helpers.program import changed, mtre_mm, mvreg, result_in
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid

@@ -7,10 +7,10 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, write_json
+from helpers.file_io import read_json, write_json
+from helpers.phantom_study import write_scout
+from helpers.program import mvreg
 from numpy.testing import assert_allclose
-from phantom_study import write_scout
-from program import mvreg
 
 from MultiViewRegistrationLib import register
 from MultiViewRegistrationLib.jobs import Job

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from file_io import read_json
+from helpers.file_io import read_json
 
 from benchmarks.simulation.simulator import FULL_SCALE, OVERLAYS
 from MultiViewRegistrationLib import register

@@ -4,16 +4,16 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import phantom
 import pytest
-from bent_spine import NAMES, POSE, START, spine, truth_of, unbent_views, write_case
-from file_io import read_json, write_json
-from moving import swing, track_of, write_moving_case
+from helpers import phantom
+from helpers.bent_spine import NAMES, POSE, START, spine, truth_of, unbent_views, write_case
+from helpers.file_io import read_json, write_json
+from helpers.moving import swing, track_of, write_moving_case
+from helpers.phantom import write_bony_ct
+from helpers.program import mvreg, result_in
+from helpers.refusals import refuses
+from helpers.result_schema import assert_fits_schema
 from numpy.testing import assert_allclose
-from phantom import write_bony_ct
-from program import mvreg, result_in
-from refusals import refuses
-from result_schema import assert_fits_schema
 
 from benchmarks.protocol.cases import Subject, simulated
 from benchmarks.protocol.conditions import Condition, Trial

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
-import phantom
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, read_table, write_json
-from moving import BLANK, COUNT, swing, turning
-from program import changed, mvreg
+from helpers import phantom
+from helpers.file_io import read_json, read_table, write_json
+from helpers.moving import BLANK, COUNT, swing, turning
+from helpers.program import changed, mvreg
 
 from MultiViewRegistrationLib.cli import track as track_command
 from MultiViewRegistrationLib.errors import InputError, Reason

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from file_io import read_json, write_json
+from helpers.file_io import read_json, write_json
+from helpers.program import ENVIRONMENT, MVREG, mvreg
+from helpers.refusals import refusal, refuses
 from numpy.testing import assert_array_equal
-from program import ENVIRONMENT, MVREG, mvreg
-from refusals import refusal, refuses
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import install_command

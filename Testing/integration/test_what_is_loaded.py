@@ -9,8 +9,8 @@ import sys
 from dataclasses import replace
 
 import pytest
+from helpers.program import ENVIRONMENT
 from numba.core.dispatcher import Dispatcher
-from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import Case, register, save_result
 from MultiViewRegistrationLib.registration import objective, similarity, tiles
@@ -31,7 +31,7 @@ assert main(sys.argv[1:]) == 0
 print(json.dumps(sorted(sys.modules)))
 """
 #: Modules of the program that this script imports for a whole CT.
-MOST_MODULES = 73
+MOST_MODULES = 75
 #: Imported where it is first used, so that a script begins at once, and reads a CT as soon as it
 #: can.
 LATER = "numba scipy.ndimage scipy.special PIL".split()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiny_case
-from file_io import write_json
+from helpers.file_io import write_json
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main

@@ -1,7 +1,7 @@
 """A result.json with overlays, as `Result.save` writes it, without a registration."""
 
 import numpy as np
-from file_io import write_json
+from helpers.file_io import write_json
 from PIL import Image
 from scipy.spatial.transform import Rotation
 

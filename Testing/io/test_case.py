@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import write_json, write_values
+from helpers.file_io import write_json, write_values
+from helpers.program import mvreg
+from helpers.refusals import warns
 from imaging.damaged_surfaces import absurd
 from numpy.testing import assert_allclose, assert_array_equal
-from program import mvreg
-from refusals import warns
 from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal
 
 from MultiViewRegistrationLib import Case, CaseFile

@@ -7,11 +7,11 @@ import shutil
 
 import numpy as np
 import pytest
-from file_io import write_json
+from helpers.file_io import write_json
+from helpers.planted_dicom import SECRETS, write_ct, write_xray
+from helpers.screenshots import FONTS, FRAME_GREYS, QUALITIES, make_screenshot
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from planted_dicom import SECRETS, write_ct, write_xray
-from screenshots import FONTS, FRAME_GREYS, QUALITIES, make_screenshot
 from tiny_case import DISTANCE, PLACE, START, camera, full, minimal, run
 
 from MultiViewRegistrationLib import Case

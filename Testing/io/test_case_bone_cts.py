@@ -5,9 +5,9 @@ What is read, written, hashed and made anonymous, and what is wrong with it.
 
 import numpy as np
 import pytest
-from file_io import read_json, read_values, write_volume
+from helpers.file_io import read_json, read_values, write_volume
+from helpers.refusals import warns
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import warns
 from test_case_schema import VALIDATOR
 from tiny_case import (
     DISTANCE,

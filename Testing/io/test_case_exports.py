@@ -11,11 +11,11 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, read_values, write_json, write_values
 from handed_result import OVERRIDE, XA, pose, write_result
+from helpers.file_io import read_json, read_values, write_json, write_values
+from helpers.phantom import c_arm, make_slot_scan
+from helpers.planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import c_arm, make_slot_scan
-from planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
 from scipy.ndimage import map_coordinates
 from tiny_case import camera_json, refusal, run
 

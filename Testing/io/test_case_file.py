@@ -5,7 +5,7 @@ import os
 import sys
 
 import pytest
-from refusals import tells
+from helpers.refusals import tells
 from tiny_case import changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 

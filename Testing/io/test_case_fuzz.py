@@ -5,10 +5,10 @@ import json
 import warnings
 
 import pytest
-from file_io import write_json
+from helpers.file_io import write_json
+from helpers.refusals import result_or_refusal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from refusals import result_or_refusal
 from test_case_schema import VALIDATOR
 from tiny_case import full
 

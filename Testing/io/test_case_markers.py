@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_io import read_json, write_json, write_values
-from refusals import refuses
+from helpers.bead_scene import PHANTOM, take_phantom
+from helpers.file_io import read_json, write_json, write_values
+from helpers.phantom import error_mm, off, write_phantom_case
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib import Camera, Case, CaseFile, PreparedCT
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case_writer import anonymise
 from MultiViewRegistrationLib.io.points import read_bead_model
 from MultiViewRegistrationLib.registration.pipeline import refine
-from Testing.bead_scene import PHANTOM, take_phantom
-from Testing.phantom import error_mm, off, write_phantom_case
 
 SIZE, FOCAL = (320, 320), 1625.0
 #: Beside the bone, so that the marker lies 40 mm deeper or higher in an image.

@@ -6,10 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
-from file_io import read_json, read_values, write_volume
+from helpers.file_io import read_json, read_values, write_volume
+from helpers.planted_dicom import write_xray
 from imaging.dicom_files import tagged, write_plan, write_series
 from numpy.testing import assert_allclose, assert_array_equal
-from planted_dicom import write_xray
 from tiny_case import SIZE, START, camera, run
 
 from MultiViewRegistrationLib import Case

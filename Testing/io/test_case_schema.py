@@ -6,7 +6,7 @@ import jsonschema
 import make_schema
 import numpy as np
 import pytest
-from file_io import read_json
+from helpers.file_io import read_json
 from tiny_case import changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 

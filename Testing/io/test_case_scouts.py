@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
+from helpers.phantom import make_ct, make_slot_scan, slot_scan_of
+from helpers.phantom_study import write_scout
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import make_ct, make_slot_scan, slot_scan_of
-from phantom_study import write_scout
 from tiny_case import run
 
 from MultiViewRegistrationLib import Case

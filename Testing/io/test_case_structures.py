@@ -7,11 +7,11 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from file_io import read_json, write_volume
+from helpers.file_io import read_json, write_volume
+from helpers.planted_dicom import write_ct
+from helpers.refusals import warns
+from helpers.segmentation_files import write_seg, write_seg_nrrd
 from numpy.testing import assert_array_equal
-from planted_dicom import write_ct
-from refusals import warns
-from segmentation_files import write_seg, write_seg_nrrd
 from test_case_schema import VALIDATOR
 from tiny_case import (
     PLACE,

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from file_io import read_json
+from helpers.file_io import read_json
+from helpers.refusals import warns
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import warns
 from scipy.spatial.transform import Rotation
 from tiny_case import PLACE, READING, REMOVED, START, camera, changed, refusal
 

@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from file_io import read_json
-from planted_dicom import SECRETS, write_ct, write_xray
+from helpers.file_io import read_json
+from helpers.planted_dicom import SECRETS, write_ct, write_xray
 from pydicom.fileset import FileSet
 from tiny_case import DISTANCE, PLACE, case_of_arrays, minimal
 

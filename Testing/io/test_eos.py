@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from eos_images import COLUMNS, ROWS, SPACING, write_eos
+from helpers.eos_images import COLUMNS, ROWS, SPACING, write_eos
+from helpers.phantom import START, TRUE_POSE, error_mm, make_ct, make_slot_scan
+from helpers.refusals import refuses
 from imaging.dicom_files import tagged, write_series
 from numpy.testing import assert_allclose
-from phantom import START, TRUE_POSE, error_mm, make_ct, make_slot_scan
-from refusals import refuses
 from tiny_case import run
 
 from MultiViewRegistrationLib import Case, register

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pydicom
 import pytest
-from file_io import read_json
 from handed_result import CT_UID, OVERRIDE, WORLD_UID, XA, dicom_views, pose, write_result
+from helpers.file_io import read_json
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 

@@ -7,10 +7,10 @@ from types import MappingProxyType
 import numpy as np
 import pydicom
 import pytest
-from file_io import read_json, write_json
+from helpers.file_io import read_json, write_json
+from helpers.planted_dicom import SECRETS, write_ct, write_xray
+from helpers.segmentation_files import write_seg
 from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
-from planted_dicom import SECRETS, write_ct, write_xray
-from segmentation_files import write_seg
 from tiny_case import DISTANCE, PLACE, case_of_arrays, minimal
 
 from MultiViewRegistrationLib import Case, CaseFile

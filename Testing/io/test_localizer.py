@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
-from file_io import write_json
+from helpers.file_io import write_json
+from helpers.refusals import refusal
 from imaging.dicom_files import CT_IMAGE, tagged, write_dicom, write_series
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import refusal
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose
-from refusals import refuses
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.io.calibration.matrices import (

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from array_case import case_of
-from phantom import TRUE_POSE, make_ct, make_views
-from refusals import refuses
+from helpers.array_case import case_of
+from helpers.phantom import TRUE_POSE, make_ct, make_views
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib import Body
 

@@ -7,12 +7,12 @@ import zipfile
 import nibabel
 import numpy as np
 import pytest
-from file_io import write_json, write_values
+from helpers.file_io import write_json, write_values
+from helpers.phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
+from helpers.phantom_study import write_study
+from helpers.planted_dicom import write_xray
+from helpers.refusals import refuses
 from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
-from phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
-from phantom_study import write_study
-from planted_dicom import write_xray
-from refusals import refuses
 
 from MultiViewRegistrationLib.io import recognise as module
 from MultiViewRegistrationLib.io.calibration.read import read_calibration

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from refusals import refuses
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.errors import InputError, OutputError
 from MultiViewRegistrationLib.io import folders

@@ -9,9 +9,9 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from bent_spine import NAMES, bent, cameras, spine, write_spine_case, xrays
-from file_io import read_json, read_values, write_json
 from handed_result import write_result
+from helpers.bent_spine import NAMES, bent, cameras, spine, write_spine_case, xrays
+from helpers.file_io import read_json, read_values, write_json
 from numpy.testing import assert_allclose
 from test_exports import matrix_of
 from tiny_case import run

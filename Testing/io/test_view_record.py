@@ -5,9 +5,9 @@ from dataclasses import replace
 import make_schema
 import numpy as np
 import pytest
-from eos_images import write_eos
+from helpers.eos_images import write_eos
+from helpers.planted_dicom import write_xray
 from imaging.xray_files import write_xa
-from planted_dicom import write_xray
 from tiny_case import full, refusal
 
 from MultiViewRegistrationLib import CArm

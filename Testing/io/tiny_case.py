@@ -4,9 +4,9 @@ import copy
 import re
 
 import numpy as np
-from array_case import case_of
-from file_io import read_values, write_values, write_volume
-from refusals import refusal as refusal
+from helpers.array_case import case_of
+from helpers.file_io import read_values, write_values, write_volume
+from helpers.refusals import refusal as refusal
 
 from MultiViewRegistrationLib import CArm, Case
 from MultiViewRegistrationLib.cli.main import main

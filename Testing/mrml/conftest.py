@@ -1,8 +1,8 @@
 """A real MRML scene, of slicer-core, for each test."""
 
 import pytest
-from phantom_scene import make_registration
-from tiny_scene import scene, slicer_app, watch
+from helpers.phantom_scene import make_registration
+from helpers.tiny_scene import scene, slicer_app, watch
 
 __all__ = ["scene", "slicer_app", "two_xrays", "watch"]
 
@@ -16,7 +16,7 @@ def registration(scene, ct, views):
 @pytest.fixture
 def two_xrays(scene):
     """A registration with an X-ray AP, and one LAT that is mirrored."""
-    from scene_rendering import add_xray
+    from helpers.scene_rendering import add_xray
 
     from MultiViewRegistrationLib.mrml.registration import Registration
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import slicer
-from scene_rendering import ball, pixels, window_of
+from helpers.scene_rendering import ball, pixels, window_of
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bone_surface, put_bones, same_places

@@ -6,11 +6,11 @@ Nothing stays behind, and nothing else is touched.
 import numpy as np
 import pytest
 import slicer
-from hosts import IN_SLICER
-from running_session import nodes
-from scene_rendering import slice_view, threed_view
-from slicer_tree import follow_removals
-from tiny_scene import c_arm, complete, registration_of
+from helpers.hosts import IN_SLICER
+from helpers.running_session import nodes
+from helpers.scene_rendering import slice_view, threed_view
+from helpers.slicer_tree import follow_removals
+from helpers.tiny_scene import c_arm, complete, registration_of
 
 from MultiViewRegistrationLib.mrml import display, layout, source_view
 

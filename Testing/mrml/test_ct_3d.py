@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
-from hosts import IN_SLICER
-from phantom_scene import remove
-from tiny_scene import registration_of
+from helpers.hosts import IN_SLICER
+from helpers.phantom_scene import remove
+from helpers.tiny_scene import registration_of
 
 from MultiViewRegistrationLib.mrml import ct_3d
 from MultiViewRegistrationLib.mrml.loading import volume_node

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scene_rendering import add_xray, slice_view
+from helpers.scene_rendering import add_xray, slice_view
 
 from MultiViewRegistrationLib.mrml.cursor import LinkedCursor, kept
 from MultiViewRegistrationLib.mrml.nodes import array_of, nodes_of_class

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE
-from phantom_scene import phantom_registration, settle
+from helpers.phantom import TRUE_POSE
+from helpers.phantom_scene import phantom_registration, settle
 
 from MultiViewRegistrationLib.mrml import display, image
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint

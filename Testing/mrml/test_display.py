@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import vtk
-from scene_rendering import pixels, slice_view
-from tiny_scene import add_xray, c_arm, complete, dot_image, registration_of
+from helpers.scene_rendering import pixels, slice_view
+from helpers.tiny_scene import add_xray, c_arm, complete, dot_image, registration_of
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import display, image, layout, overlay

@@ -4,9 +4,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import slicer
-from hosts import IN_SLICER
-from scene_rendering import resize, slice_view
-from tiny_scene import c_arm, registration_of
+from helpers.hosts import IN_SLICER
+from helpers.scene_rendering import resize, slice_view
+from helpers.tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, layout
 from MultiViewRegistrationLib.mrml.nodes import remove_with_products

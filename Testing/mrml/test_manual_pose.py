@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import slicer
-from scene_rendering import window_of, window_point
+from helpers.scene_rendering import window_of, window_point
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.mrml import manual_pose

@@ -6,9 +6,9 @@ Collimator blades are not shown as the brightest bone of all.
 import numpy as np
 import pytest
 import slicer
+from helpers.refusals import refuses
+from helpers.tiny_scene import READING, add_xray, c_arm, dot_image
 from numpy.testing import assert_array_equal
-from refusals import refuses
-from tiny_scene import READING, add_xray, c_arm, dot_image
 
 from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.mrml.case import xray_of

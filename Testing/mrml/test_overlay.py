@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import slicer
-from scene_rendering import pixels, slice_view
-from tiny_scene import c_arm, registration_of
+from helpers.scene_rendering import pixels, slice_view
+from helpers.tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.mrml import display, overlay

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import sample_data_module
 import slicer
+from helpers import sample_data_module
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml import loading

@@ -6,8 +6,8 @@ Planes, cameras, overlays, frusta, labels, landmarks, segmentations, views.
 import numpy as np
 import pytest
 import slicer
-from scene_rendering import pixels, slice_view, threed_view
-from tiny_scene import c_arm, registration_of, save
+from helpers.scene_rendering import pixels, slice_view, threed_view
+from helpers.tiny_scene import c_arm, registration_of, save
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import display, source_view

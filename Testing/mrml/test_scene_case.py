@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from file_io import read_json, write_json
-from phantom import write_phantom_case, write_slot_scan_case
-from running_session import nodes
+from helpers.file_io import read_json, write_json
+from helpers.phantom import write_phantom_case, write_slot_scan_case
+from helpers.running_session import nodes
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from phantom import TRUE_POSE, off
-from tiny_scene import reopened
+from helpers.phantom import TRUE_POSE, off
+from helpers.tiny_scene import reopened
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint

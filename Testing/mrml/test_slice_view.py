@@ -8,10 +8,10 @@ from itertools import product
 import numpy as np
 import pytest
 import slicer
+from helpers.scene_rendering import brightest, pixels, resize, slice_view
+from helpers.tiny_scene import c_arm, registration_of
 from numpy.testing import assert_allclose
-from scene_rendering import brightest, pixels, resize, slice_view
 from scipy.spatial.transform import Rotation
-from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, overlay
 from MultiViewRegistrationLib.mrml.loading import volume_node

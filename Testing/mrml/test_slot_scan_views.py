@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, slot_scan_of, write_slot_scan_case
-from refusals import refuses
-from scene_rendering import resize, slice_view
-from tiny_scene import c_arm, registration_of
+from helpers.phantom import TRUE_POSE, slot_scan_of, write_slot_scan_case
+from helpers.refusals import refuses
+from helpers.scene_rendering import resize, slice_view
+from helpers.tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import display, overlay, source_view

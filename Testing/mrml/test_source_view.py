@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from scene_rendering import ball, brightest, pixels, resize, slice_view, threed_view
-from tiny_scene import c_arm, registration_of
+from helpers.scene_rendering import ball, brightest, pixels, resize, slice_view, threed_view
+from helpers.tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, overlay, source_view
 from MultiViewRegistrationLib.mrml.ct_3d import put_surface

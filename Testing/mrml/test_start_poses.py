@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, off
+from helpers.phantom import TRUE_POSE, off
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.manual_pose import centre, centre_ct, xrays_without_ct

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from scene_rendering import ball, pixels, slice_view, window_of, window_point
+from helpers.scene_rendering import ball, pixels, slice_view, window_of, window_point
+from helpers.tiny_scene import reopened
 from scipy.spatial.transform import Rotation
-from tiny_scene import reopened
 from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry import rigid

@@ -6,12 +6,18 @@ A person may take them out again.
 import numpy as np
 import pytest
 import slicer
+from helpers.phantom import TRUE_POSE, off
+from helpers.phantom_scene import (
+    add_view,
+    make_registration,
+    phantom_registration,
+    phantom_volume,
+    settle,
+)
+from helpers.refusals import refuses
+from helpers.segment_editor import draw_segment
+from helpers.tiny_scene import reopened
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, off
-from phantom_scene import add_view, make_registration, phantom_registration, phantom_volume, settle
-from refusals import refuses
-from segment_editor import draw_segment
-from tiny_scene import reopened
 
 from MultiViewRegistrationLib.mrml.case import ct_of, xray_of
 from MultiViewRegistrationLib.mrml.image import draw_mask, segmentation_node

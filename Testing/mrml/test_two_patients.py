@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import slicer
-from scene_rendering import ball
+from helpers.scene_rendering import ball
+from helpers.tiny_scene import complete, reopened
 from test_bones_in_scene import POSES
 from test_display import dots
-from tiny_scene import complete, reopened
 
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bone_surface, put_bones, put_surface
 from MultiViewRegistrationLib.mrml.display import show_alone

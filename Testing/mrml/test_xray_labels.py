@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import slicer
-from scene_rendering import pixels, resize, slice_view
-from tiny_scene import c_arm, registration_of
+from helpers.scene_rendering import pixels, resize, slice_view
+from helpers.tiny_scene import c_arm, registration_of
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry.camera import Camera

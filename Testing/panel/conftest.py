@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 import SimpleITK as sitk
-from hosts import IN_SLICER
+from helpers.hosts import IN_SLICER
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.datasets import chest

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import qt
-from phantom_scene import begun, make_registration
-from running_session import STARTED_AT
+from helpers.phantom_scene import begun, make_registration
+from helpers.running_session import STARTED_AT
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 TITLES = {

@@ -2,8 +2,8 @@
 
 import pytest
 import qt
-from phantom import error_mm, off
-from running_session import STARTED_AT, PausedRegistration
+from helpers.phantom import error_mm, off
+from helpers.running_session import STARTED_AT, PausedRegistration
 
 pytestmark = pytest.mark.slow
 

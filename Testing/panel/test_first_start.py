@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from cmake_lists import configure, install
-from hosts import IN_SLICER
-from phantom import write_phantom_case
+from helpers.hosts import IN_SLICER
+from helpers.phantom import write_phantom_case
 
 pytestmark = pytest.mark.skipif(IN_SLICER, reason="in a process of its own, on the stand-in")
 TESTING = Path(__file__).resolve().parents[1]

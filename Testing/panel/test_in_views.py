@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from hosts import IN_SLICER
-from phantom import TRUE_POSE, off
-from phantom_scene import begun, make_registration
-from running_session import STARTED_AT
+from helpers.hosts import IN_SLICER
+from helpers.phantom import TRUE_POSE, off
+from helpers.phantom_scene import begun, make_registration
+from helpers.running_session import STARTED_AT
 
 from MultiViewRegistrationLib.panel.views import SPARED_3D_HZ
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import slicer
 from gui_driver import GuiDriver
-from phantom import TRUE_POSE
-from phantom_scene import begun, make_registration, settle
-from running_session import STARTED_AT
+from helpers.phantom import TRUE_POSE
+from helpers.phantom_scene import begun, make_registration, settle
+from helpers.running_session import STARTED_AT
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.landmarks import Landmark

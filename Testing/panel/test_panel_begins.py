@@ -5,8 +5,8 @@ import qt
 import slicer
 import vtk
 from gui_driver import GuiDriver
-from phantom_scene import begun, make_registration, phantom_volume
-from running_session import nodes
+from helpers.phantom_scene import begun, make_registration, phantom_volume
+from helpers.running_session import nodes
 
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.panel import panel

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import qt
 from gui_driver import GuiDriver
-from phantom_scene import begun, make_registration
-from running_session import STARTED_AT
+from helpers.phantom_scene import begun, make_registration
+from helpers.running_session import STARTED_AT
 
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.mrml.ct_3d import put_bones

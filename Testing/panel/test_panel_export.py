@@ -1,7 +1,7 @@
 """The Export section in Qt: a folder is chosen, the report opened, the transform shown."""
 
 import pytest
-from phantom_scene import settle
+from helpers.phantom_scene import settle
 
 
 @pytest.fixture

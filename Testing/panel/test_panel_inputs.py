@@ -6,9 +6,9 @@ import qt
 import SimpleITK as sitk
 import slicer
 from gui_driver import GuiDriver
-from phantom import make_ct, write_phantom_case
-from planted_dicom import write_xray
-from tiny_scene import intensity
+from helpers.phantom import make_ct, write_phantom_case
+from helpers.planted_dicom import write_xray
+from helpers.tiny_scene import intensity
 
 from MultiViewRegistrationLib.mrml.case import settings_of
 from MultiViewRegistrationLib.mrml.registration import Registration

@@ -6,8 +6,8 @@ In the views themselves: Testing/mrml/test_display.py, and the walk through Slic
 import pytest
 import qt
 import slicer
-from phantom import TRUE_POSE, off
-from phantom_scene import begun, make_registration, settle
+from helpers.phantom import TRUE_POSE, off
+from helpers.phantom_scene import begun, make_registration, settle
 
 from MultiViewRegistrationLib.mrml import display, layout
 from MultiViewRegistrationLib.mrml.registration import Registration

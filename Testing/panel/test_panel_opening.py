@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import slicer
-from phantom_scene import make_registration
+from helpers.phantom_scene import make_registration
 
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.presenters import frontend

@@ -8,7 +8,7 @@ from subprocess import CalledProcessError
 import pytest
 import slicer
 from gui_driver import MODULE, GuiDriver
-from phantom_scene import make_registration
+from helpers.phantom_scene import make_registration
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.panel import packages

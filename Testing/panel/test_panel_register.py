@@ -5,9 +5,9 @@ import logging
 import pytest
 import qt
 import slicer
-from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import begun, make_registration
-from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
+from helpers.phantom import TRUE_POSE, error_mm, off
+from helpers.phantom_scene import begun, make_registration
+from helpers.running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 
 from MultiViewRegistrationLib.registration.optimizer import Progress
 

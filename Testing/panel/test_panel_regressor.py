@@ -1,8 +1,8 @@
 """A training, which is a process of its own, and the life of the panel."""
 
 import pytest
-from phantom_scene import begun, make_registration
-from tiny_store import TinyStore
+from helpers.phantom_scene import begun, make_registration
+from helpers.tiny_store import TinyStore
 
 pytest.importorskip(
     "torch", reason="needs torch, which Slicer's Python has by an extension of its own"

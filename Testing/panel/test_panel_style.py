@@ -4,9 +4,9 @@ import pytest
 import qt
 import slicer
 from gui_driver import GuiDriver
-from hosts import IN_SLICER
-from phantom import TRUE_POSE
-from phantom_scene import begun, make_registration, settle
+from helpers.hosts import IN_SLICER
+from helpers.phantom import TRUE_POSE
+from helpers.phantom_scene import begun, make_registration, settle
 
 from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.panel.drawn import COLOURS

@@ -2,8 +2,8 @@
 
 import pytest
 import qt
-from phantom import off
-from running_session import STARTED_AT
+from helpers.phantom import off
+from helpers.running_session import STARTED_AT
 
 MOVED = off(STARTED_AT, (0, 0, 0), (30, 0, 0))
 

@@ -11,7 +11,7 @@ import pytest
 import qt
 import slicer
 from gui_driver import GuiDriver
-from hosts import IN_SLICER
+from helpers.hosts import IN_SLICER
 
 RUN = Path(__file__).resolve().parents[1] / "slicer_tests" / "run.py"
 #: Not of few digits.

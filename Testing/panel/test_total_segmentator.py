@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import qt
-from hosts import IN_SLICER
+from helpers.hosts import IN_SLICER
 
 pytestmark = pytest.mark.skipif(IN_SLICER, reason="Slicer unloads no module")
 EXTENSION = Path(__file__).with_name("extension") / "TotalSegmentator.py"

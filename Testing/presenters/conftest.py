@@ -1,9 +1,9 @@
 """A host with the phantom, in a real MRML scene."""
 
 import pytest
-from phantom_scene import START, phantom_registration
+from helpers.phantom_scene import START, phantom_registration
+from helpers.tiny_scene import scene, slicer_app, watch
 from presenter_host import PresenterHost
-from tiny_scene import scene, slicer_app, watch
 
 __all__ = ["host", "scene", "slicer_app", "watch"]
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from time import monotonic, sleep
 from types import SimpleNamespace
 
-from running_session import poll
+from helpers.running_session import poll
 
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of
 from MultiViewRegistrationLib.mrml.loading import read_case

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, make_views, off, slot_scan_of
-from phantom_scene import START, add_view, body, phantom, phantom_registration, settle
+from helpers.phantom import TRUE_POSE, error_mm, make_views, off, slot_scan_of
+from helpers.phantom_scene import START, add_view, body, phantom, phantom_registration, settle
+from helpers.running_session import PausedRegistration
 from presenter_host import PresenterHost, act, control, options, text
-from running_session import PausedRegistration
 
 from MultiViewRegistrationLib.assessment.parts import CT_MISFIT
 from MultiViewRegistrationLib.errors import Reason

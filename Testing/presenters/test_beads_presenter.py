@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import slicer
-from bead_scene import PHANTOM, draw_beads, two_sides
-from phantom_scene import phantom_volume
+from helpers.bead_scene import PHANTOM, draw_beads, two_sides
+from helpers.phantom_scene import phantom_volume
+from helpers.tiny_scene import READING
 from presenter_host import PresenterHost, act, cells, control, text
-from tiny_scene import READING
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.machines import CArm

@@ -6,13 +6,13 @@ import numpy as np
 import pydicom
 import pytest
 import slicer
-from file_io import read_json, write_json
-from planted_dicom import write_ct
+from helpers.file_io import read_json, write_json
+from helpers.planted_dicom import write_ct
+from helpers.program import mvreg
+from helpers.running_session import poll
+from helpers.tiny_scene import reopened
+from helpers.two_bones import BONES, bone_cts, error_mm, poses, write_case, write_moving_bones
 from presenter_host import act, cells, control, devices, dressed, of_case, text
-from program import mvreg
-from running_session import poll
-from tiny_scene import reopened
-from two_bones import BONES, bone_cts, error_mm, poses, write_case, write_moving_bones
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import slicer
-from bent_spine import NAMES, register_once, write_case
-from phantom import make_ct, make_views
-from phantom_scene import add_view, phantom_volume
+from helpers.bent_spine import NAMES, register_once, write_case
+from helpers.phantom import make_ct, make_views
+from helpers.phantom_scene import add_view, phantom_volume
+from helpers.refusals import refuses
+from helpers.running_session import poll
+from helpers.scene_rendering import ball
+from helpers.segmentation_files import write_seg
+from helpers.tiny_scene import reopened
 from presenter_host import PresenterHost, act, cells, control, devices, dressed, of_case, text
-from refusals import refuses
-from running_session import poll
-from scene_rendering import ball
-from segmentation_files import write_seg
-from tiny_scene import reopened
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry import rigid

@@ -5,9 +5,9 @@ Overlays, verdict, similarity, how a result was found, points.
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, off
+from helpers.phantom import TRUE_POSE, off
+from helpers.refusals import refuses
 from presenter_host import act, cells, control, options, text
-from refusals import refuses
 
 from MultiViewRegistrationLib.geometry.rigid import transform_points
 from MultiViewRegistrationLib.mrml import drawing

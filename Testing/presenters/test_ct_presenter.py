@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
-from phantom import make_ct, write_ct_file
-from phantom_scene import phantom_volume, settle
+from helpers.phantom import make_ct, write_ct_file
+from helpers.phantom_scene import phantom_volume, settle
 from presenter_host import PresenterHost, act, cells, control, options, text
 
 from MultiViewRegistrationLib.errors import Reason

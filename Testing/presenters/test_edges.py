@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from phantom_scene import START, body, settle
+from helpers.phantom_scene import START, body, settle
 from presenter_host import act, control
 
 from MultiViewRegistrationLib.errors import Reason

@@ -5,11 +5,11 @@ import threading
 
 import numpy as np
 import pytest
-from file_io import read_json
-from phantom import off
-from phantom_scene import body, settle
+from helpers.file_io import read_json
+from helpers.phantom import off
+from helpers.phantom_scene import body, settle
+from helpers.refusals import refuses
 from presenter_host import act, control, text
-from refusals import refuses
 
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, POSE_FORMATS
 from MultiViewRegistrationLib.mrml.case import change_settings

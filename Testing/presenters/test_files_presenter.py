@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from file_io import write_values
-from phantom import TRUE_POSE, make_ct, make_views, write_ct_file, write_phantom_case
-from phantom_study import write_study, write_xrays
+from helpers.file_io import write_values
+from helpers.phantom import TRUE_POSE, make_ct, make_views, write_ct_file, write_phantom_case
+from helpers.phantom_study import write_study, write_xrays
+from helpers.planted_dicom import write_ct
 from PIL import Image
-from planted_dicom import write_ct
 from presenter_host import PresenterHost, act, answer, asking, control, text
 
 from MultiViewRegistrationLib.io.files import keep_within

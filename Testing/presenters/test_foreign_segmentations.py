@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from file_io import read_json, write_json
-from phantom import make_ct, write_phantom_case
-from planted_dicom import write_ct
+from helpers.file_io import read_json, write_json
+from helpers.phantom import make_ct, write_phantom_case
+from helpers.planted_dicom import write_ct
+from helpers.segmentation_files import write_regions, write_seg
 from presenter_host import PresenterHost, answer, control
-from segmentation_files import write_regions, write_seg
 from test_files_presenter import drop
 
 from MultiViewRegistrationLib.io.case import Case

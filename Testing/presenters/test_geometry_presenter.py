@@ -5,11 +5,11 @@ Faults at their fields; kept C-arms.
 
 import numpy as np
 import pytest
-from file_io import read_json, write_json
 from geometry_table import C_ARM, cell, enter, enter_c_arm, field, put
+from helpers.file_io import read_json, write_json
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose
 from presenter_host import act, control, text
-from refusals import refuses
 from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, place, section, settled, volume
 
 from MultiViewRegistrationLib.geometry.fields import CALIBRATION

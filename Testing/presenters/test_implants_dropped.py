@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
-from phantom import TRUE_POSE, make_ct, write_ct_file
-from phantom_scene import settle
+from helpers.phantom import TRUE_POSE, make_ct, write_ct_file
+from helpers.phantom_scene import settle
+from helpers.scene_rendering import ball
+from helpers.tiny_scene import reopened
+from helpers.two_bones import write_cone
 from presenter_host import PresenterHost, act, answer, answers, control, text
-from scene_rendering import ball
-from tiny_scene import reopened
-from two_bones import write_cone
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Structures

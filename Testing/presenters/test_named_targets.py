@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import slicer
-from phantom import CORNERS, TRUE_POSE
-from phantom_scene import settle
-from running_session import poll
+from helpers.phantom import CORNERS, TRUE_POSE
+from helpers.phantom_scene import settle
+from helpers.running_session import poll
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.xray import detectors

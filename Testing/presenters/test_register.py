@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from phantom import error_mm
-from phantom_scene import START, settle
+from helpers.phantom import error_mm
+from helpers.phantom_scene import START, settle
+from helpers.refusals import refuses
 from presenter_host import act, cells, control, text
-from refusals import refuses
 
 from MultiViewRegistrationLib.errors import InputError
 

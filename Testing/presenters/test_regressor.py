@@ -6,9 +6,9 @@ Training in a process, choosing, going on, removing, and what goes wrong.
 from shutil import rmtree
 
 import pytest
-from phantom_scene import phantom
+from helpers.phantom_scene import phantom
+from helpers.tiny_store import TinyStore
 from presenter_host import act, cells, control, text
-from tiny_store import TinyStore
 
 from MultiViewRegistrationLib.errors import install_command
 from MultiViewRegistrationLib.session.presenters import start_parts

@@ -4,12 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from file_io import read_json, write_values
-from phantom_scene import dicom_registration
-from planted_dicom import SECRETS, write_xray
+from helpers.file_io import read_json, write_values
+from helpers.phantom_scene import dicom_registration
+from helpers.planted_dicom import SECRETS, write_xray
+from helpers.tiny_scene import READING, save
 from presenter_host import PresenterHost, act, control
 from test_files_presenter import drop, settled
-from tiny_scene import READING, save
 
 from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.io import case_settings

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
-from eos_images import write_eos
-from file_io import write_json
 from geometry_table import cell, field, put
+from helpers.eos_images import write_eos
+from helpers.file_io import write_json
+from helpers.phantom import slot_scan_of
+from helpers.phantom_study import write_scout, write_study, write_xrays
+from helpers.planted_dicom import IDENTITY
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose
-from phantom import slot_scan_of
-from phantom_study import write_scout, write_study, write_xrays
-from planted_dicom import IDENTITY
 from presenter_host import PresenterHost, act, cells, control, text
-from refusals import refuses
 from test_xrays_presenter import add, place
 
 from MultiViewRegistrationLib.geometry import rigid

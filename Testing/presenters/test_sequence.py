@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from moving import BLANK, COUNT, swing, write_moving_case
-from phantom import off
+from helpers.moving import BLANK, COUNT, swing, write_moving_case
+from helpers.phantom import off
 from PIL import Image
 from presenter_host import PresenterHost, act, control, text
 

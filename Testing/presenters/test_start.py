@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from helpers.phantom import TRUE_POSE, error_mm, off
+from helpers.phantom_scene import START
+from helpers.refusals import refuses
+from helpers.tiny_scene import write_markups
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import START
 from presenter_host import act, answer, cells, control, options, text
-from refusals import refuses
-from tiny_scene import write_markups
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import overlay

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import slicer
-from file_io import write_json, write_values
 from geometry_table import cell, put
+from helpers.file_io import write_json, write_values
+from helpers.phantom import write_ct_file
+from helpers.phantom_scene import phantom_volume
+from helpers.planted_dicom import write_xray
+from helpers.refusals import refuses
+from helpers.tiny_scene import READING, SHAPE, intensity
 from numpy.testing import assert_array_equal
-from phantom import write_ct_file
-from phantom_scene import phantom_volume
-from planted_dicom import write_xray
 from presenter_host import PresenterHost, act, control, text
-from refusals import refuses
-from tiny_scene import READING, SHAPE, intensity
 
 from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns

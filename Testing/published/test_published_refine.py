@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from helpers.phantom import START, TRUE_POSE, error_mm, make_views, off
+from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
-from phantom import START, TRUE_POSE, error_mm, make_views, off
-from refusals import refuses
 
 from MultiViewRegistrationLib import Cancelled
 from MultiViewRegistrationLib.finding import refinement_method

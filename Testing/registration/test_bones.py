@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bent_spine import (
+from helpers.bent_spine import (
     NAMES,
     POSE,
     START,
@@ -20,9 +20,9 @@ from bent_spine import (
     unbent_views,
     xrays,
 )
-from finite_differences import changes, cost_of, half_cost
+from helpers.finite_differences import changes, cost_of, half_cost
+from helpers.phantom import free, masked, misplaced
 from numpy.testing import assert_allclose
-from phantom import free, masked, misplaced
 
 from MultiViewRegistrationLib.assessment import diagnosis
 from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from finite_differences import changes, half_cost
-from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
+from helpers.finite_differences import changes, half_cost
+from helpers.two_bones import BONES, bone_cts, error_mm, off, poses, xrays
 
 from MultiViewRegistrationLib.assessment.bodies import Alone
 from MultiViewRegistrationLib.assessment.together import NO_EDGE, judge_together

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from finite_differences import changes, cost_of
-from numpy.testing import assert_allclose, assert_array_equal
-from phantom import (
+from helpers.finite_differences import changes, cost_of
+from helpers.phantom import (
     CORNERS,
     NEAR,
     START,
@@ -20,7 +19,8 @@ from phantom import (
     make_views,
     misplaced,
 )
-from refusals import refuses
+from helpers.refusals import refuses
+from numpy.testing import assert_allclose, assert_array_equal
 
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid

@@ -2,14 +2,14 @@
 
 from types import SimpleNamespace
 
-import bent_spine
 import numpy as np
 import pytest
-from bent_spine import POSE, cameras
-from finite_differences import changes, half_cost
+from helpers import bent_spine
+from helpers.bent_spine import POSE, cameras
+from helpers.finite_differences import changes, half_cost
+from helpers.phantom import view_of
+from helpers.two_bones import error_mm, implant, off, shadow_of_metal
 from numpy.testing import assert_allclose
-from phantom import view_of
-from two_bones import error_mm, implant, off, shadow_of_metal
 
 import mvreg
 from MultiViewRegistrationLib.assessment.bone_verdict import hidden_turns

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.phantom import TRUE_POSE, cut_tube, make_views, masked, off
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, cut_tube, make_views, masked, off
 from scipy import ndimage
 from scipy.stats import multivariate_normal
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from helpers.phantom import TRUE_POSE, off
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.ct import attenuation

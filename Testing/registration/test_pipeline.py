@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.phantom import START, TRUE_POSE, error_mm, off
+from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
-from phantom import START, TRUE_POSE, error_mm, off
-from refusals import refuses
 from scipy import ndimage
 
 from MultiViewRegistrationLib.errors import Cancelled

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers.phantom import CORNERS, TRUE_POSE, cut_tube, make_views, slab
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import CORNERS, TRUE_POSE, cut_tube, make_views, slab
 
 from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, Volume, attenuation
 from MultiViewRegistrationLib.registration import prepared_ct

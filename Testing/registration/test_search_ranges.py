@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from bent_spine import cameras
+from helpers.bent_spine import cameras
+from helpers.phantom import CORNERS
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import CORNERS
-from refusals import refuses
 from scipy import stats
 from scipy.spatial.transform import Rotation
 

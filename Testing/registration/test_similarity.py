@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from finite_differences import changes
+from helpers.finite_differences import changes
 from numpy.testing import assert_allclose
 from scipy import ndimage
 

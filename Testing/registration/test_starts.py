@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_model import FakeModel, missed
+from helpers.fake_model import FakeModel, missed
+from helpers.phantom import TRUE_POSE, error_mm, masked, off
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, error_mm, masked, off
-from refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.optimizer import Range

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.phantom import TRUE_POSE, error_mm, largest_bone, make_views, misplaced, off
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, error_mm, largest_bone, make_views, misplaced, off
 
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment.metrics import target_errors

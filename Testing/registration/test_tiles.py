@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from finite_differences import changes
+from helpers.finite_differences import changes
+from helpers.phantom import TRUE_POSE, make_views
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, make_views
 from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.ct import attenuation

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bent_spine import POSE, background, bent_case
+from helpers.bent_spine import POSE, background, bent_case
+from helpers.phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, masked, misplaced, off
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, masked, misplaced, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.registration.bone import Background, air

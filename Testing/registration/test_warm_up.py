@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from program import ENVIRONMENT
+from helpers.program import ENVIRONMENT
 
 from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.errors import InputError

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.phantom import TRUE_POSE, error_mm, make_ct, make_views, masked, off
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, error_mm, make_ct, make_views, masked, off
-from refusals import refuses
 
 from MultiViewRegistrationLib import Body, Case, View
 from MultiViewRegistrationLib.finding import find_pose, refinement_method

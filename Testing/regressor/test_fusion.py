@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from finite_differences import changes
+from helpers.finite_differences import changes
+from helpers.phantom import c_arm, slot_scan_of
 from numpy.testing import assert_allclose
-from phantom import c_arm, slot_scan_of
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 

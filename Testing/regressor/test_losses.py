@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import reference_renderer
 import torch
-from finite_differences import changes
+from helpers import reference_renderer
+from helpers.finite_differences import changes
+from helpers.phantom import TRUE_POSE, c_arm, slot_scan_of
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE, c_arm, slot_scan_of
-from refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid, rigid_torch
 from MultiViewRegistrationLib.geometry.machines import SlotScan

@@ -10,10 +10,10 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from file_io import read_json, write_json
+from helpers.file_io import read_json, write_json
+from helpers.phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
+from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
-from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
-from refusals import refuses
 
 from MultiViewRegistrationLib import InputError, Volume
 from MultiViewRegistrationLib.cli.main import main

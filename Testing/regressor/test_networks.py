@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from helpers.phantom import c_arm, slot_scan_of
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import c_arm, slot_scan_of
-from refusals import refuses
 from scipy.linalg import expm
 from scipy.spatial import cKDTree
 

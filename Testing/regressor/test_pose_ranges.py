@@ -1,12 +1,12 @@
 """Poses to train on: random poses lie in the range and fills it, axes move the image as they say, refusals."""
 
 import numpy as np
-import phantom
 import pytest
+from helpers import phantom
+from helpers.refusals import refuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import refuses
 from scipy import stats
 
 from MultiViewRegistrationLib.geometry import rigid

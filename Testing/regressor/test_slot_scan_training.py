@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views
+from helpers.phantom import TRUE_POSE, error_mm, make_slot_scan, make_views
 
 from MultiViewRegistrationLib.regressor import training
 from MultiViewRegistrationLib.regressor.model import load_model

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import c_arm
+from helpers.phantom import c_arm
 
 from MultiViewRegistrationLib import PreparedCT
 from MultiViewRegistrationLib.assessment.metrics import mtre

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.refusals import refuses, warns
 from numpy.testing import assert_array_equal
-from refusals import refuses, warns
 
 from MultiViewRegistrationLib import Cancelled, Volume, train
 from MultiViewRegistrationLib.imaging.ct import CT

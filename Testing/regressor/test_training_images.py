@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.phantom import TRUE_POSE, make_slot_scan, make_views, off
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, make_slot_scan, make_views, off
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
@@ -56,7 +56,7 @@ def poses(count):
 DIGEST = """
 import hashlib, sys
 import numpy as np
-from phantom import TRUE_POSE, make_ct, make_views
+from helpers.phantom import TRUE_POSE, make_ct, make_views
 from MultiViewRegistrationLib.regressor.bases import project
 from MultiViewRegistrationLib.regressor.images import TrainingImages, Window
 windows = [Window.of(view.camera) for view in make_views(make_ct())]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from helpers.phantom import TRUE_POSE, make_slot_scan
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import TRUE_POSE, make_slot_scan
 from scipy.ndimage import gaussian_filter
 
 from MultiViewRegistrationLib import Camera

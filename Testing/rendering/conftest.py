@@ -7,6 +7,6 @@ import pytest
 def reference():
     """`rendering.reference`."""
     pytest.importorskip("torch", reason="the reference renderer needs torch: pip install torch")
-    import reference_renderer as reference
+    from helpers import reference_renderer as reference
 
     return reference

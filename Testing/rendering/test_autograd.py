@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import refuses
 from scenes import Scene, random_scene, slot_scene, smooth_values
 
 from MultiViewRegistrationLib import Camera, Volume

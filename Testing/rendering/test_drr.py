@@ -5,8 +5,8 @@ Which rays it follows, on how many threads, what lies where, what it refuses.
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
-from refusals import refuses
 from scenes import random_scene
 
 from MultiViewRegistrationLib import Camera, Volume

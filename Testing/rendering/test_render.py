@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
-from refusals import refuses
 from scenes import random_scene
 
 from MultiViewRegistrationLib import render

@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses, warns
 from numpy.testing import assert_allclose
-from refusals import refuses, warns
 from scenes import random_scene, slot_scene
 
 from MultiViewRegistrationLib import Volume

@@ -7,7 +7,7 @@ import sys
 import warnings
 
 import pytest
-from refusals import refuses
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.finding import refinement_method
 from MultiViewRegistrationLib.rendering import devices

@@ -1,9 +1,9 @@
 """A real MRML scene, of slicer-core, for each test."""
 
 import pytest
-from phantom_scene import phantom_registration
-from running_session import new_session
-from tiny_scene import scene, slicer_app, watch
+from helpers.phantom_scene import phantom_registration
+from helpers.running_session import new_session
+from helpers.tiny_scene import scene, slicer_app, watch
 
 __all__ = ["scene", "slicer_app", "watch"]
 

@@ -2,7 +2,7 @@
 
 from time import monotonic, sleep
 
-from phantom_scene import phantom_registration
+from helpers.phantom_scene import phantom_registration
 
 from MultiViewRegistrationLib.mrml.ct_3d import BONES
 from MultiViewRegistrationLib.session.inputs import BoneSurfaceUpdater

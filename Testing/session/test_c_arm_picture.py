@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.geometry.machines import CArm
+from MultiViewRegistrationLib.report.plot import svg_text
 from MultiViewRegistrationLib.report.scene import DrawnView, machine_figure
 
 
@@ -76,3 +77,18 @@ def test_the_image_has_the_patients_sides_at_its_edges():
 def test_the_angles_are_said_and_questioned_while_numbers_are_missing():
     assert "LAO 40\u00b0" in panels(40, -10)[0]
     assert "CAU 10\u00b0 ?" in panels(40, -10, certain=False)[0]
+
+
+def test_an_x_ray_seen_edge_on_is_drawn_without_its_picture():
+    camera = CArm(
+        source_to_detector_mm=1000,
+        source_to_isocentre_mm=600,
+        pixel_mm=(0.5, 0.5),
+        size=(512, 512),
+        rao_lao_deg=90,
+        cra_cau_deg=0,
+        mirrored=True,
+    ).camera()
+    figure = machine_figure(DrawnView("", camera, 1000.0, np.zeros((8, 8), np.uint8)), True)
+    assert [len(axes.images) for axes in figure.axes] == [0, 1, 1]
+    assert "<image" in svg_text(figure)

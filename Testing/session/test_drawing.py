@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 import slicer
-from phantom import TRUE_POSE, off
-from phantom_scene import phantom
+from helpers.phantom import TRUE_POSE, off
+from helpers.phantom_scene import phantom
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml import drawing as mrml_drawing

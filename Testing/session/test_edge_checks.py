@@ -3,9 +3,9 @@
 import pydicom
 import pytest
 import slicer
-from file_io import read_json
-from phantom_scene import settled_session
-from result_schema import assert_fits_schema
+from helpers.file_io import read_json
+from helpers.phantom_scene import settled_session
+from helpers.result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.result_files import (

@@ -5,12 +5,12 @@ PendingQuestion for where the file is silent, and placed.
 
 import numpy as np
 import pytest
-from file_io import write_json, write_values
+from helpers.file_io import write_json, write_values
+from helpers.phantom import make_ct
+from helpers.phantom_scene import phantom, phantom_volume
+from helpers.refusals import refuses
+from helpers.tiny_scene import c_arm, write_markups
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import make_ct
-from phantom_scene import phantom, phantom_volume
-from refusals import refuses
-from tiny_scene import c_arm, write_markups
 
 from MultiViewRegistrationLib.imaging.xray import raw_image
 from MultiViewRegistrationLib.io.calibration import calibrated

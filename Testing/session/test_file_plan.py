@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_ct, make_views
-from refusals import refuses
+from helpers.phantom import TRUE_POSE, make_ct, make_views
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.io.recognise import CTFiles, FoundFiles
 from MultiViewRegistrationLib.session.presenters.file_actions import (

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, off
-from phantom_scene import make_registration
+from helpers.phantom import TRUE_POSE, off
+from helpers.phantom_scene import make_registration
 
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bones
 from MultiViewRegistrationLib.mrml.fingerprints import fingerprint

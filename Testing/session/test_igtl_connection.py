@@ -9,11 +9,11 @@ import time
 
 import numpy as np
 import pytest
+from helpers.phantom import TRUE_POSE
+from helpers.phantom_scene import remove, settle, settled_session
+from helpers.refusals import refuses
+from helpers.running_session import ELSEWHERE
 from numpy.testing import assert_allclose
-from phantom import TRUE_POSE
-from phantom_scene import remove, settle, settled_session
-from refusals import refuses
-from running_session import ELSEWHERE
 
 from MultiViewRegistrationLib.io.navigation.igtl import address_of
 from MultiViewRegistrationLib.mrml.case import change_settings

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import make_registration, settled_session
-from refusals import refuses
-from running_session import ELSEWHERE, new_session, poll, register_given
+from helpers.phantom import TRUE_POSE, error_mm, off
+from helpers.phantom_scene import make_registration, settled_session
+from helpers.refusals import refuses
+from helpers.running_session import ELSEWHERE, new_session, poll, register_given
 
 from MultiViewRegistrationLib.assessment.features import Tile
 from MultiViewRegistrationLib.assessment.metrics import UseVerdict

@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import make_registration
-from tiny_store import TinyStore
+from helpers.phantom import TRUE_POSE, error_mm, off
+from helpers.phantom_scene import make_registration
+from helpers.tiny_store import TinyStore
 
 from MultiViewRegistrationLib.registration.optimizer import Progress, RefinementMethod
 from MultiViewRegistrationLib.registration.pipeline import refine

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from file_io import read_json, write_json
-from phantom import error_mm, write_phantom_case
-from phantom_scene import settled_session
-from refusals import refuses
+from helpers.file_io import read_json, write_json
+from helpers.phantom import error_mm, write_phantom_case
+from helpers.phantom_scene import settled_session
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.io import files

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import slicer
-from phantom import error_mm
-from phantom_scene import make_registration, remove
-from refusals import refuses
-from running_session import (
+from helpers.phantom import error_mm
+from helpers.phantom_scene import make_registration, remove
+from helpers.refusals import refuses
+from helpers.running_session import (
     ELSEWHERE,
     STARTED_AT,
     PausedRegistration,

@@ -10,12 +10,12 @@ import numpy as np
 import pydicom
 import pytest
 import slicer
-from file_io import read_json, write_json
-from phantom import write_phantom_case
-from phantom_scene import dicom_registration, settled_session
-from planted_dicom import write_xray
-from running_session import register_given
-from tiny_scene import READING
+from helpers.file_io import read_json, write_json
+from helpers.phantom import write_phantom_case
+from helpers.phantom_scene import dicom_registration, settled_session
+from helpers.planted_dicom import write_xray
+from helpers.running_session import register_given
+from helpers.tiny_scene import READING
 
 from MultiViewRegistrationLib.errors import Reason
 from MultiViewRegistrationLib.geometry.machines import CArm

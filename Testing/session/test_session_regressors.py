@@ -5,11 +5,11 @@ Which is used, and what of it lives in the scene.
 
 import pytest
 import slicer
-from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import make_registration
-from refusals import refuses
-from running_session import look
-from tiny_store import TinyStore, sha_of
+from helpers.phantom import TRUE_POSE, error_mm, off
+from helpers.phantom_scene import make_registration
+from helpers.refusals import refuses
+from helpers.running_session import look
+from helpers.tiny_store import TinyStore, sha_of
 
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.session.session import Session

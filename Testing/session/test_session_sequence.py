@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from file_io import read_json
-from moving import BLANK, COUNT, swing
-from phantom import error_mm
-from phantom_scene import make_registration
-from refusals import refuses
-from running_session import new_session, no_thread_is_left, poll
-from tiny_scene import save
+from helpers.file_io import read_json
+from helpers.moving import BLANK, COUNT, swing
+from helpers.phantom import error_mm
+from helpers.phantom_scene import make_registration
+from helpers.refusals import refuses
+from helpers.running_session import new_session, no_thread_is_left, poll
+from helpers.tiny_scene import save
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.imaging import xray as imaging_xray

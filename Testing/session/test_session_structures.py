@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bent_spine import (
+from helpers.bent_spine import (
     NAMES,
     POSE,
     RESULTS,
@@ -18,11 +18,11 @@ from bent_spine import (
     write_case,
     write_spine_case,
 )
-from file_io import read_json, write_json
+from helpers.file_io import read_json, write_json
+from helpers.refusals import refuses
+from helpers.running_session import no_thread_is_left, poll, register_given
+from helpers.tiny_scene import reopened
 from PIL import Image
-from refusals import refuses
-from running_session import no_thread_is_left, poll, register_given
-from tiny_scene import reopened
 
 from MultiViewRegistrationLib import register
 from MultiViewRegistrationLib.errors import collect_warnings

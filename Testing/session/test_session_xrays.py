@@ -3,13 +3,21 @@
 import numpy as np
 import pytest
 import slicer
+from helpers.refusals import refuses
+from helpers.running_session import nodes
+from helpers.tiny_scene import (
+    READING,
+    SHAPE,
+    add_xray,
+    c_arm,
+    dot_image,
+    intensity,
+    registration_of,
+)
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import refuses
-from running_session import nodes
 from scipy.spatial.transform import Rotation
-from tiny_scene import READING, SHAPE, add_xray, c_arm, dot_image, intensity, registration_of
 
 from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals

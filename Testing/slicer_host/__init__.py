@@ -6,7 +6,7 @@ trame-slicer[standalone]. The stand-in fails where Slicer fails; what differs on
 then on, with a test in Testing/panel/test_stand_in.py.
 """
 
-from hosts import IN_SLICER
+from helpers.hosts import IN_SLICER
 
 if IN_SLICER:
     from .in_slicer import InSlicer as Host

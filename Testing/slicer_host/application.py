@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import slicer
+from helpers.slicer_tree import follow_removals
 from PySide6 import QtCore, QtGui, QtWidgets
-from slicer_tree import follow_removals
 
 from .mrml_widgets import qSlicerScriptedLoadableModuleWidget
 from .stand_in import stand_in, stored

@@ -69,7 +69,7 @@ def install() -> None:
     }.items():
         setattr(slicer, name, module)
         sys.modules[f"slicer.{name}"] = module
-    sys.modules["SampleData"] = import_module("sample_data_module")
+    sys.modules["SampleData"] = import_module("helpers.sample_data_module")
     slicer.util.pip_install = None
     slicer.util.saveScene = lambda path: core.io_manager.write_scene(Path(path))
     slicer.util.loadScene = lambda path: core.io_manager.load_scene(Path(path))

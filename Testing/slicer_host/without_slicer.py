@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import slicer
+from helpers.segment_editor import SegmentEditorModule
 from PySide6 import QtCore, QtTest
-from segment_editor import SegmentEditorModule
 
 from .application import qSlicerMainWindow, qSlicerScriptedLoadableModule
 from .host import Host

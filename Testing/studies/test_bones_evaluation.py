@@ -4,12 +4,11 @@ import csv
 import json
 from itertools import product
 
-import phantom
 import pytest
-import two_bones
-from bent_spine import NAMES, bent, spine, truth_of, write_spine_case
-from file_io import read_json, write_json
-from refusals import refuses
+from helpers import phantom, two_bones
+from helpers.bent_spine import NAMES, bent, spine, truth_of, write_spine_case
+from helpers.file_io import read_json, write_json
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib import Case, PreparedCT, register
 from MultiViewRegistrationLib.assessment.metrics import mtre

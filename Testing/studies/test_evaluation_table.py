@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from bent_spine import cameras
-from phantom import TRUE_POSE, off
-from program import run as program
+from helpers.bent_spine import cameras
+from helpers.phantom import TRUE_POSE, off
+from helpers.program import run as program
 
 from benchmarks.summary import read_rows
 from MultiViewRegistrationLib.assessment import metrics

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import refuses
 from scipy import stats
 
 from MultiViewRegistrationLib.assessment.metrics import mtre

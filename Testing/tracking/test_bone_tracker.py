@@ -7,12 +7,11 @@ from itertools import pairwise
 from unittest.mock import Mock
 
 import numpy as np
-import phantom
 import pytest
 import scipy
 import SimpleITK as sitk
-import two_bones
-from bent_spine import (
+from helpers import phantom, two_bones
+from helpers.bent_spine import (
     NAMES,
     POSE,
     anatomy,
@@ -25,11 +24,11 @@ from bent_spine import (
     write_spine_case,
     xrays,
 )
-from file_io import read_json, read_table, write_json
+from helpers.file_io import read_json, read_table, write_json
+from helpers.program import mvreg
+from helpers.two_bones import BONES, bone_cts, poses, write_moving_bones
 from numpy.testing import assert_allclose
 from PIL import Image
-from program import mvreg
-from two_bones import BONES, bone_cts, poses, write_moving_bones
 
 from MultiViewRegistrationLib.assessment.bodies import UNJUDGED
 from MultiViewRegistrationLib.errors import Cancelled, collect_warnings

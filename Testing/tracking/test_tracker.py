@@ -8,12 +8,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import phantom
 import pytest
-from file_io import read_json, write_json
-from moving import BLANK, COUNT, Pelvis, swing, track_of, write_moving_case
+from helpers import phantom
+from helpers.file_io import read_json, write_json
+from helpers.moving import BLANK, COUNT, Pelvis, swing, track_of, write_moving_case
+from helpers.refusals import refuses
 from numpy.testing import assert_allclose
-from refusals import refuses
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.prediction import Prediction

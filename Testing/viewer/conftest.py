@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
-from tiny_scene import scene, slicer_app
+from helpers.tiny_scene import scene, slicer_app
 
 __all__ = ["end_process", "scene", "slicer_app"]
 

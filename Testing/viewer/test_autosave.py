@@ -15,11 +15,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from file_io import read_json, write_json
+from helpers.file_io import read_json, write_json
+from helpers.phantom import make_ct, write_phantom_case
+from helpers.planted_dicom import write_ct
 from numpy.testing import assert_allclose, assert_array_equal
-from phantom import make_ct, write_phantom_case
 from PIL import Image
-from planted_dicom import write_ct
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io import folders

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scene_rendering import ball, pixels, slice_view, threed_view
+from helpers.scene_rendering import ball, pixels, slice_view, threed_view
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import ct_3d, manual_pose, source_view

@@ -11,15 +11,15 @@ import tempfile
 import zipfile
 
 import numpy as np
-import planted_file
 import pytest
 import SimpleITK as sitk
 import slicer
-from file_io import read_json, write_json, write_values
-from moving import COUNT
-from phantom import write_phantom_case
-from refusals import refuses
-from running_session import poll
+from helpers import planted_file
+from helpers.file_io import read_json, write_json, write_values
+from helpers.moving import COUNT
+from helpers.phantom import write_phantom_case
+from helpers.refusals import refuses
+from helpers.running_session import poll
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from refusals import refuses
+from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.session.presenters.answer import WORDS, Answer

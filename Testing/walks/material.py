@@ -10,7 +10,7 @@ import SimpleITK as sitk
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MultiViewRegistration")]
 
-from file_io import read_json, read_values, write_json  # noqa: E402
+from helpers.file_io import read_json, read_values, write_json  # noqa: E402
 from imaging.dicom_files import XA_IMAGE, write_dicom, write_series  # noqa: E402
 
 from MultiViewRegistrationLib.io.datasets.chest import (  # noqa: E402

@@ -64,6 +64,9 @@ TABLE_MM = ((0, 127, 0), (260, 12, 480))
 ROOM_MM = (260.0, 150.0, 480.0)
 SKIN = "#b98d74"
 TABLE = "#56636e"
+#: Area of a pixel below which a picture is not drawn, as a fraction of its longer side squared: the map
+#: of a picture seen edge-on has no inverse.
+MIN_PICTURE_AREA = 1e-3
 #: Longer side of a figure of a page, points.
 FIGURE_PT = 600
 #: Size of one drawing beside the geometry table, gap between two, and rows of text above and below, points.
@@ -328,9 +331,13 @@ class _Drawing:
         )
 
     def picture(self, picture: np.ndarray, affine: np.ndarray, size: tuple[int, int]) -> None:
-        """Draw a picture of an image of a size (columns, rows), whose pixels `affine` (2, 3) maps."""
+        """Draw a picture of an image of a size (columns, rows), whose pixels `affine` (2, 3) maps; nothing if it is seen edge-on."""
         from matplotlib.transforms import Affine2D
 
+        across, down = affine[:, :2].T
+        area = abs(np.linalg.det(affine[:, :2]))
+        if area < MIN_PICTURE_AREA * max(across @ across, down @ down):
+            return
         columns, rows = size
         if picture.ndim == 2:
             picture = np.repeat(picture[..., None], 3, axis=2)

@@ -9,9 +9,9 @@ import numpy as np
 import opencv_files
 import pytest
 from handed_result import write_result
+from helpers.refusals import refusal, result_or_refusal
 from imaging.damaged_files import damaged
 from known_points import POSE, SIZE, K, R, T, rows
-from refusals import refusal, result_or_refusal
 from test_markups import SLICER_3, markups, slicer_4
 from test_matrix_files import plus
 from test_mayacam import text_of, text_of_1

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from file_io import read_json, write_json, write_values
+from helpers.bead_scene import PHANTOM, draw_beads, random_camera, take_phantom
+from helpers.file_io import read_json, write_json, write_values
+from helpers.refusals import refusal, refuses
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import refusal, refuses
 from tiny_case import run
 
 from MultiViewRegistrationLib import Camera, calibrate_from_beads
@@ -23,7 +24,6 @@ from MultiViewRegistrationLib.io.calibration.read import read_calibration, recog
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.points import BeadModel, read_bead_model
 from MultiViewRegistrationLib.io.view_record import ViewRecord
-from Testing.bead_scene import PHANTOM, draw_beads, random_camera, take_phantom
 
 SIZE = (400, 400)
 MODEL = read_bead_model(PHANTOM)

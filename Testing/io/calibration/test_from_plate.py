@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from file_io import write_values
-from refusals import refuses
+from helpers.file_io import write_values
+from helpers.refusals import refuses
 from tiny_case import run
 
 from MultiViewRegistrationLib.cli.main import main

@@ -6,9 +6,9 @@ And a tracked C-arm's transforms, as Plus, Slicer and SimpleITK write them.
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from helpers.refusals import refusal
 from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, in_python, pinhole, rows
 from numpy.testing import assert_allclose
-from refusals import refusal
 from test_transforms import affine
 
 from MultiViewRegistrationLib.geometry import rigid

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from file_io import read_json
+from helpers.file_io import read_json
+from helpers.wrist_mayacam import WRIST
 from known_points import POINTS, SIZE, K, R, T, check, pinhole, rows
 from scipy.spatial.transform import Rotation
 from tiny_case import refusal
-from wrist_mayacam import WRIST
 
 from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions
 from MultiViewRegistrationLib.io.calibration.programs import read_mayacam

@@ -4,7 +4,7 @@ import json
 
 import opencv_files
 import pytest
-from file_io import write_json
+from helpers.file_io import write_json
 from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, rows
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from phantom import make_ct
+from helpers.phantom import make_ct
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 

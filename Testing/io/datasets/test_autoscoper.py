@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from file_io import read_values, write_values
+from helpers.file_io import read_values, write_values
+from helpers.refusals import tells, warns
+from helpers.wrist_mayacam import WRIST
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import tells, warns
 from tiny_case import refusal
-from wrist_mayacam import WRIST
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_trial

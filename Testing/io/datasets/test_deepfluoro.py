@@ -15,8 +15,8 @@ from dataset_layouts import (
     with_other,
     write_deepfluoro,
 )
+from helpers.refusals import tells
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import tells
 from tiny_case import refusal, run
 
 from MultiViewRegistrationLib import Case, CaseFile

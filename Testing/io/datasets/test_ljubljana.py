@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from dataset_layouts import projected, with_other, write_ljubljana
+from helpers.refusals import tells
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import tells
 from tiny_case import refusal
 
 from MultiViewRegistrationLib import Case

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from dataset_layouts import SPECIMEN, write_ljubljana
-from refusals import refusal, result_or_refusal, tells
+from helpers.refusals import refusal, result_or_refusal, tells
 
 from MultiViewRegistrationLib.errors import install_command
 from MultiViewRegistrationLib.imaging import image_source

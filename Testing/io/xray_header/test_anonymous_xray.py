@@ -5,7 +5,7 @@ The copy, which has none, is the same case.
 
 import numpy as np
 import pytest
-from file_io import read_json
+from helpers.file_io import read_json
 from imaging.dicom_files import tagged
 from imaging.xray_files import write_xa
 from test_case_anonymise import assert_same_views

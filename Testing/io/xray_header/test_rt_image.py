@@ -6,9 +6,9 @@ the table, the room, the gantry and the receptor, and intersects their rays with
 
 import numpy as np
 import pytest
+from helpers.refusals import refuses
 from imaging.dicom_files import tagged, write_dicom, write_plan
 from numpy.testing import assert_allclose, assert_array_equal
-from refusals import refuses
 
 from MultiViewRegistrationLib import CArm, CaseFile
 from MultiViewRegistrationLib.geometry import rigid

@@ -1,9 +1,9 @@
 """The frames of multi-frame DICOM X-rays, each with its own image and camera."""
 
 import numpy as np
+from helpers.refusals import warns
 from imaging.xray_files import pixels, write_xa
 from numpy.testing import assert_allclose
-from refusals import warns
 from tiny_case import minimal
 
 from MultiViewRegistrationLib import FrameSequence

@@ -10,10 +10,10 @@ from io import BytesIO
 import numpy as np
 import pydicom
 import pytest
+from helpers.refusals import result_or_refusal
 from imaging.damaged_files import damaged
 from imaging.dicom_files import tagged
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
-from refusals import result_or_refusal
 
 from MultiViewRegistrationLib.imaging.xray import load_image
 from MultiViewRegistrationLib.io.dicom_geometry import read_header

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from file_io import write_json, write_values, write_volume
-from phantom import c_arm, view_of
-from segmentation_files import write_seg, write_seg_nrrd
 
+from helpers.file_io import write_json, write_values, write_volume
+from helpers.phantom import c_arm, view_of
+from helpers.segmentation_files import write_seg, write_seg_nrrd
 from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone
 from MultiViewRegistrationLib.assessment.together import register_together

@@ -6,9 +6,10 @@ Pictures to look at, pixels to check, X-rays to click into.
 import numpy as np
 import pytest
 import vtk
-from hosts import IN_SLICER
-from tiny_scene import c_arm, displayers
 from vtk.util.numpy_support import vtk_to_numpy
+
+from helpers.hosts import IN_SLICER
+from helpers.tiny_scene import c_arm, displayers
 
 _views: dict[
     str, object

@@ -3,10 +3,11 @@
 import numpy as np
 import pydicom
 import SimpleITK as sitk
-from file_io import placed
 from imaging import dicom_files
 from imaging.dicom_files import write_dicom
 from pydicom.uid import SegmentationStorage
+
+from helpers.file_io import placed
 
 RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 

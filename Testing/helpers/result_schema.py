@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import jsonschema
-from file_io import read_json
+
+from helpers.file_io import read_json
 
 SCHEMA = read_json(
-    Path(__file__).resolve().parents[1]
+    Path(__file__).resolve().parents[2]
     / "MultiViewRegistration/MultiViewRegistrationLib/io/result.schema.json"
 )
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

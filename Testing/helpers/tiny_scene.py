@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hosts import IN_SLICER
 
+from helpers.hosts import IN_SLICER
 from MultiViewRegistrationLib.geometry.machines import CArm
 
 if not IN_SLICER:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from file_io import read_json, write_json
-from result_schema import assert_fits_schema
 
+from helpers.file_io import read_json, write_json
+from helpers.result_schema import assert_fits_schema
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.cli.main import main
 
@@ -22,7 +22,7 @@ MVREG = [
     "-c",
     "import sys; from MultiViewRegistrationLib.cli.main import main; sys.exit(main())",
 ]
-LIBRARY = Path(__file__).resolve().parents[1] / "MultiViewRegistration"
+LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),

@@ -3,8 +3,9 @@
 from functools import lru_cache
 
 import numpy as np
-from phantom import CORNERS, TRUE_POSE, make_ct, make_views, off
-from planted_dicom import write_ct, write_xray
+
+from helpers.phantom import CORNERS, TRUE_POSE, make_ct, make_views, off
+from helpers.planted_dicom import write_ct, write_xray
 
 #: As a person leaves a CT who set it about right.
 START = off(TRUE_POSE, [2.0, -3.0, 2.0], [4.0, -3.0, 5.0])

@@ -2,8 +2,9 @@
 
 import numpy as np
 from imaging.dicom_files import CT_IMAGE, tagged, write_dicom, write_series
-from phantom import make_ct, make_slot_scan, make_views, slot_scan_of
-from planted_dicom import write_xray
+
+from helpers.phantom import make_ct, make_slot_scan, make_views, slot_scan_of
+from helpers.planted_dicom import write_xray
 
 FRAME = "1.2.3.9"
 #: Degrees about the patient by name; the tube is behind him, then at his left.

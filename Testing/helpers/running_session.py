@@ -5,7 +5,8 @@ import time
 from typing import ClassVar
 
 import pytest
-from phantom import TRUE_POSE, off
+
+from helpers.phantom import TRUE_POSE, off
 
 
 class PausedRegistration:

@@ -6,9 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from phantom import make_ct, make_views
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
+
+from helpers.phantom import make_ct, make_views
 
 FRAME_GREYS = (0, 12, 128, 255)
 FONTS = ("DejaVuSans", "DejaVuSansMono-Bold", "DejaVuSerif", "STIXGeneral")

@@ -6,9 +6,9 @@ a CT of two bones. For tests of the mechanics.
 from dataclasses import replace
 
 import numpy as np
-from file_io import read_json, write_json, write_values, write_volume
 from scipy import ndimage
 
+from helpers.file_io import read_json, write_json, write_values, write_volume
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.machines import CArm, SlotScan
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation

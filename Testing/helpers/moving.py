@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import phantom
-from file_io import read_json, write_json, write_values
-from phantom import write_phantom_case
 
+from helpers import phantom
+from helpers.file_io import read_json, write_json, write_values
+from helpers.phantom import write_phantom_case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, load_ct
 from MultiViewRegistrationLib.imaging.xray import View, raw_image, to_line_integrals

@@ -1,10 +1,10 @@
 """Two bones whose shadows overlap, each with a CT of its own, and X-rays of both before a body of which there is no CT."""
 
 import numpy as np
-from bent_spine import NAMES, cameras, spine, write_view
-from file_io import read_json, write_json, write_volume
-from phantom import view_of
 
+from helpers.bent_spine import NAMES, cameras, spine, write_view
+from helpers.file_io import read_json, write_json, write_volume
+from helpers.phantom import view_of
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume, attenuation
 from MultiViewRegistrationLib.rendering.drr import Projector

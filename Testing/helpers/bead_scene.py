@@ -7,12 +7,12 @@ import numpy as np
 from benchmarks.simulation.body import Body
 from benchmarks.simulation.projector import RtkProjector
 from benchmarks.simulation.simulator import Ball, SimulatedXRay
+from helpers.phantom import c_arm, make_ct
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.beads import stopped_by_ball
-from Testing.phantom import c_arm, make_ct
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PHANTOM = ROOT / "MultiViewRegistration" / "Resources" / "Phantom" / "phantom.csv"
 
 

@@ -3,8 +3,7 @@
 import sys
 from pathlib import Path
 
-from file_io import read_json
-
+from helpers.file_io import read_json
 from MultiViewRegistrationLib import jobs
 from MultiViewRegistrationLib.regressor import model_store
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
@@ -16,7 +15,7 @@ sha, behaviour, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
 import json, time
 from MultiViewRegistrationLib.jobs import ProgressRecord, stopped_by_end_of_stdin
 from MultiViewRegistrationLib.regressor import model_store
-from tiny_store import write_model
+from helpers.tiny_store import write_model
 told = {"arguments": arguments}
 if behaviour == "reads its case":
     from MultiViewRegistrationLib.io.case import Case
@@ -114,7 +113,7 @@ class TinyStore:
 
     def behave(self, behaviour):
         """What the next child does: "learns", "reads its case" first, "waits" to be cancelled, "lingers" even then, "fails", "stumbles"."""
-        child = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{CHILD}"
+        child = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n{CHILD}"
         self._patch.setattr(
             jobs, "program", lambda: [sys.executable, "-c", child, self._sha, behaviour]
         )
@@ -145,8 +144,8 @@ class TinyStore:
         return read_json(self.folder / "asked.json")
 
     def _find_model(self, case, model=None):
-        from fake_model import FakeModel  # not above: the child has no need of it
-        from phantom import TRUE_POSE
+        from helpers.fake_model import FakeModel  # not above: the child has no need of it
+        from helpers.phantom import TRUE_POSE
 
         self.asked.append(model)
         return FakeModel(TRUE_POSE, case.ct.centroid(), folder=model)

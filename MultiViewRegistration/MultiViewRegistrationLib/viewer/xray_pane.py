@@ -120,7 +120,7 @@ def are_numbers(values: Any, how_many: int) -> bool:
 
 #: Seconds in which an answer is on its way, and between pictures of the X-rays that follow another.
 ANSWER_S = 0.001
-FOLLOW_S = 0.06
+FOLLOW_S = 0.04
 #: Seconds without a movement after which a drag has ended.
 DRAG_TIMEOUT_S = 5.0
 

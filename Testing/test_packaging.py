@@ -248,6 +248,7 @@ def test_conda_is_asked_for_what_pip_is():
     recipe = (ROOT / "conda" / "meta.yaml").read_text(encoding="utf-8").partition("  run:\n")[2]
     asked = re.findall(r"- (\S+) (>=\S+)", recipe.partition("\ntest:")[0])
     needed = ["python" + project()["requires-python"], *project()["dependencies"]]
+    asked = [(name.removesuffix("-base"), bound) for name, bound in asked]  # matplotlib without Qt
     assert bounds(["".join(each) for each in asked]) == bounds(needed)
 
 

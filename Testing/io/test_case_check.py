@@ -12,6 +12,9 @@ from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case_check import check_case, findings, summary_lines
 
+#: The scene from two directions.
+VIEWS_OF_THE_SCENE = 2
+
 
 @pytest.fixture
 def check_of(write_case):
@@ -64,7 +67,9 @@ def test_a_slot_scan_is_shown_with_the_source_of_its_middle_row(write_case, tmp_
     said = "scout: a slot scan, source of its middle row at (0, 541, 0) mm"
     assert said in " ".join(summary_lines(check))
     run(f"case show {path} --out {tmp_path}/show.html")
-    assert ">scout</text>" in (tmp_path / "show.html").read_text()  # at its source
+    page = (tmp_path / "show.html").read_text()
+    assert page.count("data:image/svg+xml") == len(check["views"]) + VIEWS_OF_THE_SCENE
+    assert "scout" in page
 
 
 def test_the_box_is_that_of_the_voxels_outer_faces(write_case):

@@ -11,7 +11,7 @@ import numpy as np
 from ..io.calibration.from_beads import BeadCamera
 from ..io.calibration.from_plate import PlatePose
 from .html import number, page, section, table, tag
-from .plot import image_of
+from .plot import image_of, plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,7 +154,7 @@ def _draw_mark(axes: Axes, mark: BeadMark, scale: float, identifier: str) -> Non
         _draw_vector(axes, mark.pixel - radius, np.full(2, 2 * radius), colour)
     if mark.name:
         axes.annotate(
-            mark.name,
+            plain_text(mark.name),
             tuple(mark.pixel + [radius, -radius]),
             (2, 0),
             textcoords="offset points",

@@ -152,7 +152,7 @@ def _draw_lines(
             markersize=5,
             linestyle=dash if line.joined else "",
             linewidth=1.8,
-            label=line.name,
+            label=plain_text(line.name),
             clip_on=False,
         )
         if line.name:
@@ -186,7 +186,7 @@ def _scale(axes: Axes, name: str, axis: Axis) -> None:
     if axis.limits:
         axes.set(**{f"{name}lim": axis.limits})
     drawn = getattr(axes, f"{name}axis")
-    drawn.set_label_text(axis.label, color=GREY, fontsize=11)
+    drawn.set_label_text(plain_text(axis.label), color=GREY, fontsize=11)
     if axis.scale == "linear":
         drawn.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=name == "x"))
         return
@@ -196,6 +196,11 @@ def _scale(axes: Axes, name: str, axis: Axis) -> None:
     drawn.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
     drawn.set_minor_locator(NullLocator())
     drawn.set_minor_formatter(NullFormatter())
+
+
+def plain_text(text: str) -> str:
+    """Return a text of a file for a figure: without control characters, and no formula of matplotlib."""
+    return "".join(c if c.isprintable() else "?" for c in text).replace("$", r"\$")
 
 
 def svg_text(figure: Figure) -> str:

@@ -20,7 +20,7 @@ from ..geometry.camera import Camera
 from ..geometry.machines import angle, angles, image_sides
 from ..imaging.xray import View
 from .html import beam, page, section, tag
-from .plot import image_of
+from .plot import image_of, plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -320,7 +320,7 @@ class _Drawing:
         self.axes.text(
             x,
             y,
-            text,
+            plain_text(text),
             color=colour,
             size=size,
             weight="bold" if bold else "normal",

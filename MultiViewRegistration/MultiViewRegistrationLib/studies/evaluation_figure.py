@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..assessment.prediction import WRONG_MM
+from ..report.plot import plain_text
 from .evaluation import Row
 from .statistics import grouped
 
@@ -61,7 +62,7 @@ def error_figure(rows: Sequence[Row]) -> Figure:
             [*reached, reached[-1]],
             where="post",
             linestyle="--" if bones else "-",
-            label=label,
+            label=plain_text(label),
         )
     axes.axvline(WRONG_MM, color="0.4", linestyle=":", label=f"limit {WRONG_MM:g} mm")
     axes.set(

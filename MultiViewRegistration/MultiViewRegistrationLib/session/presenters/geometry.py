@@ -453,7 +453,13 @@ class GeometryPresenter(EditorPresenter):
         known = draft.mode != "c_arm" or "mirrored" in draft.values
         picture = self.picture(view, THUMBNAIL_PX)
         drawn = DrawnView("", camera, detector_mm, picture, view.pixel_aspect, certain)
-        svg = svg_text(machine_figure(drawn, known))
+        numbers = camera.intrinsics, camera.camera_from_world, camera.source_step
+        key = (*(each.tobytes() for each in numbers), *camera.size, detector_mm, certain, known)
+        svg = self._known.value(
+            "machine",
+            (*key, view.pixel_aspect, id(picture)),
+            lambda: svg_text(machine_figure(drawn, known)),
+        )
         tip = _(
             "Where source and detector of {name} are about the patient, who lies on his back."
         ).format(name=view.name)

@@ -98,6 +98,7 @@ def test_an_own_name_is_none_of_the_programs(own, name):
         refinement_method(own.NelderMead)
 
 
+@pytest.mark.slow
 def test_an_own_network_and_loss_are_trained_saved_and_opened_while_they_are_registered(
     own, case_file, tmp_path
 ):

@@ -1,4 +1,4 @@
-"""Find the pose of a case's CT from one start, without an assessment: the core of `api.register`, and of every study."""
+"""Registration of a case's CT from one start, without an assessment: the core of `api.register` and of all studies."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ MAX_MINUTES = 1e4
 
 
 def case_of(case: Case | str | os.PathLike[str]) -> Case:
-    """Return the case, loaded where its path is given.
+    """Return the case, loaded if a path is provided.
 
     Raises
     ------
     InputError
-        For what is no case, and for CT and X-rays of different patients that no person has confirmed.
+        If the argument is not a case, or if CT and X-rays are of different patients and the user has
+        not confirmed them.
     """
     from .io.case import Case
     from .io.dicom_identity import PATIENT
@@ -67,12 +68,12 @@ def case_of(case: Case | str | os.PathLike[str]) -> Case:
 
 
 def check_structures(case: Case) -> None:
-    """Refuse a case whose structures cannot be registered.
+    """Raise an InputError if the structures of a case cannot be registered.
 
     Raises
     ------
     InputError
-        Where its CT is not in Hounsfield units.
+        If the CT is not in Hounsfield units.
     """
     if case.structures.names and case.ct.unit != "hu":
         raise InputError(
@@ -82,7 +83,7 @@ def check_structures(case: Case) -> None:
 
 
 def with_whole_ct(case: Case, anatomy: PreparedCT) -> tuple[Case, PreparedCT]:
-    """Return the case with what the mask of its CT holds as a bone, and the whole CT; both as they are without such a mask."""
+    """Return the case with the masked part of its CT as a bone, and the whole CT; unchanged without such a mask."""
     first, *others = case.bodies
     if first.apart or not anatomy.full_ct:
         return case, anatomy
@@ -95,7 +96,7 @@ def seed_of(seed: int) -> int:
     Raises
     ------
     InputError
-        For what is no whole number from 0.
+        If it is not a whole number from 0.
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed: found {seed!r}, expected a whole number from 0; correct it.")
@@ -108,7 +109,7 @@ def minutes_of(minutes: float) -> float:
     Raises
     ------
     InputError
-        For what is no number of them.
+        If it is not a valid number of minutes.
     """
     if not isinstance(minutes, Real) or not 0 < minutes < MAX_MINUTES:
         raise InputError(
@@ -119,10 +120,7 @@ def minutes_of(minutes: float) -> float:
 
 
 def default_start(case: Case) -> str:
-    """Return what a case has to start from.
-
-    Its pose, its landmarks, or nothing, which a search needs.
-    """
+    """Return the default start of a case: its pose, its landmarks, or else a search."""
     if case.world_from_ct is not None:
         return "given"
     return "landmarks" if case.landmarks else "search"
@@ -134,7 +132,7 @@ def start_pose(case: Case, centroid: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     centroid
-        (3,) of the CT.
+        (3,) centroid of the CT.
     """
     from .geometry.epipolar import default_pose_at_isocentre
 
@@ -145,27 +143,27 @@ def start_pose(case: Case, centroid: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class TimedRegistration:
-    """A registration without its assessment, and the seconds that its parts took.
+    """A registration without its assessment, with the durations of its steps.
 
     Attributes
     ----------
     refinement
-        The pose and the views with corrected cameras.
+        Registered pose, and the views with corrected cameras.
     bone_poses
-        (4, 4) world_from_ct of each of the case's structures, where they were solved for together
-        with the cameras; else None.
+        (4, 4) world_from_ct of each structure of the case if they were estimated jointly with the
+        cameras; otherwise None.
     start_world_from_ct
-        (4, 4) pose from which the refinement started, or about which it searched.
+        (4, 4) pose at which the refinement started, or the centre of the search.
     reach
-        Of that search; None without one, and through all of the CT.
+        Range of the search; None without a search, and for a search of the whole CT.
     regressor
         The regressor's proposals; None for a start that uses none.
     prepare_seconds
-        To make the CT's projectors ready.
+        Preparation of the CT's projectors.
     regressor_seconds
-        Of the regressor's predictions.
+        Predictions of the regressor.
     initialise_seconds, refine_seconds
-        Of the regressor and the search, and of the refinement.
+        Regressor and search; refinement.
     """
 
     refinement: Refinement
@@ -180,7 +178,7 @@ class TimedRegistration:
 
     @property
     def seconds(self) -> float:
-        """Seconds from a prepared CT to the pose."""
+        """Seconds from the prepared CT to the pose."""
         return self.initialise_seconds + self.refine_seconds
 
 
@@ -198,7 +196,7 @@ def find_pose(
 ) -> TimedRegistration:
     """Register the case's views from one start, without an assessment.
 
-    The core of `register`, and of every study.
+    This is the core of `register` and of all studies.
 
     Parameters
     ----------
@@ -209,20 +207,20 @@ def find_pose(
     start
         "given" or "landmarks" refine `pose`; "search", "regressor" and "auto" as in `register`.
     pose
-        (4, 4) world_from_ct in mm; the centre of a search; None for "regressor".
+        (4, 4) world_from_ct in mm, for a search its centre; None for "regressor".
     regressor
-        For "regressor" and "auto".
+        Used by "regressor" and "auto".
     search
-        Range of a search; by default the case's, or all of the CT where it says nothing.
+        Range of a search. Default: the range of the case, or the whole CT if the case has none.
     seed
-        Of the search.
+        Seed of the search.
     progress
         As in `register`.
 
     Raises
     ------
     InputError
-        The views show too little of the CT, or the regressor cannot predict from these views.
+        If the views show too little of the CT, or the regressor cannot predict from these views.
     """
     from .registration.cameras import uncalibrated_view_indices
     from .registration.optimizer import Range
@@ -301,17 +299,18 @@ def find_in_air(
     method: RefinementMethod,
     found: TimedRegistration,
 ) -> tuple[PreparedCT, TimedRegistration]:
-    """Refine a pose again as long as the X-rays show air beyond further ends of the CT.
+    """Repeat the refinement until no further end of the CT is identified as air in the X-rays.
 
     Parameters
     ----------
     found
-        As of `find_pose`.
+        Result of `find_pose`.
 
     Returns
     -------
     PreparedCT, TimedRegistration
-        The CT `ending_in_air` and its pose; otherwise both as they were.
+        The CT with ends in air (`PreparedCT.ending_in_air`) and its pose; the unchanged arguments if no
+        end is identified as air.
     """
     at = found.refinement
     ending = anatomy.ending_in_air(at.views, at.world_from_ct)
@@ -329,21 +328,21 @@ def find_in_air(
 def refinement_method(
     refinement: str | type, device: str | ComputeDevice = "cpu"
 ) -> RefinementMethod:
-    """Return a refinement.
+    """Return a refinement method.
 
-    InputError for an unknown name; for a published one or an own similarity where torch is not
-    installed, or for a device that is not there.
+    InputError if the name is unknown, if torch is required (by a published method or a custom
+    similarity) but not installed, or if the device is not available.
 
     Parameters
     ----------
     refinement
         "joint", second order over all views, which needs no torch; "diffpose", "cui2025", "xvr",
-        see `published.refine`; or an own one, a `Refiner`, or a `Similarity`, which xvr's optimiser
-        climbs: the class, or the name by which an installed package registers it. Poses of all but
-        "joint" have no verdict.
+        see `published.refine`; or a custom `Refiner` or `Similarity` (maximised by xvr's optimiser):
+        the class, or the name under which an installed package registers it. Only poses of "joint"
+        have a verdict.
     device
-        Of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so,
-        and the processor does the work. The published ones refuse it.
+        Device of "joint": a `ComputeDevice` or its argument. If it is not available, a warning is
+        issued and the CPU is used. Published methods raise an InputError instead.
     """
     from .imaging.xray import CALIBRATED
     from .registration.optimizer import RefinementMethod

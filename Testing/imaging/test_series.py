@@ -128,7 +128,7 @@ def test_a_folder_with_no_or_one_ct_slice(tmp_path, oblique):
 )
 def test_slices_without_their_place(tmp_path, oblique, tags):
     write_series(tmp_path, PIXELS, oblique, **tags)
-    assert f"no usable {next(iter(tags))}" in refused(tmp_path)
+    assert f"{next(iter(tags))} is missing or invalid" in refused(tmp_path)
 
 
 def test_multi_frame_files(tmp_path):
@@ -141,7 +141,7 @@ def test_multi_frame_files(tmp_path):
 def test_a_slice_cut_short(lost, tmp_path, oblique, capfd):
     files = write_series(tmp_path, PIXELS, oblique)
     files[3].write_bytes(files[3].read_bytes()[:-lost])
-    assert "its pixels need 198 bytes" in refused(tmp_path)
+    assert "of 198 bytes of pixel data" in refused(tmp_path)
     assert capfd.readouterr().err == ""
 
 

@@ -1,4 +1,4 @@
-"""How far bones that were registered together are off, by noise and by their cameras, and which way."""
+"""Errors of jointly registered bones caused by image noise and by uncertain cameras, with direction."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ BOUNDED = 0.95
 
 
 class CamerasShare(NamedTuple):
-    """How uncertain cameras move bones.
+    """Effect of camera errors on the bone poses.
 
     Attributes
     ----------
     moved
-        (6 B + N, N): the poses of all bones, as of a `PoseUncertainty` each, and all N corrections
-        of the cameras, by the latter.
+        (6 B + N, N): derivative of the B bone poses (as in `PoseUncertainty`) and of the N camera
+        corrections with respect to the N camera corrections.
     seen
-        By view and bone, as `ReliabilityFeatures.seen`.
+        Visibility by view and bone, as `ReliabilityFeatures.seen`.
     """
 
     moved: np.ndarray
     seen: list[list[np.ndarray]]
 
-    def joint(self, known: PoseUncertainty) -> np.ndarray:
-        """Return the covariance (6 B + N, 6 B + N), with cameras known so."""
-        return self.moved @ known.joint[6:, 6:] @ self.moved.T
+    def joint_covariance(self, uncertainty: PoseUncertainty) -> np.ndarray:
+        """Return the joint covariance (6 B + N, 6 B + N) of the bone poses and camera corrections."""
+        return self.moved @ uncertainty.joint[6:, 6:] @ self.moved.T
 
 
 def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> CamerasShare:
-    """Return how the cameras that the whole CT was registered with move each bone."""
+    """Return the effect of the cameras of the whole-CT registration on each bone pose."""
     unknowns = of_whole.unknowns
     objective = found.objectives[-1]
     poses = np.array(found.poses)
@@ -84,10 +84,10 @@ def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> Ca
 
 
 def noise_share(found: BonesRegistration, noises: Sequence[BoneNoise]) -> np.ndarray:
-    """Return the covariance (6 B, 6 B) of the poses of all bones that noise explains, and their ties.
+    """Return the covariance (6 B, 6 B) of all bone poses due to image noise and the prior between bones.
 
-    The sandwich of `uncertainty` with the curvature that is there: Gauss and Newton's is the larger
-    the less CT and X-rays are alike, so that errors by it were two to five times too small.
+    The sandwich estimator of `uncertainty` with the observed curvature: the Gauss-Newton curvature
+    grows with the mismatch of CT and X-rays, which made the errors two to five times too small.
     """
     objective = found.objectives[-1]
     poses = np.array(found.poses)
@@ -104,12 +104,12 @@ def noise_share(found: BonesRegistration, noises: Sequence[BoneNoise]) -> np.nda
 
 
 class BoneErrors:
-    """How far bones are off by noise, and by their cameras.
+    """Errors of bone poses due to image noise and uncertain cameras.
 
     Parameters
     ----------
     noises, features
-        Of each bone.
+        Noise and reliability features of each bone.
     """
 
     def __init__(
@@ -124,9 +124,9 @@ class BoneErrors:
         aside_mm = [0.0] * 3 + [SAMPLING * found.objectives[-1].voxel_mm] * 3
         aside = np.tile(aside_mm, len(found.poses))
         self._noise = noise_share(found, noises) + np.diag(aside**2)
-        self._in_room = self._cameras.joint(of_whole.total_uncertainty)
+        self._in_room = self._cameras.joint_covariance(of_whole.total_uncertainty)
         of_noise, of_cameras = of_whole.appearing
-        self._joint = self._cameras.joint(of_noise + of_cameras)
+        self._joint = self._cameras.joint_covariance(of_noise + of_cameras)
         self._joint[: len(self._noise), : len(self._noise)] += self._noise
         self._noises = noises
         self._features = features
@@ -134,27 +134,27 @@ class BoneErrors:
         self._pivots = found.objectives[-1].pivots(found.poses)
 
     def known(self, b: int) -> bool:
-        """Return whether any view shows a bone."""
+        """Return whether a bone is visible in any view."""
         return bool(self._noises[b].parts)
 
     def pose(self, b: int) -> PoseUncertainty:
-        """Return what noise and cameras explain of the error of a bone's pose in the room."""
+        """Return the uncertainty of a bone's absolute pose that noise and cameras explain."""
         noise = self._of(self._noise, b)
         return noise + PoseUncertainty(self._of(self._in_room, b).covariance, noise.pivot)
 
     def by_cause(self, b: int, times: float | None = None) -> PoseError:
-        """Return the error of a bone's pose relative to the X-rays, by its causes.
+        """Return the error of a bone's pose relative to the X-rays, split by cause.
 
         Parameters
         ----------
         times
-            How many times larger the errors are than noise and cameras explain; by default as the
-            features of the bone predict.
+            Ratio of the errors to those that noise and cameras explain. Default: the ratio
+            predicted from the features of the bone.
         """
         return PoseError.of(self._of(self._joint, b), self._times(b) if times is None else times)
 
     def room(self, b: int) -> Error:
-        """Return how far a bone is off in the room."""
+        """Return the error of a bone's absolute position."""
         exact = self._exact(b)
         cameras = self._of(self._in_room, b).at(self._surface(b))
         return Error(
@@ -162,7 +162,7 @@ class BoneErrors:
         )
 
     def overlay(self, b: int) -> Error:
-        """Return how far it appears elsewhere, in the worst view."""
+        """Return the overlay error of a bone in the worst view."""
         own = self._of(self._joint, b)
         points = self._surface(b)
         of_views = []
@@ -173,14 +173,14 @@ class BoneErrors:
     def relative(
         self, one: int, other: int, point: np.ndarray, axes: np.ndarray
     ) -> tuple[list[Error], list[Error]]:
-        """Return how far the motion of `other` against `one` is off: degrees and mm, of the whole and along each of the axes.
+        """Return the error of the motion of `other` relative to `one`: degrees and mm, in total and along each axis.
 
         Parameters
         ----------
         point
-            (3,) of `other`, CT mm, whose shift is meant.
+            (3,) point of `other` at which the shift is measured, CT mm.
         axes
-            (3, 3), their columns, world.
+            (3, 3) world matrix whose columns are the axes.
         """
         pair = (one, other)
         place = rigid.transform_points(self._found.poses[other], point)
@@ -201,10 +201,10 @@ class BoneErrors:
         return [error(turn[part]) for part in parts], [error(shift[part]) for part in parts]
 
     def _error(self, explained: TargetUncertainty, *bones: int) -> Error:
-        """Return an error that noise and cameras explain, of bones that may lie elsewhere.
+        """Return an error that noise and cameras explain, for bones that may be displaced.
 
-        Where that is so in less than one case of twenty, the bound is that of the others; else it
-        grows as that of the bones by themselves does.
+        If a bone is displaced in less than one case of twenty, the bound is that of the bones that
+        are not displaced; otherwise it grows like the bound of the individual bones.
         """
         right = float(np.prod([1 - self._exact(b).failure_probability for b in bones]))
         if right > BOUNDED:
@@ -213,14 +213,14 @@ class BoneErrors:
         return Error(explained.mean_mm, times * explained.bound_mm(BOUNDED))
 
     def _times(self, b: int) -> float:
-        """Return how many times larger the errors of a bone are than noise explains, as `_error` has it."""
+        """Return the ratio of a bone's errors to those that noise explains, as used by `_error`."""
         right = 1 - self._exact(b).failure_probability
         if right <= BOUNDED:
             return self._beyond(b)
         return float(np.sqrt(chi_square_quantile(BOUNDED / right, 1))) / SDS_95
 
     def _beyond(self, b: int) -> float:
-        """Return how many times larger the predicted bound of a bone is than that of noise, at least 1."""
+        """Return the ratio of a bone's predicted bound to the bound due to noise, at least 1."""
         noise = self._of(self._noise, b).at(self._surface(b))
         return max(1.0, self._exact(b).upper95_mm / noise.bound_mm())
 
@@ -231,7 +231,7 @@ class BoneErrors:
         return rigid.transform_points(self._found.poses[b], self._found.bones[b].surface)
 
     def _of(self, joint: np.ndarray, b: int) -> PoseUncertainty:
-        """Return the uncertainty of one bone, and of the cameras where `joint` holds them."""
+        """Return the uncertainty of one bone, and of the cameras if `joint` includes them."""
         count = 6 * len(self._pivots)
         numbers = np.r_[6 * b : 6 * b + 6, count : len(joint)]
         return PoseUncertainty(joint[np.ix_(numbers, numbers)], self._pivots[b])

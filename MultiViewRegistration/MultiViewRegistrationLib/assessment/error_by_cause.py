@@ -1,7 +1,7 @@
-"""The error of a pose by its causes, from which the error of a motion follows.
+"""Error of a pose split by cause, from which the error of a motion is derived.
 
-Noise differs from frame to frame and from bone to bone. Errors of the cameras are the same in all
-frames and for all bones: what they do to two poses alike is no error of a motion.
+Noise is independent between frames and between bones. Camera errors are common to all frames and
+bones: their equal effect on two poses cancels in the motion between these.
 """
 
 from __future__ import annotations
@@ -22,39 +22,40 @@ HALF_TURN_DEG = 180.0
 
 
 def with_bound(number: float, bound: float, unit: str, digits: int) -> str:
-    """Return a number with the 95 % bound of its error; "not determined" for a number below that."""
+    """Return a number with the 95 % bound of its error; "not determined" if the number is smaller than the bound."""
     if abs(number) < bound:
         return not_determined(bound, unit)
     return f"{number + 0.0:.{digits}f} \u00b1 {bound:.{digits}f}"
 
 
 def not_determined(bound: float, unit: str) -> str:
-    """Return what stands in place of a number that is smaller than the bound of its error."""
+    """Return the text shown instead of a number that is smaller than the bound of its error."""
     digits = max(0, 1 - math.floor(math.log10(bound)))  # two that count
     return f"not determined (\u00b1{bound:.{digits}f}{unit})"
 
 
 @dataclass(frozen=True, eq=False)
 class ErrorByCause:
-    """The error of n numbers, to first order.
+    """First-order error of n numbers, split into noise and camera errors.
 
     Attributes
     ----------
     noise
-        (n, n) covariance of the share that is independent of every other error.
+        (n, n) covariance of the part that is independent of all other errors.
     by_cameras
-        (n, N) change by each of the N independent errors of the cameras, of standard deviation 1.
+        (n, N) change of the numbers per unit of each of the N independent camera errors, which have
+        standard deviation 1.
     """
 
     noise: np.ndarray
     by_cameras: np.ndarray
 
     def through(self, jacobian: np.ndarray) -> ErrorByCause:
-        """Return the error of m numbers with this derivative (m, n)."""
+        """Propagate the error to m numbers through their derivative (m, n)."""
         return ErrorByCause(jacobian @ self.noise @ jacobian.T, jacobian @ self.by_cameras)
 
     def __sub__(self, other: ErrorByCause) -> ErrorByCause:
-        """Return the error of a difference; errors of different sets of cameras are independent."""
+        """Return the error of a difference. Errors of different camera sets are independent."""
         if self.by_cameras.shape == other.by_cameras.shape:
             cameras = self.by_cameras - other.by_cameras
         else:
@@ -63,7 +64,7 @@ class ErrorByCause:
 
     @property
     def covariance(self) -> np.ndarray:
-        """The covariance (n, n) by all causes."""
+        """Covariance (n, n) due to all causes."""
         return self.noise + self.by_cameras @ self.by_cameras.T
 
     @property
@@ -80,14 +81,14 @@ class ErrorByCause:
 
 @dataclass(frozen=True, eq=False)
 class PoseError:
-    """The error of a pose.
+    """Error of a pose about a pivot, split by cause.
 
     Attributes
     ----------
     pivot
-        (3,) world mm.
+        (3,) pivot of the rotation error, world mm.
     by_cause
-        Of (omega rad, v mm), see `uncertainty.PoseUncertainty`.
+        Error of (omega rad, v mm), see `uncertainty.PoseUncertainty`.
     """
 
     pivot: np.ndarray
@@ -95,12 +96,12 @@ class PoseError:
 
     @classmethod
     def of(cls, uncertainty: PoseUncertainty, times: float = 1.0) -> PoseError:
-        """Split the uncertainty of a pose and of all corrections of the cameras into the two causes.
+        """Split the uncertainty of a pose and all camera corrections into noise and camera errors.
 
         Parameters
         ----------
         times
-            How many times larger the errors are than noise and cameras explain.
+            Ratio of the errors to those that noise and cameras explain.
         """
         joint = uncertainty.joint
         sd = np.sqrt(np.maximum(np.diag(joint)[6:], 0))
@@ -113,25 +114,25 @@ class PoseError:
         noise = joint[:6, :6] - by_cameras @ by_cameras.T
         return cls(uncertainty.pivot, ErrorByCause(times**2 * noise, times * by_cameras))
 
-    def carried(self, motion: np.ndarray, more: np.ndarray) -> PoseError:
-        """Return the error of the pose after a motion (4, 4) of the world, with independent errors of these standard deviations (6,)."""
-        noise = self.by_cause.noise + np.diag(more**2)
-        pivot = rigid.transform_points(motion, self.pivot)
+    def propagated(self, world_motion: np.ndarray, noise_sd: np.ndarray) -> PoseError:
+        """Propagate the pose error through a rigid world transform (4, 4) and add independent noise with these standard deviations (6,)."""
+        noise = self.by_cause.noise + np.diag(noise_sd**2)
+        pivot = rigid.transform_points(world_motion, self.pivot)
         return PoseError(pivot, replace(self.by_cause, noise=noise))
 
     def with_unknown_turns(self, axes: np.ndarray) -> PoseError:
-        """Return the error where turns about axes (n, 3) through the pivot, world, are unknown."""
+        """Return the error with unknown rotations about world axes (n, 3) through the pivot."""
         noise = self.by_cause.noise.copy()
         noise[:3, :3] += (np.pi / SDS_95) ** 2 * axes.T @ axes
         return PoseError(self.pivot, replace(self.by_cause, noise=noise))
 
     def at(self, point: np.ndarray) -> ErrorByCause:
-        """Return the error of the rotation, rad, and of where a point (3,) of the body is, mm, along the axes of the world."""
+        """Return the error of the rotation, rad, and of the position of a point (3,) of the body, mm, along the world axes."""
         shift = target_jacobians(point[None], self.pivot)[0]
         return self.by_cause.through(np.vstack([np.eye(3, 6), shift]))
 
     def to_json(self) -> dict:
-        """Return `error` of a frame in a track.json."""
+        """Return the JSON content of `error` of a frame in a track.json."""
         return {
             "pivot": self.pivot,
             "noise": _rounded(self.by_cause.noise),
@@ -150,21 +151,21 @@ class PoseError:
 def relative_error(
     fixed: PoseError, moving: PoseError, point: np.ndarray, axes: np.ndarray
 ) -> ErrorByCause:
-    """Return the error of how a body lies to another: of its rotation, rad, and of a point, mm.
+    """Return the error of a body's pose relative to another: of its rotation, rad, and of a point, mm.
 
     Parameters
     ----------
     point
-        (3,) of the moving body, world mm.
+        (3,) point of the moving body, world mm.
     axes
-        (3, 3), its columns the axes of the fixed body, world.
+        (3, 3) world matrix whose columns are the axes of the fixed body.
     """
     along = np.kron(np.eye(2), axes.T)
     return (moving.at(point) - fixed.at(point)).through(along)
 
 
 def of_rotation_vector(error: ErrorByCause, turn: np.ndarray) -> ErrorByCause:
-    """Return the error (6,) of rotation vector and shift by that of a pose, to whose rotation vector (3,) `turn` it adds a rotation."""
+    """Convert a pose error to the error (6,) of the rotation vector and the shift, at the rotation vector (3,) `turn`."""
     jacobian = np.eye(6)
     jacobian[:3, :3] = np.linalg.inv(rigid.left_jacobian(turn))
     return error.through(jacobian)

@@ -1,7 +1,7 @@
-"""How one bone lies, and moves, against another: six numbers in an anatomical frame, and words for them.
+"""Pose and motion of one bone relative to another: six numbers in an anatomical frame, with clinical terms.
 
-Of neighbours of a CT against how they lie there, in a surgeon's words. Of bones with a CT each, whose
-CTs say nothing of how they lay to each other, six numbers say how the axes of one lie along those of
+The motion of neighbouring bones of one CT is the change from their pose in the CT. Bones with separate
+CTs have no common reference pose: their six numbers relate the principal axes of one bone to those of
 the other.
 """
 
@@ -49,16 +49,16 @@ LEAST_SINE = 0.02
 
 @dataclass(frozen=True, eq=False)
 class JointMotion:
-    """How a bone lies to another one: against how it does in the CT, or against the other's axes.
+    """Pose of one bone relative to another, as the change from the CT or in the other bone's axes.
 
     Attributes
     ----------
     rotation_deg
         (3,) rotation vector along the axes of the anatomical frame; its length is the angle.
     shift_mm
-        (3,) of the moving bone's middle, along the same axes.
+        (3,) shift of the moving bone's centre, along the same axes.
     rotation_upper95_deg, shift_upper95_mm
-        (3,) 95 % bounds of the errors of these numbers; None where they are not known.
+        (3,) 95 % bounds of the errors of these numbers; None if unknown.
     """
 
     rotation_deg: np.ndarray
@@ -69,7 +69,7 @@ class JointMotion:
     def with_bounds(
         self, fixed: PoseError, moving: PoseError, point: np.ndarray, axes: np.ndarray
     ) -> JointMotion:
-        """Return the numbers with the bounds of their errors; parameters as of `error_by_cause.relative_error`."""
+        """Return the motion with the bounds of its errors; for the parameters see `error_by_cause.relative_error`."""
         from .error_by_cause import HALF_TURN_DEG, of_rotation_vector, relative_error
 
         error = relative_error(fixed, moving, point, axes)
@@ -80,11 +80,11 @@ class JointMotion:
         return replace(self, rotation_upper95_deg=degrees, shift_upper95_mm=shifted)
 
     def to_json(self) -> dict[str, np.ndarray]:
-        """Return the numbers, and their bounds where these are known, as plain data."""
+        """Return the numbers, and their bounds if known, as plain data for JSON."""
         return without_none(vars(self))
 
     def in_words(self, digits: int = 1) -> tuple[list[str], list[str]]:
-        """Return the numbers of the rotation, and those of the shift, each with the bound of its error."""
+        """Return the rotation and the shift as text, each number with the bound of its error."""
         turns = _with_bounds(self.rotation_deg, self.rotation_upper95_deg, digits)
         return turns, _with_bounds(self.shift_mm, self.shift_upper95_mm, digits)
 
@@ -99,14 +99,14 @@ def _with_bounds(numbers: np.ndarray, bounds: np.ndarray | None, digits: int) ->
 
 @dataclass(frozen=True, eq=False)
 class BonePose:
-    """How a bone with a CT of its own lies to another one, along the other's principal axes.
+    """Pose of a bone with a separate CT relative to another bone, along the other bone's principal axes.
 
     Attributes
     ----------
     name, against
-        Of the bone and of the other.
+        Names of the bone and of the reference bone.
     numbers
-        Of the bone's own principal axes and middle.
+        Pose of the principal axes and the centre of the bone.
     verdict
         The worse of the two bones' verdicts.
     """
@@ -128,16 +128,16 @@ def joint_motion(
     ct_from_frame: np.ndarray,
     middle: np.ndarray,
 ) -> JointMotion:
-    """Return the motion of a bone against a fixed one.
+    """Return the motion of a bone relative to a fixed bone.
 
     Parameters
     ----------
     world_from_fixed, world_from_moving
-        (4, 4), where each bone is; in the CT both are at one pose.
+        (4, 4) pose of each bone. In the CT both bones have the same pose.
     ct_from_frame
-        (4, 4), where the anatomical frame lies in the CT.
+        (4, 4) pose of the anatomical frame in the CT.
     middle
-        (3,) of the moving bone, CT mm.
+        (3,) centre of the moving bone, CT mm.
     """
     there = rigid.from_rotation_translation(ct_from_frame[:3, :3], middle)
     return joint_pose(world_from_fixed, world_from_moving, there, there)
@@ -149,23 +149,23 @@ def joint_pose(
     ct_from_frame: np.ndarray,
     ct_from_own: np.ndarray,
 ) -> JointMotion:
-    """Return how a bone with a CT of its own lies to a fixed one: its own axes, from those of the fixed one.
+    """Return the pose of a bone with a separate CT relative to a fixed bone, between their anatomical axes.
 
     Parameters
     ----------
     world_from_fixed, world_from_moving
-        (4, 4), where each bone is, from its own CT.
+        (4, 4) pose of each bone, from its separate CT.
     ct_from_frame
-        (4, 4), where the anatomical frame lies in the CT of the fixed bone.
+        (4, 4) pose of the anatomical frame in the CT of the fixed bone.
     ct_from_own
-        (4, 4), where the moving bone's axes and its middle lie in its own CT.
+        (4, 4) pose of the moving bone's axes and centre in its CT.
     """
     pose = rigid.inverse(world_from_fixed @ ct_from_frame) @ world_from_moving @ ct_from_own
     return JointMotion(np.degrees(rigid.log_so3(pose[:3, :3])), pose[:3, 3])
 
 
 def frame_of_points(points: np.ndarray) -> np.ndarray:
-    """Return the frame (4, 4), to the CT, of three points (3, 3), CT mm.
+    """Return the anatomical frame, ct_from_frame (4, 4), defined by three points (3, 3), CT mm.
 
     Its origin is the first point; its first axis goes to the second; the third point lies in the
     plane of the first two axes, on the side of the second.
@@ -173,7 +173,7 @@ def frame_of_points(points: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        For points that are not three, or lie on one line.
+        If there are not three points, or they are collinear.
     """
     if len(points) != 3:
         raise InputError(
@@ -191,9 +191,9 @@ def frame_of_points(points: np.ndarray) -> np.ndarray:
 
 
 def principal_axes(points: np.ndarray) -> np.ndarray:
-    """Return the frame (4, 4), to the CT, of the principal axes of points (n, 3), CT mm, about their middle.
+    """Return the frame, ct_from_frame (4, 4), of the principal axes of points (n, 3), CT mm, at their centroid.
 
-    Its axes are those of the points that are nearest to left, back and up, in this order.
+    The axes are ordered and signed to be nearest to left, posterior and superior.
     """
     middle = points.mean(axis=0)
     axes = np.linalg.svd(points - middle, full_matrices=False)[2]
@@ -206,17 +206,17 @@ def principal_axes(points: np.ndarray) -> np.ndarray:
 
 
 def in_words(motion: JointMotion, moving: str, within: JointMotion | None = None) -> list[str]:
-    """Return a motion in a surgeon's words, the largest turn first, then the largest shift.
+    """Describe a motion in clinical terms, the largest rotation first, then the largest shift.
 
-    Of the spine, and of limbs whose bone's name says the side; about axes that point to the left,
-    to the back and up. Empty where nothing moved by what is told.
+    For the spine, and for limbs whose bone name states the side; axes point left, posterior and
+    superior. Empty if no component is large enough to be reported.
 
     Parameters
     ----------
     moving
-        The name of the moving bone.
+        Name of the moving bone.
     within
-        95 % bounds of the error of each of its numbers.
+        95 % bound of the error of each number.
     """
     ways = _turns(moving)
     off_deg = within.rotation_deg if within else None
@@ -228,7 +228,7 @@ def in_words(motion: JointMotion, moving: str, within: JointMotion | None = None
 
 
 def _turns(moving: str) -> tuple[tuple[str, str], ...]:
-    """Return the words of turns about the three axes of a bone of this name; none where it says no side."""
+    """Return the clinical terms of rotations about the three axes for a bone of this name; empty if the name states no side."""
     if vertebra(moving) is not None:
         return TURNS
     words = moving.lower().replace("_", " ").split()
@@ -257,22 +257,22 @@ def _told(
 
 @dataclass(frozen=True)
 class NeighbourMotion:
-    """How a bone lies to a neighbour, against how it does in the CT.
+    """Motion of a bone relative to a neighbour since the CT.
 
     Attributes
     ----------
     name, against
-        Of the bone and of the neighbour: of two vertebrae the upper one first.
+        Names of the bone and the neighbour. Of two vertebrae the upper one is first.
     degrees, mm
-        Of the turn, and of the shift at the joint.
+        Rotation angle, and shift at the joint.
     words
-        The motion in a surgeon's words.
+        The motion in clinical terms.
     numbers
-        The motion of the bone's middle along the principal axes of the neighbour.
+        Motion of the bone's centre along the principal axes of the neighbour.
     error_mm, error_deg
-        How far off it is; None where that is not known.
+        Expected error of the motion; None if unknown.
     verdict
-        Whether it can be trusted.
+        Verdict on the motion.
     """
 
     name: str
@@ -287,7 +287,7 @@ class NeighbourMotion:
 
     @property
     def precise(self) -> bool:
-        """Whether its errors are small enough for an accept."""
+        """Whether the errors are small enough for the verdict "accept"."""
         errors = (self.error_mm, RELATIVE_MM), (self.error_deg, RELATIVE_DEG)
         return all(error and (error.upper95_mm or np.inf) <= most for error, most in errors)
 
@@ -311,7 +311,7 @@ def _bound(key: str, error: Error | None) -> dict[str, float]:
 
 
 def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> list[NeighbourMotion]:
-    """Return the motions of all neighbours against each other, with their errors where these are given."""
+    """Return the motions between all neighbouring bones, with their errors if these are provided."""
     motions = []
     for tie in found.ties:
         one, other = (vertebra(found.bones[n].name) for n in (tie.one, tie.other))

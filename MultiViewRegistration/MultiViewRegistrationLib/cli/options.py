@@ -1,6 +1,6 @@
-"""What the commands of `mvreg` share.
+"""Common parts of the `mvreg` commands.
 
-The parser, common options, paths that are checked before any work, and progress on stderr.
+The parser, shared options, validation of paths before any work, and progress on stderr.
 """
 
 from __future__ import annotations
@@ -376,7 +376,7 @@ def _is_json(path: Path) -> bool:
 
 
 def _recognised(path: Path) -> tuple[str, str, str]:
-    """Return what a path is, and what stands for CT and X-ray in the command that makes a case with it."""
+    """Return the type of a path, and the CT and X-ray arguments of the command that creates a case with it."""
     from ..imaging.image_source import is_dicom
     from ..imaging.reading import image_header
 
@@ -406,12 +406,12 @@ def _is_ct_slice(path: Path) -> bool:
 
 
 def checked(kind: Callable[[str], Path], path: Path) -> Path:
-    """Return a path by one of these types.
+    """Return a path checked by one of these types.
 
     Raises
     ------
     InputError
-        For what that refuses.
+        If the check fails.
     """
     try:
         return kind(str(path))
@@ -462,7 +462,7 @@ def _writable(text: str, folder: Path) -> Path:
 
 
 def tell(options: argparse.Namespace, *lines: str) -> None:
-    """Print lines on stdout, which is another's with --json."""
+    """Print lines on stdout; nothing with --json, which uses stdout for its output."""
     if not options.json:
         print(without_folders("\n".join(lines)))
 
@@ -582,7 +582,7 @@ class ProgressLine:
 
 @contextmanager
 def progress_of(options: argparse.Namespace, title: str) -> Iterator[ProgressLine | JsonProgress]:
-    """Show progress as --progress selects, from PREPARING on; it says when kernels are being compiled."""
+    """Show progress as selected by --progress, starting with PREPARING; compilation of kernels is reported."""
     line = JsonProgress() if options.progress == "json" else ProgressLine(title)
     with line, _compiling_shown(line) if "numba" in sys.modules else nullcontext():
         line.show(0.0, PREPARING)

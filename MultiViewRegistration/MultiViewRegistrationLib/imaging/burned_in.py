@@ -1,4 +1,4 @@
-"""Text and uniform frame of a screenshot of an X-ray."""
+"""Burned-in text and the uniform frame of a screenshot of an X-ray."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Margins:
     Attributes
     ----------
     uniform
-        bool (rows, columns), True in areas of one grey level that reach the side of the image, or of
-        a frame.
+        bool (rows, columns), True in areas of one grey level that reach an edge of the image or
+        belong to a frame.
     inside
-        Rows and columns of the X-ray within its frame; all where no frame is recognised.
+        Rows and columns of the X-ray within its frame; all rows and columns if no frame is recognised.
     """
 
     uniform: np.ndarray
@@ -62,19 +62,19 @@ class Margins:
         )
 
     def has_wide(self, valid: np.ndarray) -> bool:
-        """Return whether some wide margin is among the valid pixels: no frame that was recognised."""
+        """Return whether a wide margin contains valid pixels, so is not part of a recognised frame."""
         left = (self.uniform & valid)[self.inside]
         strips = [image[: int(np.ceil(WIDE_FRACTION * len(image)))] for image in _from_sides(left)]
         return any(strip.mean() > 0.5 for strip in strips)
 
 
 def find_margins(raw: RawImage, text: np.ndarray) -> Margins:
-    """Find the uniform frame around the X-ray of a screenshot, of any grey level.
+    """Find the uniform frame, of any grey level, around the X-ray of a screenshot.
 
     Notes
     -----
-    What is left of the image without the uniform areas along its sides, and without text, which is
-    narrower than an X-ray, must be a rectangle with straight, sharp sides.
+    The image without the uniform areas along its edges and without text (narrower than an X-ray)
+    must be a rectangle with straight, sharp edges.
     """
     levels = COMPRESSED_LEVELS if raw.step == 1 and raw.white <= COMPRESSED_WHITE else 0.0
     uniform = np.zeros(raw.values.shape, bool)
@@ -104,7 +104,7 @@ def find_margins(raw: RawImage, text: np.ndarray) -> Margins:
 
 
 def _side_greys(image: np.ndarray) -> list[float]:
-    """Return the grey levels that fill much of a side of the image."""
+    """Return the grey levels that fill much of an edge of the image."""
     greys = set()
     for side in (image[0], image[-1], image[:, 0], image[:, -1]):
         levels, counts = np.unique(side, return_counts=True)
@@ -116,7 +116,7 @@ def _side_greys(image: np.ndarray) -> list[float]:
 def _uniform_blocks(
     image: np.ndarray, greys: Sequence[float], levels: float, size: int
 ) -> np.ndarray:
-    """Return the blocks, bool, of one of these grey levels that are connected to the image's sides."""
+    """Return a mask of the blocks that have one of these grey levels and are connected to an image edge."""
     rows, columns = image.shape
     padded = np.pad(image, ((0, -rows % size), (0, -columns % size)), mode="edge")
     blocks = padded.reshape(padded.shape[0] // size, size, -1, size)
@@ -132,14 +132,14 @@ def _uniform_blocks(
 
 
 def _from_sides(image: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the image, turned so that its top, bottom, left and right come first."""
+    """Return four views of the image in which its top, bottom, left and right edge is the first row."""
     return image, image[::-1], image.T, image.T[::-1]
 
 
 def _rectangle(content: np.ndarray, text: np.ndarray) -> np.ndarray | None:
-    """Return top, bottom, left and right of the rectangle that the largest part of the content fills.
+    """Return top, bottom, left and right of the rectangle filled by the largest component of the content.
 
-    None where it is not one, or its margins are narrow. Text at a side does not count there.
+    None if the component is not a rectangle or its margins are narrow. Text at an edge is ignored.
     """
     narrow = int(MIN_XRAY_FRACTION * min(content.shape))
     opened = scipy.ndimage.grey_opening(content.astype(np.uint8), (narrow, narrow), mode="nearest")
@@ -168,7 +168,7 @@ def _rectangle(content: np.ndarray, text: np.ndarray) -> np.ndarray | None:
 
 
 def _straight_side(begins: np.ndarray) -> int | None:
-    """Return where the X-ray begins, of where it does in each column; None for no straight side."""
+    """Return the common edge of the X-ray from its edge in each column; None if the edge is not straight."""
     if not begins.size:
         return None
     side = int(np.median(begins))
@@ -176,14 +176,14 @@ def _straight_side(begins: np.ndarray) -> int | None:
 
 
 def _sharp_sides(away: np.ndarray, rectangle: np.ndarray) -> np.ndarray | None:
-    """Return the rectangle with its sides to the pixel; None where one of them is no step.
+    """Refine the edges of the rectangle to a pixel; None if a side has no step edge.
 
     Parameters
     ----------
     away
-        (rows, columns), the difference of each pixel to the margin.
+        (rows, columns), difference of each pixel from the margin.
     rectangle
-        Top, bottom, left and right, to some pixels.
+        Top, bottom, left and right, accurate to a few pixels.
     """
     top, bottom, left, right = rectangle
     rows, columns = away.shape
@@ -210,14 +210,14 @@ def _sharp_sides(away: np.ndarray, rectangle: np.ndarray) -> np.ndarray | None:
 
 @dataclass(frozen=True, eq=False)
 class BurnedIn:
-    """What an image shows besides the X-ray.
+    """Burned-in text and uniform margins of an X-ray image.
 
     Attributes
     ----------
     text
         bool (rows, columns), True in boxes around text.
     margins
-        Its uniform margins.
+        Uniform margins.
     """
 
     text: np.ndarray
@@ -225,15 +225,15 @@ class BurnedIn:
 
     @property
     def places(self) -> int:
-        """The number of places with text."""
+        """Number of separate text regions."""
         return int(scipy.ndimage.label(self.text)[1])
 
     def with_text(self, more: np.ndarray) -> BurnedIn:
-        """Return the same with more text."""
+        """Return a copy with additional text."""
         return replace(self, text=self.text | more)
 
     def blanked(self, values: np.ndarray) -> np.ndarray:
-        """Return the image with the smoothed values beside it in place of text, and one value in a frame."""
+        """Return the image with text replaced by smoothed neighbouring values, and a frame by one value."""
         outside = np.ones(values.shape, bool)
         outside[self.margins.inside] = False
         left = ~(self.text | outside)
@@ -247,12 +247,12 @@ class BurnedIn:
 
 
 def find_burned_in(raw: RawImage) -> BurnedIn:
-    """Find text and a uniform frame in an image, whose values are finite.
+    """Find text and a uniform frame in an image with finite values.
 
     Notes
     -----
-    In a screenshot with text, text is searched again in the X-ray alone without what was found:
-    fainter text, and what stood too near to other text.
+    In a screenshot with text, the X-ray without its frame and the detected text is searched again,
+    for fainter text and for text too close to other text.
     """
     text = find_text(raw.values)
     found = BurnedIn(text.where, find_margins(raw, text.where))

@@ -1,4 +1,4 @@
-"""Search for text that is burned into an image."""
+"""Detection of text burned into an image."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ _AROUND = np.ones((3, 3))
 
 @dataclass(frozen=True, eq=False)
 class _Letters:
-    """Connected parts of an image that may be letters.
+    """Connected components of an image that may be letters.
 
     Attributes
     ----------
     box
-        (n, 4) top, bottom, left, right.
+        (n, 4) top, bottom, left and right of each letter.
     area, contrast, sharpness
-        (n,): pixels; difference to what is around; the largest difference between neighbouring
-        pixels as a fraction of that.
+        (n,) number of pixels; difference from the background; largest difference between
+        neighbouring pixels as a fraction of the contrast.
     """
 
     box: np.ndarray
@@ -90,56 +90,56 @@ class _Letters:
         return self.box[:, 1::2] - self.box[:, ::2]
 
     def of(self, chosen: np.ndarray) -> _Letters:
-        """Return the chosen ones."""
+        """Return the selected letters."""
         return _Letters(*(each[chosen] for each in vars(self).values()))
 
     def turned(self) -> _Letters:
-        """Return the same with rows and columns exchanged."""
+        """Return the letters with rows and columns exchanged."""
         return replace(self, box=self.box[:, [2, 3, 0, 1]])
 
 
 @dataclass(frozen=True, eq=False)
 class FoundText:
-    """Lines of text in an image.
+    """Detected lines of text in an image.
 
     Attributes
     ----------
     where
         bool (rows, columns), True in boxes around the lines.
     heights
-        (n,) heights of the letters of certain lines, px.
+        (n,) heights of letters, from lines that are text beyond doubt, px.
     """
 
     where: np.ndarray
     heights: np.ndarray
 
     def with_wide_ends(self) -> FoundText:
-        """Return the same with END_ROOM before and after each line."""
+        """Return a copy with a margin of END_ROOM before and after each line."""
         reach = int(END_ROOM * np.median(self.heights))
         wide = scipy.ndimage.maximum_filter1d(self.where, 2 * reach + 1, axis=1)
         return replace(self, where=_filled_between(wide))
 
 
 def find_text(values: np.ndarray, known: FoundText | None = None) -> FoundText:
-    """Find lines of text, upright or turned by 90 degrees.
+    """Find lines of text, horizontal or rotated by 90 degrees.
 
     Parameters
     ----------
     values
-        (rows, columns), finite, on any monotone scale.
+        (rows, columns) finite grey values on any monotone scale.
     known
-        Text that was found before, and blanked in `values`: then fainter lines are text, too.
+        Text detected before and blanked in `values`. If there is any, fainter lines are accepted.
 
     Returns
     -------
     FoundText
-        With the known text.
+        Detected text, including the known text.
 
     Notes
     -----
-    A letter is a connected part that is brighter, or darker, than what is around it by more than
-    half of the largest such difference nearby, with thin strokes and sharp edges. Three or more in
-    a row, of similar height and contrast, are a line; fewer need more contrast.
+    A letter is a connected component that is brighter, or darker, than its background by more than
+    half of the largest contrast nearby, with thin strokes and sharp edges. Three or more adjacent
+    letters of similar height and contrast are a line; fewer letters need more contrast.
     """
     low, high = np.percentile(values[::3, ::3], (1, 99))
     image = np.clip((values - low) / max(high - low, 1e-6), -1, 2).astype(np.float32)
@@ -168,7 +168,7 @@ def find_text(values: np.ndarray, known: FoundText | None = None) -> FoundText:
 
 
 def _filled_between(text: np.ndarray) -> np.ndarray:
-    """Return the text with what lies in its rows between two lines of one block of text."""
+    """Return the text mask, filled between two lines in the same rows of one block of text."""
     labels, _ = scipy.ndimage.label(text)
     filled = text.copy()
     for number, box in enumerate(scipy.ndimage.find_objects(labels), 1):
@@ -180,7 +180,7 @@ def _filled_between(text: np.ndarray) -> np.ndarray:
 
 
 def _rows_in(image: np.ndarray, known: FoundText | None, factor: int) -> Iterator[_Row]:
-    """Return letters in a row whose strokes are thinner than STROKE_PX; faint ones where some text is known."""
+    """Return lines of letters with strokes thinner than STROKE_PX; also faint lines if some text is known."""
     if min(image.shape) < MIN_IMAGE_PX:
         return
     steps = np.abs(np.diff(image, axis=1))
@@ -204,7 +204,7 @@ def _rows_in(image: np.ndarray, known: FoundText | None, factor: int) -> Iterato
 
 
 def _regions_with_strokes(image: np.ndarray, least: float) -> list[tuple[slice, slice]]:
-    """Return the parts of the image with pixels that differ from those STROKE_PX to the left and to the right."""
+    """Return the image regions with pixels that differ from the pixels STROKE_PX to the left and right."""
     width = STROKE_PX
     middle = image[:, width:-width]
     left = image[:, : -2 * width]
@@ -227,7 +227,7 @@ def _regions_with_strokes(image: np.ndarray, least: float) -> list[tuple[slice, 
 
 
 def _letters(part: np.ndarray, least: float, faint: bool) -> _Letters:
-    """Return the connected parts brighter than what is around them, with thin strokes; faint ones also beside others."""
+    """Return connected components with thin strokes that are brighter than their background, including faint ones next to brighter ones."""
     above = part - scipy.ndimage.grey_opening(part, (STROKE_PX, STROKE_PX))
     needed = least
     if not faint:
@@ -252,7 +252,7 @@ def _letters(part: np.ndarray, least: float, faint: bool) -> _Letters:
 
 
 def _lines(letters: _Letters, min_contrast_ratio: float) -> Iterator[_Letters]:
-    """Return the letters in each row."""
+    """Return the letters of each line."""
     height = letters.size[:, 0]
     tall = letters.of((height >= MIN_LETTER_PX) & (height <= MAX_LETTER_PX))
     top, bottom, left, right = tall.box.T
@@ -276,16 +276,16 @@ def _lines(letters: _Letters, min_contrast_ratio: float) -> Iterator[_Letters]:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """Letters beside each other.
+    """A line of adjacent letters.
 
     Attributes
     ----------
     line
-        Its letters.
+        Letters of the line.
     letters
-        All of the region.
+        All letters of the image region.
     turned
-        The row runs down the image.
+        Whether the line is vertical in the image.
     corner
         (row, column) of the region in the image.
     """
@@ -296,7 +296,7 @@ class _Row:
     corner: tuple[int, int]
 
     def middle(self, factor: int) -> tuple[int, int]:
-        """Return row and column of its middle in an image of which `factor` pixels a side were pooled."""
+        """Return row and column of the line's centre at full resolution; the image was pooled by `factor`."""
         ends = self.line.box
         middle = np.array([ends[:, :2].mean(), ends[:, 2:].mean()])
         row, column = (middle[::-1] if self.turned else middle) + self.corner
@@ -304,11 +304,11 @@ class _Row:
 
     @property
     def height(self) -> int:
-        """The height of its highest letter."""
+        """Height of the tallest letter."""
         return int(self.line.size[:, 0].max())
 
     def is_text(self, kinds: Sequence[tuple[int, float, float]] = ()) -> bool:
-        """Return whether it is text of one of these kinds, or certainly text without any."""
+        """Return whether the line is text of one of these kinds, or text beyond doubt."""
         kinds = kinds or (CERTAIN_TURNED if self.turned else CERTAIN)
         size = self.line.size
         square = np.median(self.line.area / size.max(1) ** 2)
@@ -325,7 +325,7 @@ class _Row:
         )
 
     def box(self) -> np.ndarray:
-        """Return top, bottom, left and right around the row and what else stands in it or near its ends."""
+        """Return top, bottom, left and right of a box around the line and other letters in it or near its ends."""
         height = np.median(self.line.size[:, 0])
         top, left = self.line.box[:, [0, 2]].min(0)
         bottom, right = self.line.box[:, [1, 3]].max(0)
@@ -353,6 +353,6 @@ class _Row:
 
 
 def smooth_continued(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return the image with the nearest valid values, smoothed, in place of invalid ones."""
+    """Return the image with invalid values replaced by the smoothed nearest valid values."""
     smooth = scipy.ndimage.uniform_filter(continued(values, valid), SMOOTHED_PX)
     return np.where(valid, values, smooth)

@@ -1,8 +1,7 @@
-"""The CT series in folders of DICOM files, and the slices of one in order.
+"""CT series in folders of DICOM files, and the ordered slices of a series.
 
-Of the slices in a DICOM folder SimpleITK stacks whatever it is given: it straightens a tilted
-gantry into a sheared patient and closes the gap of a missing slice without an error. So the headers
-are checked here, before a pixel is read.
+SimpleITK stacks any list of slices without an error: a tilted gantry results in a sheared volume,
+and the gap of a missing slice is closed. Therefore the headers are checked here before pixels are read.
 Source: DICOM PS3.3, C.7.6.2 (image plane) and C.8.2 (CT image).
 """
 
@@ -37,12 +36,12 @@ MAX_FILES = 20_000
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return the files in a folder and those below it.
+    """Return the files in a folder and its subfolders.
 
     Raises
     ------
     InputError
-        For no such folder, and for too many files.
+        If the folder does not exist or has too many files.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: is no folder. Name the folder of the DICOM files.")
@@ -55,21 +54,20 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def export_folder(path: Path) -> Path:
-    """Return the folder of a DICOM export for its DICOMDIR, any other path as it is."""
+    """Return the folder of a DICOMDIR; any other path is returned unchanged."""
     return path.parent if path.name.upper() == "DICOMDIR" else path
 
 
 @dataclass(frozen=True)
 class CTSeries:
-    """A CT series of a folder.
+    """A CT series in a folder.
 
     Attributes
     ----------
     number
-        As it is called: SeriesNumber where that tells the folder's series apart, else its place in
-        their list.
+        SeriesNumber if it is unique in the folder, otherwise the position in the list of series.
     slices
-        How many there are.
+        Number of slices.
     """
 
     number: str
@@ -86,14 +84,14 @@ class CTSeries:
 
 
 def ct_series(folder: str | Path) -> list[CTSeries]:
-    """Return the CT series in a folder, or, if it has no slices itself, in those below it.
+    """Return the CT series in a folder, or in its subfolders if it contains no slices.
 
-    Those with most slices come first. Localizers are no series.
+    Series with the most slices come first. Localizers are excluded.
 
     Raises
     ------
     InputError
-        For a header that is damaged, and for too many files.
+        If a header is damaged or there are too many files.
     """
     folder = Path(folder)
     slices = _ct_files(folder)[0] or _ct_files(files_below(folder))[0]
@@ -107,9 +105,9 @@ def ct_series(folder: str | Path) -> list[CTSeries]:
 
 
 def ct_folder(path: Path) -> Path:
-    """Return the folder of the only CT series below a folder without slices of its own.
+    """Return the folder of the only CT series in the subfolders of a folder without slices.
 
-    Exports with a DICOMDIR are such folders. Any other path is returned as it is.
+    Exports with a DICOMDIR are such folders. Any other path is returned unchanged.
     """
     if not path.is_dir() or _ct_files(path)[0]:
         return path
@@ -118,21 +116,21 @@ def ct_folder(path: Path) -> Path:
 
 
 def ct_slices(folder: str | Path | Sequence[Path], series: str | None) -> list[Path]:
-    """Files of the one CT series in a folder (not in its subfolders), or among these files, ordered along the slice normal.
+    """Return the files of a CT series in a folder (without subfolders) or list of files, ordered along the slice normal.
 
-    Localizers and other modalities are passed over.
+    Localizers and other modalities are ignored.
 
     Parameters
     ----------
     series
-        SeriesInstanceUID of the one that is meant, where there are several.
+        SeriesInstanceUID of the series; required if there are several.
 
     Raises
     ------
     InputError
-        For no CT slices, several series of which none is named, multi-frame files, missing or
-        differing geometry, gantry tilt (by its tag or by the slices' positions), two slices at one
-        position, and missing or unevenly spaced slices.
+        If there are no CT slices, several series and `series` selects none, multi-frame files,
+        missing or inconsistent geometry, a gantry tilt (in the header or in the slice positions),
+        two slices at one position, or missing or unevenly spaced slices.
     """
     slices, others = _ct_files(Path(folder) if isinstance(folder, (str, Path)) else folder)
     folder = Path(folder) if isinstance(folder, (str, Path)) else folder[0].parent
@@ -156,7 +154,7 @@ def ct_slices(folder: str | Path | Sequence[Path], series: str | None) -> list[P
 
 
 def _ct_files(folder: Path | Sequence[Path]) -> tuple[list[DicomFile], int]:
-    """Return the CT's slices by name, and the number of other files."""
+    """Return the CT slices ordered by file name, and the number of other files."""
     paths = sorted(
         p for p in (folder.iterdir() if isinstance(folder, Path) else folder) if p.is_file()
     )
@@ -169,9 +167,9 @@ def _ct_files(folder: Path | Sequence[Path]) -> tuple[list[DicomFile], int]:
 
 
 def _by_series(slices: list[DicomFile]) -> dict[str, list[DicomFile]]:
-    """By SeriesInstanceUID, those with most slices first.
+    """Return the slices by SeriesInstanceUID, the series with the most slices first.
 
-    Without those that are no slices at all, a report for one, beside others.
+    Objects that are not slices, such as a dose report, are excluded if there are other series.
     """
     found = defaultdict(list)
     for file in slices:
@@ -199,9 +197,9 @@ def _listed(series: Collection[list[DicomFile]]) -> list[CTSeries]:
 
 
 def slice_spacing_mm(files: list[DicomFile]) -> float | None:
-    """Return the usual distance of neighbouring slices of a series.
+    """Return the median distance between neighbouring slices of a series, mm.
 
-    None where the headers do not say it.
+    None if the headers do not state the positions.
     """
     axes = files[0].numbers("ImageOrientationPatient")
     positions = [file.numbers("ImagePositionPatient") for file in files]
@@ -219,8 +217,8 @@ def _one_series(folder: Path, slices: list[DicomFile], uid: str | None) -> list[
     listed = "; ".join(map(str, _listed(found.values())))
     if uid is not None:
         raise InputError(
-            f"{folder}: has no CT series {uid}, expected the UID of one of these ({listed}); "
-            "correct ct_series."
+            f"{folder}: has no CT series {uid}, but these: {listed}; set ct_series to the UID of one "
+            "of them."
         )
     raise InputError(
         f"{folder}: found {len(found)} CT series ({listed}), but one is expected; put its "
@@ -232,16 +230,16 @@ def _check_slice(file: DicomFile) -> None:
     for keyword, (count, _) in _GRID.items():
         if len(file.numbers(keyword)) != count:
             file.refuse(
-                f"the DICOM slice has no usable {keyword}, without which it has no place in the "
-                "patient; export the series again with its geometry."
+                f"{keyword} is missing or invalid, so the position of the slice is unknown; export "
+                "the series again with its geometry."
             )
     if not file.compressed:
         expected = file.whole("Rows") * file.whole("Columns") * file.whole("BitsAllocated") // 8
         rest = file.path.stat().st_size - file.pixels_at if file.pixels_at else 0
         if rest < expected:
             file.refuse(
-                f"the DICOM slice is cut short and cannot be read, its pixels need {expected} "
-                f"bytes and {rest} are there; copy or export the series again."
+                f"the slice is truncated: it has {rest} of {expected} bytes of pixel data; copy or "
+                "export the series again."
             )
 
 
@@ -249,8 +247,8 @@ def _check_grid(folder: Path, slices: list[DicomFile]) -> None:
     first = slices[0]
     if len(slices) == 1:
         raise InputError(
-            f"{folder}: found a single CT slice, but a volume is expected; give all slices of the "
-            "series."
+            f"{folder}: contains a single CT slice instead of a volume; provide all slices of "
+            "the series."
         )
     for file in slices:
         for keyword, (_, tolerance) in _GRID.items():
@@ -261,8 +259,7 @@ def _check_grid(folder: Path, slices: list[DicomFile]) -> None:
             if not same:
                 raise InputError(
                     f"{folder}: the slices {first.path.name} and {file.path.name} of one series "
-                    f"differ in {keyword}, but a volume needs it the same for all; leave out the "
-                    "slices that do not belong."
+                    f"differ in {keyword}; remove the slices that do not belong to the volume."
                 )
         tilt = file.numbers("GantryDetectorTilt")
         if len(tilt) and abs(tilt[0]) > TILT_TOLERANCE_DEG:
@@ -271,14 +268,13 @@ def _check_grid(folder: Path, slices: list[DicomFile]) -> None:
 
 def _tilted(folder: Path, how_much: str) -> InputError:
     return InputError(
-        f"{folder}: the CT was taken with a tilted gantry ({how_much}), but slices stacked at "
-        "right angles are expected; convert it with a program that resamples tilted CTs (such as "
-        "dcm2niix) and give that volume."
+        f"{folder}: the CT was acquired with a tilted gantry ({how_much}), which is not "
+        "supported; resample it to an orthogonal volume, for example with dcm2niix."
     )
 
 
 def _stacked(folder: Path, slices: list[DicomFile]) -> list[Path]:
-    """Return the slices' files by growing depth along their normal, if they are evenly spaced on a line along it."""
+    """Return the slice files sorted along the slice normal; raise InputError unless they are evenly spaced along it."""
     normal = np.cross(*slices[0].numbers("ImageOrientationPatient").reshape(2, 3))
     slices = sorted(slices, key=lambda item: item.numbers("ImagePositionPatient") @ normal)
     positions = np.array([item.numbers("ImagePositionPatient") for item in slices])
@@ -291,8 +287,8 @@ def _stacked(folder: Path, slices: list[DicomFile]) -> list[Path]:
     if gaps[narrowest] < 0.01:
         raise InputError(
             f"{folder}: the slices {slices[narrowest].path.name} and "
-            f"{slices[narrowest + 1].path.name} lie at the same position, but one slice for each "
-            "is expected; keep one copy, or one phase, of the series."
+            f"{slices[narrowest + 1].path.name} have the same position; "
+            "keep one copy, or one phase, of the series."
         )
     aside = np.linalg.norm(
         positions - positions[0] - np.outer(depth - depth[0], normal), axis=1

@@ -1,7 +1,7 @@
-"""Surfaces, such as an implant's from CAD, as volumes.
+"""Conversion of surfaces, such as a CAD model of an implant, to volumes.
 
-VTK's readers trust the counts and indices in a file, so that a damaged one can end the process. They
-run in a limited child process, see `child`.
+VTK's readers trust the counts and indices in a file, so a damaged file can crash the process. They
+run in a child process with limited resources, see `child`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MAX_COMPRESSION = 1100
 
 
 def read_surface(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fraction of each voxel that lies within a closed surface.
+    """Return the fraction of each voxel inside a closed surface.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def read_surface(path: Path) -> tuple[np.ndarray, np.ndarray]:
     ------
     InputError
         If VTK is missing, the file cannot be read or has no triangles, the surface is not closed,
-        or it has a size that no implant has.
+        or its size is not plausible for an implant.
     """
     filled = _in_child("voxelise", path)
     ct_from_index = np.array(filled.value["ct_from_index"])
@@ -71,14 +71,14 @@ def read_surface(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the triangles of a surface, which may be open.
+    """Read the triangles of a surface, open or closed.
 
     Returns
     -------
     points
         Float32 (n, 3), LPS mm.
     triangles
-        Int32 (m, 3), the indices of their corners.
+        Int32 (m, 3) indices of the corners.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _in_child(function: str, path: Path) -> Answer:
-    """Return what a function of this module makes of a surface, in a child process."""
+    """Return the result of a function of this module for a surface, computed in a child process."""
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path.")
     check_counts(path)
@@ -114,7 +114,7 @@ def _is_in_ras(path: Path) -> bool:
 
 
 def check_counts(path: Path) -> None:
-    """Check that a surface states no more points, cells or values than its file has room for.
+    """Check that a surface file declares no more points, cells or values than its size allows.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def check_counts(path: Path) -> None:
 
 
 def voxelise(path: str) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the shape and place of a surface's volume and its values, in a child process.
+    """Return the shape, the position and the values of a surface's volume. Runs in a child process.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def voxelise(path: str) -> tuple[dict[str, Any], np.ndarray]:
 
 
 def triangulate(path: str) -> tuple[int, np.ndarray]:
-    """Return the number of a surface's points, and its points and triangles as int32, in a child process.
+    """Return the number of points of a surface, and its points and triangles as int32. Runs in a child process.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _size_with_air(extent_mm: np.ndarray, voxel_mm: float) -> np.ndarray:
 
 
 def is_whole(mesh: Any) -> bool:
-    """Return whether the cells of a vtkPolyData name only points that it has, and its arrays have a value for each point or cell."""
+    """Return whether all cells of a vtkPolyData refer to existing points, and its arrays have a value for each point or cell."""
     if not mesh.IsA("vtkPolyData"):
         return False
     points = mesh.GetNumberOfPoints()
@@ -208,7 +208,7 @@ def _have_values(data: Any, count: int) -> bool:
 
 
 def write_surface(surface: Any, path: Path) -> None:
-    """Write a vtkPolyData of Slicer's scene, which is in RAS, to a .vtk."""
+    """Write a vtkPolyData of Slicer's scene, in RAS, to a .vtk file."""
     from vtkmodules.vtkIOLegacy import vtkPolyDataWriter
 
     writer = vtkPolyDataWriter()
@@ -219,7 +219,7 @@ def write_surface(surface: Any, path: Path) -> None:
 
 
 def _triangles(path: Path) -> Any:
-    """Return a filter with the triangles of a surface, whose points are merged."""
+    """Return a VTK filter with the triangles of a surface after merging of coincident points."""
     try:
         from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkTriangleFilter
     except ImportError as error:
@@ -247,7 +247,7 @@ def _triangles(path: Path) -> Any:
 
 
 def _closed_surface(path: Path) -> Any:
-    """Return a vtkPolyData of triangles."""
+    """Return a closed surface as a vtkPolyData of triangles."""
     triangles = _triangles(path)
     from vtkmodules.vtkFiltersCore import vtkFeatureEdges
 

@@ -1,4 +1,4 @@
-"""X-ray images: reading them, line integrals with a mask of the pixels to use, and views (X-rays with their cameras)."""
+"""X-ray images: readers, line integrals with a mask of valid pixels, and views (X-rays with cameras)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class XRay:
     Attributes
     ----------
     line_integrals
-        float32 (rows, columns), `-log(I / I0)`, bone bright; finite everywhere, but without meaning
+        float32 (rows, columns), `-log(I / I0)`, bone bright; finite everywhere, but meaningless
         where not valid.
     valid
         bool (rows, columns), True where the image shows the patient or air.
@@ -45,8 +45,8 @@ class XRay:
         (between columns, between rows) on the detector, None where unknown; of a slot scan at the
         isocentre.
     burned_in
-        Text and frame that were found in the image and are blank in `line_integrals`; None where
-        they were not searched for.
+        Text and frame detected in the image and blanked in `line_integrals`; None if they were not
+        searched for.
     """
 
     line_integrals: np.ndarray = field(repr=False)
@@ -57,9 +57,9 @@ class XRay:
     def pooled(self, factor: int) -> XRay:
         """Return means over blocks of `factor` x `factor` pixels, of the valid ones.
 
-        A block is valid where 70 % are.
+        A block is valid if 70 % of its pixels are valid.
 
-        Rows and columns beyond the last whole block are left out, as `Camera.pooled` does. A block
+        Rows and columns beyond the last whole block are omitted, as in `Camera.pooled`. A block
         with no valid pixel is 0.
         """
         if factor == 1:
@@ -74,7 +74,7 @@ class XRay:
 def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     """Read one frame of a grey image: DICOM (MONOCHROME1 or 2), PNG, TIFF, MHA, NRRD, NIfTI, ...
 
-    Of a DICOM file no other frame is decoded. A colour image whose channels are equal is grey.
+    Other frames of a DICOM file are not decoded. A colour image with equal channels is grey.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def count_frames(path: str | Path) -> int:
 
 
 def _grey_dicom(path: str | Path) -> DicomFile | None:
-    """Return the DICOM file with one value for each pixel; None for what SimpleITK reads."""
+    """Return the DICOM file with one value per pixel; None for files that are read by SimpleITK."""
     dicom = read_dicom(path)
     if not dicom:
         return None
@@ -147,7 +147,7 @@ def _grey_dicom(path: str | Path) -> DicomFile | None:
 
 
 def _frames(path: str | Path, image: StoredImage) -> np.ndarray:
-    """Return the frames (frames, rows, columns), with a further axis for colours."""
+    """Return the frames (frames, rows, columns), with an additional axis for colours."""
     dimensions = len(image.size)
     if dimensions not in (2, 3):
         raise InputError(
@@ -168,7 +168,7 @@ def recognised(raw: RawImage, intensity: str = "auto") -> tuple[str, bool]:
     Raises
     ------
     InputError
-        Where the image does not show it.
+        If the image is ambiguous.
     """
     if intensity != "auto":
         return intensity, False
@@ -186,11 +186,11 @@ def to_line_integrals(
     """Return the line integrals and validity mask of an image.
 
     Direct exposure is the 99.5th percentile of the valid pixels: a few bright pixels are noise or
-    glare. Where no pixel sees air that is too small, which adds a constant to all line integrals;
-    no registration here depends on that.
+    glare. If no pixel is air, this value is too small, which adds a constant to all line integrals;
+    the registration does not depend on it.
 
-    Burned-in text and the uniform frame of a screenshot are not valid, and blank in the line
-    integrals, too: nobody can read them in a picture made of these.
+    Burned-in text and the uniform frame of a screenshot are invalid and also blanked in the line
+    integrals, so they are not legible in pictures of these.
 
     Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or
     below 0 the line integral ends at about 11. Saturated pixels stay valid, as direct exposure:
@@ -206,14 +206,14 @@ def to_line_integrals(
     inverted
         The grey scale has been turned round: "linear" with bone bright, or "log" with bone dark.
     valid
-        bool (rows, columns), pixels to use; what it leaves out within their hull is blank, as text
-        is. Default: what `find_burned_in`, `find_field`, `find_annotations` and the image's
+        bool (rows, columns), pixels to use; invalid pixels within their hull are blanked, like
+        text. Default: what `find_burned_in`, `find_field`, `find_annotations` and the image's
         shutters leave.
 
     Raises
     ------
     InputError
-        Where the image has no contrast or no valid pixel, and for "auto" where it does not show it.
+        If the image has no contrast or no valid pixel, or is ambiguous for "auto".
     """
     values = _filled(raw.values)
     finite = np.isfinite(raw.values)
@@ -262,7 +262,7 @@ def to_line_integrals(
 
 
 def _field_within(density: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
-    """Return the field of the X-ray in this part of an image."""
+    """Return a mask of the collimated field within a region."""
     within = np.zeros(density.shape, bool)
     within[inside] = True
     field = find_field(density)
@@ -273,7 +273,7 @@ def _field_within(density: np.ndarray, inside: tuple[slice, slice]) -> np.ndarra
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
-    """Return the values, the median in place of those that are not finite."""
+    """Return the values with non-finite values replaced by the median."""
     finite = np.isfinite(values)
     if not finite.any() or np.ptp(values[finite]) == 0:
         raise InputError("has no contrast, all pixels are the same; give an X-ray image.")
@@ -303,16 +303,16 @@ def _pixel_mm(path: str | Path, image: StoredImage) -> tuple[float, float] | Non
 
 @dataclass(frozen=True)
 class SharedUnknowns:
-    """The geometric unknowns that all views share: standard deviations, None = known exactly.
+    """Standard deviations of the geometric unknowns shared by all views; None = known exactly.
 
     Attributes
     ----------
     source_to_detector_sd_mm
-        Of the distance from source to detector; the scale of the images follows it.
+        Source-to-detector distance; the image scale depends on it.
     principal_point_sd_px
-        Of the principal point, in pixels of the images as they are stored, along either axis.
+        Principal point, in pixels of the stored images, along each axis.
     isocentre_sd_mm
-        Of the place of the world origin in the cameras' frame, along each axis.
+        Position of the world origin in the camera frame, along each axis.
     """
 
     source_to_detector_sd_mm: float | None = None
@@ -320,7 +320,7 @@ class SharedUnknowns:
     isocentre_sd_mm: float | None = None
 
     def to_json(self) -> dict[str, float]:
-        """Return what is not known exactly."""
+        """Return the unknowns that are not exact as plain data for JSON."""
         return without_none(asdict(self))
 
 
@@ -334,31 +334,31 @@ class View:
     Attributes
     ----------
     rotation_sd_deg, translation_sd_mm
-        Standard deviation of `camera_from_world` against the first view, rotation about the world
-        origin. 0 = exact, None = unknown.
+        Standard deviation of `camera_from_world` relative to the first view; rotation about the
+        world origin. 0 = exact, None = unknown.
     principal_point_sd_px
-        Of the principal point, in pixels of the image as it is stored, along either axis. 0 =
-        exact.
+        Standard deviation of the principal point, in pixels of the stored image, along each axis.
+        0 = exact.
     distance_sd_percent
-        Of the distance from source to detector; of a slot scan, of the width of its fan. 0 = exact.
+        Standard deviation of the source-to-detector distance, or of a slot scan's fan width. 0 = exact.
     step_sd_percent
-        Of a slot scan's distance between rows. 0 = exact, as for any other camera.
+        Standard deviation of a slot scan's row distance. 0 = exact, and for all other cameras.
     presumed_principal_point_sd_px
-        What the verdict takes its principal point for, though the pose is solved with
-        `principal_point_sd_px`, where it is not stated how well it is known; 0 where it is.
+        Standard deviation of the principal point assumed by the verdict if its uncertainty is not
+        stated (the pose is solved with `principal_point_sd_px`); 0 if it is stated.
     doubt
-        A sentence on why its image may not be the one that the camera is for, "" for none.
+        Reason why the image may not belong to the camera, a sentence; "" for none.
     marker
-        What the marker is fixed to by which its camera was found, "" without one.
+        Object to which the marker used to locate the camera is fixed; "" without a marker.
     assumptions
-        What is assumed of its geometry, a sentence each.
+        Assumptions about the geometry, one sentence each.
     taken
-        How else it was taken, by the keys of `geometry.fields.TAKEN`.
+        Other acquisition parameters, by the keys of `geometry.fields.TAKEN`.
 
     Raises
     ------
     InputError
-        Where the image has another size than the camera.
+        If the image and the camera differ in size.
     """
 
     name: str
@@ -385,9 +385,9 @@ class View:
 
     @property
     def c_arm(self) -> CArm | None:
-        """The C-arm's reading of a camera whose world has its origin at the isocentre.
+        """C-arm angles and distances of a camera whose world origin is the isocentre.
 
-        None of another.
+        None for other cameras.
         """
         try:
             return CArm.from_camera(self.camera, self.xray.pixel_mm or (1.0, 1.0))
@@ -395,13 +395,13 @@ class View:
             return None
 
     def exact(self) -> View:
-        """Return the view with its camera taken as exact."""
+        """Return the view with its camera assumed to be exact."""
         exact: dict[str, Any] = dict.fromkeys((*SLOT_SCAN_UNCERTAINTY, PRESUMED), 0.0)
         return replace(self, **exact)
 
     @property
     def presumed(self) -> View:
-        """The view with its principal point known no better than is presumed of it."""
+        """The view with the presumed uncertainty of its principal point."""
         sd = max(self.principal_point_sd_px, self.presumed_principal_point_sd_px)
         return replace(self, principal_point_sd_px=sd, presumed_principal_point_sd_px=0.0)
 
@@ -414,7 +414,7 @@ class View:
         return replace(self, camera=replace(self.camera, **changes))
 
     def turned(self, back: Callable[[np.ndarray], np.ndarray]) -> View | None:
-        """Return the view with its image turned back; None where that has another size."""
+        """Return the view with its image rotated back; None if the rotated image has another size."""
         image, valid = (
             np.ascontiguousarray(back(each)) for each in (self.xray.line_integrals, self.xray.valid)
         )
@@ -423,7 +423,7 @@ class View:
         return self.with_xray(line_integrals=image, valid=valid)
 
     def mirrored(self) -> View:
-        """Return the view in the world that MIRROR makes of this one: its image is mirrored left to right."""
+        """Return the view in the world mirrored by MIRROR: its image is mirrored left to right."""
         mirrored = self.turned(np.fliplr)
         assert mirrored  # of the same size
         intrinsics = self.camera.intrinsics.copy()
@@ -448,7 +448,7 @@ class View:
 
 
 def window_mean(radius: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the filter of an image's means over windows of this radius, in pixels."""
+    """Return a filter that computes window means of an image; radius in pixels."""
     return partial(scipy.ndimage.uniform_filter, size=2 * radius + 1)
 
 
@@ -460,7 +460,7 @@ def local_moments(
     Parameters
     ----------
     image, mask
-        (rows, columns), floating point; what is not zero in the latter counts.
+        (rows, columns), floating point; non-zero pixels of the mask are used.
     blurred
         A filter that returns the means of a window about each pixel, more than a thousandth of
         which is masked wherever the moments have a meaning.
@@ -472,11 +472,14 @@ def local_moments(
 
 
 def detail_of(sd: np.ndarray, mask: np.ndarray, least: float) -> np.ndarray:
-    """Return the local standard deviation (rows, columns), at least this share of its median on the mask: flat areas are noise."""
+    """Return the local standard deviation (rows, columns), at least this fraction of its median on the mask.
+
+    Flat areas contain only noise.
+    """
     some = sd[mask & (sd > 0)]
     return np.maximum(sd, least * np.median(some) if len(some) else 1.0)
 
 
 def with_cameras(views: Sequence[View], cameras: Sequence[Camera]) -> list[View]:
-    """Return the views with these cameras."""
+    """Return copies of the views with these cameras."""
     return [replace(view, camera=camera) for view, camera in zip(views, cameras, strict=True)]

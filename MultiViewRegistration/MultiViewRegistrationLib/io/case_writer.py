@@ -1,7 +1,7 @@
-"""Case folders from memory, with images as MetaImage, and copies of cases that hold no identity.
+"""Writers of case folders from memory, with images as MetaImage, and of anonymised copies of cases.
 
-A case.json is made of its parts, and read whole before it is written. Of a copy pixels, geometry and
-numbers are kept, headers and words are not.
+A case.json is assembled from its parts, and validated by reading it before it is written. An anonymised
+copy keeps pixels, geometry and numbers, but no headers and no free text.
 """
 
 from __future__ import annotations
@@ -44,41 +44,41 @@ def write_case(
     images: Mapping[str, RawImage],
     masks: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
-    """Write a folder with a case.json and all files that it names, and return the path of the case.json.
+    """Write a folder with a case.json and all files that it refers to, and return the path of the case.json.
 
     `Case.load` reads the same CT, images, masks and cameras to the last digit, and finds the same
     valid pixels as `to_line_integrals` does in the images.
 
-    The version is this program's if the content has none. All files appear, or none; the case.json
-    is the last one.
+    The version is this program's if the content has none. Either all files are written or none; the
+    case.json is the last.
 
     Parameters
     ----------
     folder
-        Is made if it is not there; a case in it is replaced.
+        Target folder. Created if it does not exist; a case in it is replaced.
     content
-        What the case.json shall say, arrays allowed, but for the files and `ct_unit`: what names
-        them is left out or replaced.
+        Content of the case.json, arrays allowed. Entries for files and `ct_unit` are omitted or
+        replaced.
     bodies
-        A CT is written as ct.mha, its mask, if any, as mask.mha, its bones as labels.mha; implants
-        beside it, and bones that have a CT each, as bone1.mha, ...
+        A CT is written as ct.mha, its mask, if any, as mask.mha, its bones as labels.mha; additional
+        implants, and bones with separate CTs, as bone1.mha, ...
     images
-        By the view's name, written as view1.mha, view2.mha, ... A view's `intensity` in the content
-        says what they are. Their step and pixel size are kept, their `curve` and an unusual `white`
-        are not (only the intensity "auto" needs those).
+        Images by view name, written as view1.mha, view2.mha, ... The `intensity` of a view in the
+        content states their meaning. Grey-level step and pixel size are kept; `curve` and an unusual
+        `white` are not (only the intensity "auto" needs them).
     masks
-        (rows, columns) by the view's name, non-zero = use, for as many views as have one; written
-        as view1_mask.png, ...
+        (rows, columns) by view name, non-zero = use, for the views that have a mask; written as
+        view1_mask.png, ...
 
     Raises
     ------
     InputError
-        Where the content is not that of a case, the folder cannot be written, or the disk is full.
+        If the content is not a valid case, the folder cannot be written, or the disk is full.
 
     Warns
     -----
     UserWarning
-        Of unknown keys.
+        For unknown keys.
     """
     folder = Path(folder)
     said = plain(content)
@@ -93,7 +93,7 @@ def write_case(
 
 
 def _write_bodies(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
-    """Write the CT of each body, with its mask and its bones, and return their part of the case.json."""
+    """Write the CT of each body, with its mask and its bones, and return their entries of the case.json."""
     sources = []
     named: dict[Path, str] = {}
 
@@ -127,7 +127,7 @@ def _write_bodies(folder: Path, bodies: Sequence[Body]) -> dict[str, Any]:
 def _write_views(
     folder: Path, views: list[dict], images: Mapping[str, RawImage], masks: Mapping[str, np.ndarray]
 ) -> list[dict]:
-    """Write the images and return the views, with their files, as the case.json has them."""
+    """Write the images and return the views with their files as entries of the case.json."""
     with_files = []
     for number, view in enumerate(views, start=1):
         image = images[view["name"]]
@@ -145,7 +145,7 @@ def _without_files(content: dict) -> dict:
 
 
 def _stored(image: RawImage) -> np.ndarray:
-    """Return the values in a type by which they are read with the same step."""
+    """Return the values in a data type that preserves their grey-level step when they are read."""
     if not image.step:
         return image.values
     low = image.values.min()
@@ -159,7 +159,7 @@ def _stored(image: RawImage) -> np.ndarray:
 def _pixels_mm(image: RawImage) -> np.ndarray:
     """Return a matrix (3, 3) with the pixel size on the diagonal.
 
-    1 x 1 mm means an unknown size.
+    A size of 1 x 1 mm means that it is unknown.
     """
     spacing = np.ones(2) if image.pixel_mm is None else np.array(image.pixel_mm)
     if image.pixel_mm == (1.0, 1.0):
@@ -181,12 +181,12 @@ DEFAULT_INTENSITY = "auto"
 
 
 def has_recognisable_intensity(image: Path, frame: int | None) -> bool:
-    """Return whether "auto" can find if bone is dark or bright.
+    """Return whether "auto" can determine if bone is dark or bright.
 
     Raises
     ------
     InputError
-        For an image that cannot be read.
+        If an image cannot be read.
     """
     raw = load_image(image, frame)
     try:
@@ -199,25 +199,25 @@ def has_recognisable_intensity(image: Path, frame: int | None) -> bool:
 def write_new_case(
     new: CaseFile, *, force: bool, copy: bool, check: Callable[[Case], object]
 ) -> Case:
-    """Write a case.json and return the case that it describes, which has been read whole and is good.
+    """Write a case.json and return the case that it describes, after validation.
 
     Parameters
     ----------
     new
-        Its path is that of the new file, whose folder is made.
+        The case. Its path is that of the new file, whose folder is created.
     force
         Replace an existing file.
     copy
-        Copy the CT, the images and masks beside it; otherwise they stay where they are, and are
-        named relative to it.
+        Copy the CT, the images and masks into its folder; otherwise the case.json refers to the
+        originals by relative paths.
     check
         Called with the case before it is written; it may raise an InputError.
 
     Raises
     ------
     InputError
-        For what that refuses, a file that is there already, and readings that are not known, by
-        name; nothing is written then.
+        If `check` raises it, the file exists, or readings are unknown (the message names them).
+        Nothing is written then.
 
     Warns
     -----
@@ -266,7 +266,7 @@ def write_new_case(
 
 
 def missing_geometry(views: Sequence[ViewRecord]) -> list[str]:
-    """Return a message for each kind of geometry whose readings are incomplete, with the option that gives them."""
+    """Return a message for each kind of geometry with incomplete readings, with the option that sets them."""
     messages = []
     for kind, expected in (
         (
@@ -296,7 +296,7 @@ def _case_text(new: CaseFile, named: Mapping[Path, str | Path]) -> str:
 
 
 def _copied(sources: list[Path], folder: Path) -> dict[Path, str]:
-    """Copy files and folders into `folder`, each once, and return their names there."""
+    """Copy files and folders into `folder`, without duplicates, and return their new names."""
     named: dict[Path, str] = {}
     for source in dict.fromkeys(sources):
         name = source.resolve().name
@@ -324,16 +324,16 @@ _PLAIN_STRUCTURE = re.compile(rf"({_BONE})([ _-]({_BONE}))*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class ImageFindings:
-    """What was found in an X-ray image besides the X-ray.
+    """Burned-in text and margins found in an X-ray image.
 
     Attributes
     ----------
     view
         The view's name in the copy.
     text_places
-        The number of places with text, which are blank in the copy.
+        Number of text regions, which are blanked in the copy.
     frame
-        The uniform margins: "recognised", which are blank in the copy; "not recognised"; or "none".
+        Uniform margins: "recognised" (blanked in the copy), "not recognised", or "none".
     """
 
     view: str
@@ -348,16 +348,16 @@ class ImageFindings:
 
 @dataclass(frozen=True)
 class AnonymisedCase:
-    """A copy of a case without identity.
+    """An anonymised copy of a case.
 
     Attributes
     ----------
     path
-        The new case.json.
+        Path of the new case.json.
     images
-        What was found in each image.
+        Burned-in text and margins found in each image.
     changes
-        What was left out or changed, a sentence each.
+        What was removed or changed, one sentence per change.
     """
 
     path: Path
@@ -368,26 +368,26 @@ class AnonymisedCase:
 def anonymise(path: Path, folder: Path, *, accept_unrecognised: bool = False) -> AnonymisedCase:
     """Write a copy of a case without names, IDs, dates and headers.
 
-    Images and CT are written as MetaImage, which has no header of a patient. Pixels that no view
-    uses (the frame of a screenshot, text, and what is beyond the field) are blank. The case.json
-    keeps the numbers and words that its record has, but no free text. Views keep names of the usual
-    kind (AP, lateral, view 1).
+    Images and CT are written as MetaImage, which has no patient header. Pixels that no view uses (the
+    frame of a screenshot, text, and pixels outside the collimated field) are blanked. The case.json
+    keeps the numbers and keywords of known fields, but no free text. Standard view names (AP,
+    lateral, view 1) are kept.
 
     Parameters
     ----------
     path
         The case.json.
     folder
-        The new or empty folder of the copy.
+        New or empty folder of the copy.
     accept_unrecognised
-        Copy images that may show text that was not found, too: with wide uniform margins that are
+        Also copy images that may contain undetected text: images with wide uniform margins that are
         not recognised as a frame, or with BurnedInAnnotation YES in their DICOM header.
 
     Raises
     ------
     InputError
-        For a case that `Case.load` refuses, a folder that is not empty, and an image that may show
-        text, unless that is accepted.
+        If `Case.load` refuses the case, the folder is not empty, or an image may contain undetected
+        text and this is not accepted.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
@@ -453,7 +453,7 @@ def anonymise(path: Path, folder: Path, *, accept_unrecognised: bool = False) ->
 
 
 def _findings(name: str, xray: XRay) -> ImageFindings:
-    """Return what was found in the image of a view, by its name in the copy."""
+    """Return the burned-in text and margins found in an X-ray, under its name in the anonymised copy."""
     found = xray.burned_in
     assert found is not None
     frame = "none"
@@ -465,7 +465,7 @@ def _findings(name: str, xray: XRay) -> ImageFindings:
 
 
 def _refuse_unrecognised(views: Sequence[ViewRecord], findings: Sequence[ImageFindings]) -> None:
-    """Raise an InputError for images that may show text that was not found."""
+    """Raise an InputError for images that may contain undetected text."""
     reasons = []
     for view, found in zip(views, findings, strict=True):
         dicom = read_dicom(view.image_path)
@@ -481,7 +481,7 @@ def _refuse_unrecognised(views: Sequence[ViewRecord], findings: Sequence[ImageFi
 
 
 def _new_names(names: list[str]) -> dict[str, str]:
-    """Return the name of each view in the copy, by its present one."""
+    """Return the name of each view in the copy, by its original name."""
     plain = {name for name in names if _PLAIN_NAME.fullmatch(name)}
     new = {}
     for number, name in enumerate(names, start=1):
@@ -493,7 +493,7 @@ def _new_names(names: list[str]) -> dict[str, str]:
 
 
 def _renamed(body: Body, names: Iterator[str]) -> Body:
-    """Return a body whose bones have the next of these names."""
+    """Return a copy of a body with its bones renamed to the next of these names."""
     own = tuple(islice(names, len(body.bone_names)))
     if body.name:
         return replace(body, name="".join(own))
@@ -510,11 +510,11 @@ def _structure_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
-    """Return the image with bright values as "linear" or "log" has them, blank where it is not used, and which of the two.
+    """Return the image in "linear" or "log" convention, with unused pixels blanked, and the name of the convention.
 
-    It has no header to ask, no grey scale turned round, no shutter and no distortion, and gives the
-    same line integrals but for a constant, which is free; with the X-ray's valid pixels as its
-    mask, the same valid pixels.
+    It needs no header, and has no inverted grey scale, shutter or distortion. Its line integrals are
+    equal to the original up to an additive constant, to which the registration is invariant. With
+    the X-ray's valid pixels as its mask, the valid pixels are equal, too.
     """
     raw = image_of(given)
     intensity, inverted = recognised(raw, given.intensity)
@@ -554,7 +554,7 @@ def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
 
 
 def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Put the median of the invalid pixels in place of each of them."""
+    """Replace the invalid pixels by their median."""
     beyond = values[~valid]
     beyond = beyond[np.isfinite(beyond)]
     return np.where(

@@ -1,7 +1,7 @@
-"""Folders: that of the user's data, those of one process, and folders of results, whose files appear whole or not at all.
+"""Folders for user data, for temporary files of a process, and for results, which are written completely or not at all.
 
-What belongs to one process goes with it: at its end, or, where it was killed, when the next one of
-its kind is made. A folder with a result says of which case it is, and which files came with it.
+Folders of a process are removed when it ends or, if it was killed, when the next folder of the same
+kind is created. A result folder records its case and the files that belong to it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CACHE = {
 
 
 def data_folder() -> Path:
-    """Return the folder of the user's data; MVREG_DATA moves it."""
+    """Return the folder for user data, set by MVREG_DATA."""
     moved = os.environ.get("MVREG_DATA")
     return Path(moved) if moved else _own_folder(DATA)
 
@@ -58,12 +58,12 @@ def _own_folder(places: Mapping[str, tuple[str, str]]) -> Path:
 
 
 def new_folder(kind: str, parent: Path | None = None) -> Path:
-    """Make an empty folder that only this user can read, named for this process.
+    """Create an empty folder that only this user can read, named after this process.
 
     Parameters
     ----------
     parent
-        By default the folder for temporary files.
+        Parent folder. Default: the folder for temporary files.
     """
     return Path(tempfile.mkdtemp(prefix=f"{_prefix(kind)}{os.getpid()}-", dir=parent))
 
@@ -74,7 +74,7 @@ def new_name(kind: str) -> str:
 
 
 def abandoned(kind: str, parent: Path) -> list[Path]:
-    """Return the folders of this user and this computer whose process has ended."""
+    """Return the folders created by ended processes of this user on this computer."""
     found = []
     for folder in parent.glob(f"{_prefix(kind)}*-*"):
         process = folder.name.removeprefix(_prefix(kind)).partition("-")[0]
@@ -84,7 +84,7 @@ def abandoned(kind: str, parent: Path) -> list[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it; what cannot be removed stays for the next start."""
+    """Remove a folder and its contents; files that cannot be removed are kept until the next start."""
     for _ in range(MAX_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
@@ -94,9 +94,9 @@ def remove(folder: Path) -> None:
 
 @contextmanager
 def temporary() -> Iterator[None]:
-    """Keep all temporary files of this process in one folder meanwhile.
+    """Keep all temporary files of this process in one folder within the context.
 
-    Those of dead servers are removed.
+    Temporary folders of ended servers are removed.
     """
     for folder in abandoned(TEMPORARY, Path(tempfile.gettempdir())):
         remove(folder)
@@ -218,9 +218,9 @@ def staged(
 
 
 def complete(folder: Path) -> None:
-    """Finish moving a complete set of files into a folder, if a process was killed meanwhile.
+    """Resume an interrupted move of a complete set of files into a folder.
 
-    A file that cannot be replaced now is left for the next call.
+    A file that cannot be replaced now is moved by the next call.
     """
     with suppress(OSError):
         _move_complete_set(folder)
@@ -258,14 +258,14 @@ TRACK = "track.json"
 
 
 def belongs_to(folder: Path, case_file: str | None, images: Collection[str]) -> bool:
-    """Return whether the result in a folder is that of a case.
+    """Return whether the result in a folder belongs to a case.
 
-    The names of their files agree, where both have one, and they share an X-ray.
+    It does if they share an X-ray and the names of their case files are equal, if both have one.
 
     Parameters
     ----------
     case_file
-        Name of the case's file, None for a case without.
+        Name of the case file; None for a case without a file.
     images
         `Case.images`.
     """
@@ -278,12 +278,12 @@ def belongs_to(folder: Path, case_file: str | None, images: Collection[str]) -> 
 
 
 def refuse_other_case(folder: Path, case_file: str | None, images: Collection[str]) -> None:
-    """Refuse a folder that holds the result of another case, see `belongs_to`.
+    """Raise an InputError if a folder contains the result of another case, see `belongs_to`.
 
     Raises
     ------
     InputError
-        Naming the folder.
+        If it does; the message names the folder.
     """
     if (folder / RESULT).is_file() and not belongs_to(folder, case_file, images):
         raise InputError(
@@ -295,7 +295,7 @@ def refuse_other_case(folder: Path, case_file: str | None, images: Collection[st
 def earlier_files(
     folder: Path, case_file: str | None, images: Collection[str], kept: Collection[str] = ()
 ) -> list[str]:
-    """Return the files that a result of a case replaces in a folder, for `staged`.
+    """Return the names of the files that a new result of a case replaces, for `staged`.
 
     Raises
     ------
@@ -307,14 +307,14 @@ def earlier_files(
 
 
 def files_of_result(folder: Path, kept: Collection[str] = ()) -> list[str]:
-    """Return the names of the files that came with the result in a folder, as they came.
+    """Return the names of the unmodified files that were written with the result in a folder.
 
-    None where there is no result; of a damaged one its transforms, which must not outlive it.
+    None if there is no result. For a damaged result its transforms, which must be removed with it.
 
     Parameters
     ----------
     kept
-        SHA-256 of files to leave out, as a mask that the case names by now.
+        SHA-256 of files to exclude, such as a mask that the case now refers to.
     """
     if not (folder / RESULT).is_file():
         return []
@@ -331,7 +331,7 @@ def files_of_result(folder: Path, kept: Collection[str] = ()) -> list[str]:
 
 
 def list_files(result: Path, names: Collection[str]) -> None:
-    """Add files beside a result.json to those that came with it."""
+    """Add files to the list of those that belong to a result.json."""
     content = read_json(result)
     content["files"] = {
         **content.get("files", {}),
@@ -341,10 +341,10 @@ def list_files(result: Path, names: Collection[str]) -> None:
 
 
 def folder_for(chosen: Path, name: str) -> Path:
-    """Return the folder for files where a person has chosen one.
+    """Return the folder for an export to the folder that the user has selected.
 
-    That is the folder itself if it is new or empty; else a new one of this name, in it, or beside
-    it where it has such files already (`holds_export`).
+    It is the folder itself if it is new or empty; otherwise a new folder of this name inside it, or
+    next to it if it already contains an export (`holds_export`).
     """
     if not chosen.is_dir() or all(path.name.startswith(".") for path in chosen.iterdir()):
         return chosen
@@ -352,7 +352,7 @@ def folder_for(chosen: Path, name: str) -> Path:
 
 
 def holds_export(folder: Path) -> bool:
-    """Return whether a result or a track lies in a folder."""
+    """Return whether a folder contains a result or a track."""
     return any((folder / name).is_file() for name in (RESULT, TRACK))
 
 
@@ -367,7 +367,7 @@ def _content(folder: Path) -> dict:
 
 
 def _texts(values: object) -> list[str]:
-    """Return the texts in a list, or among the values of an object, whatever it is."""
+    """Return the strings in a list or among the values of a dictionary; none for other JSON values."""
     if isinstance(values, dict):
         values = list(values.values())
     found = values if isinstance(values, list) else []

@@ -1,6 +1,6 @@
-"""The CT's bone in the 3D views, as a coarse surface or by Slicer's volume rendering, and bones at poses of their own.
+"""Display of the CT's bone in the 3D views, as a coarse surface or volume rendering, and of bones with separate poses.
 
-Both move with the CT; each bone is a surface under a transform node of its own.
+Both displays move with the CT. Each separate bone is a surface under its transform node.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ PASS_BAND = 0.15
 
 
 def surface_is_current(registration: Registration) -> bool:
-    """Return whether there is a surface of the CT as it is."""
+    """Return whether the surface of the current CT is up to date."""
     node = registration.node.GetNodeReference(BONES)
     return (
         node is not None
@@ -80,14 +80,14 @@ def surface_is_current(registration: Registration) -> bool:
 
 
 def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
-    """Make a surface in two steps.
+    """Prepare the computation of a surface.
 
-    What needs the scene is done now, what takes long in the function returned, in any thread.
+    The scene is read immediately; the returned function does the slow part and may run in any thread.
 
     Raises
     ------
     InputError
-        Where there is no CT with voxels.
+        If there is no CT with voxels.
     """
     ct = registration.ct
     if not has_voxels(ct):
@@ -105,9 +105,9 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
 
 
 def structure_surface(ct: CT) -> vtkPolyData:
-    """Return the surface of a CT that is in no scene.
+    """Return the surface of a CT outside a scene, or of the structure selected by its mask, if any.
 
-    Of the structure that its mask selects, if it has one. In any thread.
+    May run in any thread.
     """
     values = ct.volume.values
     image = vtkImageData()
@@ -128,9 +128,9 @@ def structure_surface(ct: CT) -> vtkPolyData:
 
 
 def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
-    """Return the closed surface about the voxels (slices, rows, columns) of a mask at a place (4, 4), fine enough for outlines.
+    """Return the closed surface of a mask (slices, rows, columns) at a pose (4, 4), fine enough for outlines.
 
-    In any thread.
+    May run in any thread.
     """
     steps = voxels_in(OUTLINE_MM, rigid.steps(ras_from_index))
     before = steps * (1 + BLUR_VOXELS // steps)  # whole steps, with room for the blur
@@ -145,9 +145,9 @@ def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
 
 
 def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) -> vtkPolyData:
-    """Return the isosurface of an image (vtkImageData), of every few voxels along i, j, k, see `to_ras`.
+    """Return the isosurface of a vtkImageData, subsampled along i, j, k.
 
-    `to_ras` takes its indices to the surface's frame.
+    `to_ras` transforms its indices to the frame of the surface.
     """
     thin = vtkImageShrink3D()
     transform = vtkTransform()
@@ -176,7 +176,7 @@ def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) ->
 
 
 def put_surface(registration: Registration, made: vtkPolyData) -> None:
-    """Show a surface of the CT as it is; hidden, should a person have hidden the one before."""
+    """Replace the surface of the CT; it stays hidden if the user has hidden the previous surface."""
     name = f"{registration.name} bones"
     node = put_model(
         registration.node, BONES, name, made, registration.ct_transform, SURFACE_COLOUR, hidden=True
@@ -194,9 +194,9 @@ def put_model(
     *,
     hidden: bool = False,
 ):
-    """Show a surface in 3D, under a transform node, in the owner's model of that role.
+    """Show a surface in 3D, under a transform node, in the owner's model node with that role.
 
-    In this colour, if it was not shown before.
+    The colour is used only for a new model.
     """
     style = {"Color": colour, "Visibility2D": False, "Specular": 0.2}
     node = product(owner, role, "vtkMRMLModelNode", name, hidden=hidden, **style)
@@ -208,7 +208,7 @@ def put_model(
 def add_model(
     registration: Registration, name: str, points: np.ndarray, triangles: np.ndarray
 ) -> Any:
-    """Return a new model of the user's under the CT's transform.
+    """Add a surface model of the user to the scene, under the CT's transform, and return its node.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def add_model(
     points
         (n, 3), LPS mm, in the frame of the CT.
     triangles
-        (m, 3), the indices of their corners.
+        (m, 3) indices of the corners.
     """
     corners = vtkPoints()
     cells = vtkCellArray()
@@ -248,7 +248,7 @@ GHOST_OPACITY = 0.2
 
 
 def fade_surface(registration: Registration, faded: bool) -> None:
-    """Show the surface of the CT as a ghost, or solid again."""
+    """Show the surface of the CT translucent, or opaque again."""
     node = registration.node.GetNodeReference(BONES)
     if node is not None:
         node.GetDisplayNode().SetOpacity(GHOST_OPACITY if faded else 1.0)
@@ -261,7 +261,7 @@ def surface_is_shown(registration: Registration) -> bool:
 
 
 def show_surface(registration: Registration, shown: bool) -> None:
-    """Show the surface, or hide it, where there is one."""
+    """Show or hide the surface, if there is one."""
     node = registration.node.GetNodeReference(BONES)
     if node is not None:
         node.SetDisplayVisibility(shown)
@@ -272,7 +272,7 @@ PRESET = "CT-AAA"
 
 
 def can_show_volume(registration: Registration) -> bool:
-    """Return whether there is a CT with voxels, and a Slicer with volume rendering."""
+    """Return whether there is a CT with voxels and Slicer's volume rendering is available."""
     return _logic() is not None and has_voxels(registration.ct)
 
 
@@ -283,10 +283,7 @@ def volume_is_shown(registration: Registration) -> bool:
 
 
 def show_volume(registration: Registration, shown: bool = True) -> None:
-    """Show the CT, or hide it. What a person has set up for its volume rendering stays.
-
-    Without such a thing, bone is shown.
-    """
+    """Show or hide the CT's volume rendering. The user's settings are kept; the default preset shows bone."""
     if not can_show_volume(registration):
         return
     display = _volume_display(registration)
@@ -297,7 +294,7 @@ def show_volume(registration: Registration, shown: bool = True) -> None:
 
 
 def update_volume(registration: Registration) -> None:
-    """Show the chosen CT by volume rendering in place of the one before, where that was shown by this."""
+    """Show the selected CT by volume rendering if the previous CT was shown this way."""
     ct = registration.ct
     shown = False
     for made in products_of(registration.node):
@@ -313,7 +310,7 @@ def update_volume(registration: Registration) -> None:
 
 
 def _volume_display(registration: Registration):
-    """Return the CT's volume rendering display node, whoever made it."""
+    """Return the CT's volume rendering display node, created by this module or by another."""
     return (
         _logic().GetFirstVolumeRenderingDisplayNode(registration.ct)
         if can_show_volume(registration)
@@ -335,7 +332,7 @@ def _new_volume_display(registration: Registration):
 
 
 def _logic():
-    """Return the vtkSlicerVolumeRenderingLogic of Slicer's module, None without that."""
+    """Return the vtkSlicerVolumeRenderingLogic of Slicer's module; None if the module is missing."""
     module = getattr(slicer.modules, "volumerendering", None)
     return module.logic() if module is not None else None
 
@@ -359,24 +356,24 @@ Places = dict[str, np.ndarray]
 
 @dataclass(eq=False)
 class SceneBone:
-    """A bone's transform node, a child of none.
+    """A bone with a separate pose: a transform node without a parent.
 
     Attributes
     ----------
     node
-        The vtkMRMLLinearTransformNode; its centre of transformation is the bone's middle.
+        The vtkMRMLLinearTransformNode; its centre of transformation is the bone's centre.
     """
 
     node: Any
 
     @property
     def name(self) -> str:
-        """The name of the bone."""
+        """Name of the bone."""
         return self.node.GetAttribute(BONE_NAME) or ""
 
     @property
     def world_from_ct(self) -> np.ndarray:
-        """(4, 4), LPS mm: where the bone is now, whatever has moved it."""
+        """Current pose (4, 4) of the bone, LPS mm."""
         return transform_of(self.node)
 
     @world_from_ct.setter
@@ -385,25 +382,25 @@ class SceneBone:
 
     @property
     def centre_in_ct(self) -> np.ndarray:
-        """(3,) LPS mm in the CT's frame, of the middle of its surface."""
+        """Centre (3,) of the surface, LPS mm in the CT's frame."""
         return lps_from_ras(self.node.GetCenterOfTransformation())
 
     @property
     def surface(self) -> Any:
-        """The vtkMRMLModelNode under it; None before there is one."""
+        """The vtkMRMLModelNode of the bone; None before its surface is created."""
         return self.node.GetNodeReference(SURFACE)
 
 
 def bones_of(registration: Registration) -> dict[str, SceneBone]:
-    """Return the bones with poses of their own, by their names."""
+    """Return the bones with separate poses, by name."""
     bones = map(SceneBone, references(registration.node, BONE))
     return {bone.name: bone for bone in bones}
 
 
 def put_bones(registration: Registration, poses: Places) -> None:
-    """Put these bones, by their names, at their poses (4, 4), LPS mm; all others lie as the CT.
+    """Set the poses (4, 4), LPS mm, of these bones, by name; other bones move with the CT.
 
-    Those with a CT of their own stay where they are.
+    Bones with separate CTs are not changed.
     """
     there = bones_of(registration)
     for name in there.keys() - poses.keys() - registration.apart.keys():
@@ -414,9 +411,9 @@ def put_bones(registration: Registration, poses: Places) -> None:
 
 
 def remove_bones_of(registration: Registration, volume: Any) -> None:
-    """Remove the surfaces and poses of the bones that a volume shows, which is about to be removed.
+    """Remove the surfaces and poses of the bones of a volume that is about to be removed.
 
-    What a user has put under a bone goes under the transform of the CT.
+    Nodes that the user has put under a bone are moved under the CT's transform.
     """
     there = bones_of(registration)
     gone = {name for name, each in registration.apart.items() if each is volume}
@@ -441,22 +438,22 @@ def _new(registration: Registration, name: str) -> SceneBone:
 
 
 def _guests(bone: SceneBone) -> list:
-    """Return what a person, or `follow_bones`, has put under a bone."""
+    """Return the nodes that the user or `follow_bones` has put under a bone."""
     every = nodes_of_class("vtkMRMLTransformableNode", bone.node.GetScene())
     under = [node for node in every if node.GetParentTransformNode() is bone.node]
     return [node for node in under if node is not bone.surface]
 
 
 def follow_bones(registration: Registration, name_at: Callable[[np.ndarray], str]) -> None:
-    """Have each line that is drawn in the CT, as a planned screw, move with the bone that it lies in.
+    """Attach each line drawn in the CT, such as a planned screw, to the bone that contains it.
 
-    Once for each line: one that a person takes out again stays out.
+    Each line is attached only once: a line that the user detaches is not attached again.
 
     Parameters
     ----------
     name_at
-        Gives the name of the bone that most of some points (n, 3), LPS mm in the CT's frame, lie
-        in; "" for none.
+        Returns the name of the bone that contains most of the points (n, 3), LPS mm in the CT's
+        frame; "" for none.
     """
     bones = bones_of(registration)
     for node in nodes_of_class("vtkMRMLMarkupsLineNode", registration.scene):
@@ -472,20 +469,20 @@ def follow_bones(registration: Registration, name_at: Callable[[np.ndarray], str
 
 
 def places_of(registration: Registration) -> Places:
-    """Return where CT and bones are now."""
+    """Return the current poses of CT and bones."""
     bones = bones_of(registration).items()
     return {"": registration.world_from_ct, **{name: bone.world_from_ct for name, bone in bones}}
 
 
 def same_places(some: Places, others: Places) -> bool:
-    """Return whether CT and bones lie the same."""
+    """Return whether the poses of CT and bones are equal."""
     return some.keys() == others.keys() and all(
         np.allclose(pose, others[name], rtol=0, atol=SAME_PLACE) for name, pose in some.items()
     )
 
 
 def put_bone_surface(bone: SceneBone, made: vtkPolyData, colour: Colour) -> None:
-    """Show a bone's surface, in the CT's frame, where the bone is: in 3D and in slices."""
+    """Show a bone's surface, in the CT's frame, at the bone's pose, in 3D and in slices."""
     model = put_model(bone.node, SURFACE, bone.name, made, bone.node, colour)
     model.GetDisplayNode().SetVisibility2D(True)
     bounds = np.reshape(made.GetBounds(), (3, 2))
@@ -493,41 +490,41 @@ def put_bone_surface(bone: SceneBone, made: vtkPolyData, colour: Colour) -> None
 
 
 def colour_surface(bone: SceneBone, colour: Colour) -> None:
-    """Show a bone's surface in this colour, if it has one and is not in that already."""
+    """Set the colour of a bone's surface, if it has a surface."""
     display = bone.surface and bone.surface.GetDisplayNode()
     if display is not None and not np.allclose(display.GetColor(), colour):
         display.SetColor(*colour)
 
 
 def chosen_bone(registration: Registration) -> str:
-    """Return the name of the bone that a person has chosen to see and to move; "" for none."""
+    """Return the name of the bone that the user has selected; "" for none."""
     return registration.kept(CHOSEN, "")
 
 
 def moved_bone(registration: Registration) -> SceneBone | None:
-    """Return the bone that a hand moves: the chosen one, or the first of those with a CT each; None where it moves the whole CT."""
+    """Return the bone that the user moves: the selected bone, or the first bone with a separate CT; None if the whole CT is moved."""
     name = chosen_bone(registration) or next(iter(registration.bone_cts), "")
     return bones_of(registration).get(name)
 
 
 def choose_bone(registration: Registration, name: str) -> None:
-    """Choose the bone to see and to move; "" for none."""
+    """Select the bone to show and to move; "" for none."""
     registration.keep(CHOSEN, name)
 
 
 def beside_targets(registration: Registration) -> set[str]:
-    """Return the names of the bones that are no targets."""
+    """Return the names of the bones that are not targets."""
     return set(registration.kept(BESIDE_TARGETS, []))
 
 
 def set_target(registration: Registration, name: str, on: bool) -> None:
-    """Have a bone count as a target, or not."""
+    """Set whether a bone is a target."""
     beside = beside_targets(registration) - {name} if on else {*beside_targets(registration), name}
     registration.keep(BESIDE_TARGETS, sorted(beside))
 
 
 def named_bones(registration: Registration) -> dict[str, Colour]:
-    """Return the colours, red, green, blue from 0 to 1, of the bones that get a pose of their own each, by their names."""
+    """Return the RGB colours (0 to 1) of the bones with separate poses, by name."""
     apart = {name: colour_of(n) for n, name in enumerate(registration.apart)}
     node = registration.segmentation
     chosen = registration.chosen_segments  # none without a segmentation
@@ -537,9 +534,9 @@ def named_bones(registration: Registration) -> dict[str, Colour]:
 
 
 def put_apart(registration: Registration, volumes: Mapping[str, Any], poses: Places) -> None:
-    """Have implants, or bones with a CT each, that of the registration the first: each volume lies at its pose (4, 4), LPS mm.
+    """Set the poses (4, 4), LPS mm, of implants or bones with separate CTs; the registration's CT is the first.
 
-    Those that are left out, and have no pose, leave the scene.
+    Bodies without a pose are removed from the scene.
     """
     gone = [each for each in registration.apart.values() if each not in volumes.values()]
     for volume in volumes.values():
@@ -557,5 +554,5 @@ def put_apart(registration: Registration, volumes: Mapping[str, Any], poses: Pla
 
 
 def shown_ct(registration: Registration) -> Any:
-    """Return the volume node that slices show: that of the chosen bone, where it has one of its own, else the CT."""
+    """Return the volume node shown in slices: the selected bone's separate CT, if any, otherwise the CT."""
     return registration.apart.get(chosen_bone(registration), registration.ct)

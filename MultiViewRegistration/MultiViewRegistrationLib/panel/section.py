@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class QtForm:
-    """The widgets of one form; what a person does at them becomes a call of the control's action, within `panel.ui_action()`.
+    """Widgets of a form; user input calls the action of the control, within `panel.ui_action()`.
 
     Parameters
     ----------
     panel
         The panel.
     widget
-        An empty widget that gets them.
+        An empty parent widget.
     """
 
     def __init__(self, panel: Panel, widget: Any) -> None:
@@ -67,7 +67,7 @@ class QtForm:
         return KINDS[type(control)](self, control)
 
     def focus(self, key: str) -> None:
-        """Bring a control into sight, and give it the focus; nothing where it is not shown."""
+        """Scroll to a control and focus it; no effect if it is not visible."""
         if key in self.controls and key in self.drawn:
             drawn = self.drawn[key]
             bring_into_sight(drawn.inner)
@@ -75,7 +75,7 @@ class QtForm:
             drawn.inner.setFocus()
 
     def problems(self) -> list[str]:
-        """Return the problems in the typed values, a sentence each."""
+        """Return the problems in the entered values, one sentence each."""
         drawn = [self.drawn[key] for key in self.controls if key in self.drawn]
         return [each.problem for each in drawn if each.problem]
 
@@ -109,7 +109,7 @@ class QtForm:
 
 
 class _Refit(qt.QObject):
-    """Lays a widget out anew when its size changes: Qt's form keeps rows as they were before a text got other lines."""
+    """Repeats a widget's layout when its size changes, as Qt's form layout does not update rows when text wraps."""
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Leave the event to others; Qt calls this."""
@@ -119,7 +119,7 @@ class _Refit(qt.QObject):
 
 
 class _Box:
-    """Controls below each other, labels in a column; or beside each other."""
+    """Container of controls in a column with labels, or in a row."""
 
     def __init__(self, form: QtForm, widget: Any, horizontal: bool = False) -> None:
         self._form = form
@@ -213,7 +213,7 @@ KINDS: dict[type[Control], Make] = {
 
 
 def bring_into_sight(widget: Any) -> None:
-    """Unfold the groups about a widget, and scroll to it."""
+    """Expand the groups that contain a widget, and scroll to it."""
     above = widget.parentWidget()
     while above is not None:
         if isinstance(above, ctk.ctkCollapsibleGroupBox):
@@ -240,13 +240,13 @@ class PanelSection:
     Parameters
     ----------
     presenter
-        Of the section.
+        Presenter of the section.
     panel
         The panel.
     button
         The header, a ctkCollapsibleButton.
     number
-        Of the section.
+        Number of the section.
     """
 
     def __init__(self, presenter: Presenter, panel: Panel, button: Any, number: int) -> None:
@@ -259,7 +259,7 @@ class PanelSection:
         self.form = QtForm(panel, self.widget)
 
     def problems(self) -> list[str]:
-        """Return the problems in the typed values here."""
+        """Return the problems in the entered values of this section."""
         return self.form.problems()
 
     def clear(self) -> None:
@@ -348,12 +348,12 @@ PROGRESS_WIDTH_PX = 420
 
 
 class StatusProgress:
-    """Shows the progress of a registration in Slicer's status bar, where nothing scrolls it out of sight, also in other modules.
+    """Shows the progress of a registration in Slicer's status bar, which is visible in all modules.
 
     Parameters
     ----------
     cancel
-        Called by its button.
+        Called by the cancel button.
     """
 
     def __init__(self, cancel: Callable[[], object]) -> None:
@@ -382,7 +382,7 @@ class StatusProgress:
 
 
 class FilesPart:
-    """The part of the panel above the sections that shows a FilesPresenter, where it has something to say.
+    """The part of the panel above the sections that shows a FilesPresenter if it has content.
 
     Parameters
     ----------
@@ -413,9 +413,9 @@ class FilesPart:
 
 
 class DropFilter(qt.QObject):
-    """Lets files and folders be dropped onto a widget, and hands their paths on.
+    """Accepts files and folders dropped onto a widget, and passes on their paths.
 
-    To be kept as long as the widget.
+    The filter must live as long as the widget.
     """
 
     def __init__(self, widget: Any, then: Callable[[list[Path]], None]) -> None:

@@ -1,6 +1,6 @@
-"""Line plots as matplotlib figures, and the curves and maps that are plotted of a registration.
+"""Line plots as matplotlib figures, and the curves and maps plotted for a registration.
 
-matplotlib is imported where a figure is made: a registration without a report does not need it.
+matplotlib is imported when a figure is created: a registration without a report does not need it.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class Line:
     Attributes
     ----------
     name
-        Legend entry; "" for none.
+        Legend entry; "" for a line without one.
     x, y
         Coordinates of the points. Points that are not finite are not drawn.
     style
-        Colour, marker and dash of matplotlib; by default the next of STYLES.
+        Colour, marker and dash of matplotlib. Default: the next of STYLES.
     joined
         Whether a line joins the points.
     """
@@ -92,7 +92,7 @@ class Axis:
     scale
         "linear" or "log".
     limits
-        Ends of the axis, on which values beyond are drawn; by default all points are within.
+        Axis range. Values outside it are clipped to the nearest limit. Default: the data range.
     """
 
     label: str
@@ -282,17 +282,17 @@ def curve_plot(
 
 
 def cost(result: Result) -> Curves:
-    """Return the name of each level of a `result.Result`'s refinement and, by the step's number, the cost in % of the level's first."""
+    """Return a curve per refinement level: the cost against the step, in % of the level's first cost."""
     return _by_level(result, lambda level, step: 100 * step.cost / (level.steps[0].cost or 1.0))
 
 
 def movement(result: Result) -> Curves:
-    """Return the `cost` curves with how far each step moved a point of the anatomy, mm."""
+    """Return a curve per refinement level: the displacement of the anatomy by each step, mm."""
     return _by_level(result, lambda level, step: step.moved_mm)
 
 
 def predicted_at_targets(result: Result) -> list[tuple[float, float]]:
-    """Return the mm to expect at each of the case's targets, and what it stays below in 95 of 100 results; empty without targets."""
+    """Return the expected error and its 95 % bound at each target of the case, mm; empty without targets."""
     if result.case.targets is None or result.assessment is None:
         return []
     return result.assessment.at_targets(
@@ -301,7 +301,7 @@ def predicted_at_targets(result: Result) -> list[tuple[float, float]]:
 
 
 def maps(result: Result) -> list[tuple[ViewSplit, np.ndarray]]:
-    """Return how far off each assessed view may be, and a picture, uint8 (rows, columns, 3), of where it disagrees."""
+    """Return the error of each assessed view and an image, uint8 (rows, columns, 3), of its mismatched regions."""
     from .overlays import tile_map
 
     assessed = result.assessed_views

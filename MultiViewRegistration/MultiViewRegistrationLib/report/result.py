@@ -52,18 +52,18 @@ CT_END_IS_BODYS = "The body ends with the CT, as the X-rays show air beyond its 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result(Answered):
-    """A pose, how it was found, and how far it can be trusted.
+    """A registered pose with its origin and its assessment.
 
     Attributes
     ----------
     case, anatomy
         What was registered.
     start_world_from_ct
-        (4, 4) start of the refinement.
+        (4, 4) pose at which the refinement started.
     refinement
-        The pose, and the views with corrected cameras.
+        Registered pose, and the views with corrected cameras.
     method
-        How the start was found, or the pose where nothing was refined.
+        Origin of the start, or of the pose if it was not refined.
     seconds
         Of "load", "initialise", "refine", "assess", "total", and "train" for a training.
     landmark_fit
@@ -88,7 +88,7 @@ class Result(Answered):
     edge_checks
         Edge checks by the user, see `with_edge_checks`.
     reach
-        How far a body was searched for; None where none was, or through all of its CT.
+        Range of the search; None without a search, or for a search of the whole CT.
     """
 
     case: Case
@@ -225,7 +225,7 @@ class Result(Answered):
 
     @property
     def use(self) -> Use | None:
-        """What the pose is for, of which the verdict is; None without an assessment."""
+        """Use of the pose to which the verdict applies; None without an assessment."""
         return self.assessment.judged_use if self.assessment else None
 
     def for_use(self, use: Use) -> Result:
@@ -290,12 +290,12 @@ class Result(Answered):
 
     @property
     def predicted_tre_mm(self) -> PredictedError | None:
-        """The mTRE to expect; None where it is not known."""
+        """Expected mTRE; None if unknown."""
         return _predicted(self.assessment)
 
     @property
     def bodies(self) -> dict[str, BodyResult]:
-        """What was found of each body by its name: of a patient's CT, WHOLE, and its bones, or of bones with a CT each."""
+        """Result of each body by name: of a patient's CT, WHOLE, and its bones, or of bones with a CT each."""
         found = {body.name: self._with_truth(body) for body in self.together.bodies}
         first = self.case.bodies[0].title
         if first in found:
@@ -527,7 +527,7 @@ class Result(Answered):
         return {"world_from_ct": world_from_background, "distance_mm": mm, "rotation_deg": degrees}
 
     def tested_in(self, view: View) -> np.ndarray:
-        """Return where bone that lies elsewhere would have been seen, (N, 2) pixels of a view."""
+        """Return the points (N, 2), pixels of a view, at which displaced bone would be visible."""
         if self.assessment is None:
             return NOWHERE
         there = rigid.transform_points(self.world_from_ct, self.assessment.sure_places)

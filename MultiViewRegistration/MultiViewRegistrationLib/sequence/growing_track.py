@@ -1,4 +1,4 @@
-"""The files of a track that is under way."""
+"""Files of a track in progress."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ WRITING_SHARE = 0.1
 
 
 class GrowingTrack:
-    """Files of a track that is under way: the frames so far are written as they are finished.
+    """Writer of a track in progress: frames are written as they are finished.
 
-    An earlier track of more frames in the folder stays until this one has as many; the frames so
-    far are in its folder UNFINISHED meanwhile.
+    An earlier track with more frames in the folder is kept until this track has as many frames;
+    until then, finished frames are in the subfolder UNFINISHED.
     """
 
     def __init__(self, track: Track, folder: str | os.PathLike, unit: str) -> None:
@@ -36,7 +36,7 @@ class GrowingTrack:
             self._earlier = len(StoredTrack.read(folder).frames)
 
     def add(self, frame: Tracked) -> None:
-        """Add a finished frame, and write all so far unless that was done just now."""
+        """Add a finished frame, and write all finished frames unless they were written recently."""
         self._track.frames.append(frame)
         began = monotonic()
         if began >= self._due:
@@ -44,7 +44,7 @@ class GrowingTrack:
             self._due = monotonic() + (monotonic() - began) / WRITING_SHARE
 
     def save(self, pictures: Mapping[str, bytes] | None = None) -> Path:
-        """Write the frames so far, and return their folder; see `Track.save`."""
+        """Write the finished frames and return their folder, see `Track.save`."""
         unfinished = self._folder / UNFINISHED
         folder = self._folder
         if len(self._track.frames) < min(self._earlier, len(self._track.sequence)):

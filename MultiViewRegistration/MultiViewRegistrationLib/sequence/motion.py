@@ -1,6 +1,6 @@
-"""The motion of one tracked structure against another.
+"""Motion of one tracked structure relative to another.
 
-Computed frame by frame, as a table (CSV), and as a page with plots.
+It is computed frame by frame, and written as a table (CSV) and as a page with plots.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MATRIX = tuple(f"m{row}{column}" for row, column in product(range(3), range(4)))
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence]) -> str:
-    """Return CSV text of numbers and words of our own."""
+    """Return CSV text of rows of numbers and trusted text."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *lines])
     return text.getvalue()
@@ -67,27 +67,27 @@ COMPONENTS = ("angle_deg", *ROTATION, *SHIFT, "distance_mm", "along_axis_mm")
 
 @dataclass(frozen=True, eq=False)
 class Relative:
-    """The pose of the moving structure against the fixed one in a frame, and how it came there from the first such frame.
+    """Pose of the moving structure relative to the fixed one in a frame, and its motion since the first frame with poses of both.
 
     Attributes
     ----------
     verdict
-        "accept", "check" or "reject"; None of a frame that was not tracked.
+        "accept", "check" or "reject"; None for a frame that was not tracked.
     how, against_how
-        How the moving and the fixed structure were found, see `tracker.Tracked`; "" of a frame
-        that was not tracked.
+        How the poses of the moving and the fixed structure were estimated, see `tracker.Tracked`;
+        "" for a frame that was not tracked.
     fixed_from_moving
-        (4, 4) CT mm to CT mm; None of a frame without both poses, as are all numbers below.
+        (4, 4) CT mm to CT mm. This and all numbers below are None for a frame without both poses.
     rotation_deg
         (3,) rotation vector along the axes of the fixed structure's CT; its length is the angle.
     shift_mm
-        (3,) of the moving structure's centroid, along the same axes.
+        (3,) shift of the moving structure's centroid, along the same axes.
     axis, along_mm, point
-        Of the screw (finite helical axis) that is this motion: its direction (3,), how far it goes
-        along it, and its point (3,) in the fixed CT that is nearest to the moving centroid; None
-        for a turn below MIN_ROTATION, or below the bound of its error.
+        Finite helical axis of the motion: direction (3,), translation along it, and its point (3,)
+        in the fixed CT nearest to the moving centroid; None for a rotation below MIN_ROTATION or
+        below the bound of its error.
     bounds
-        95 % bounds of the errors of NUMBERS, by their names; empty where they are not known.
+        95 % bounds of the errors of NUMBERS, by name; empty if unknown.
     """
 
     number: int
@@ -104,7 +104,7 @@ class Relative:
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The numbers of the table, by their names; those of a screw only where there is one."""
+        """Numbers of the table, by column name; those of the helical axis only if it is defined."""
         if self.fixed_from_moving is None or self.rotation_deg is None or self.shift_mm is None:
             return {}
         found = {"angle_deg": np.linalg.norm(self.rotation_deg)}
@@ -118,11 +118,11 @@ class Relative:
         return {name: float(number) for name, number in found.items()}
 
     def is_determined(self, name: str) -> bool:
-        """Return whether a component of the motion is at least as large as the bound of its error; other numbers always are."""
+        """Return whether a component of the motion is at least as large as the bound of its error; True for numbers without a bound."""
         return name not in COMPONENTS or abs(self.numbers[name]) >= self.bounds.get(name, 0.0)
 
     def in_words(self, name: str, digits: int = 2) -> str:
-        """Return a component of the motion with the bound of its error; "" where there is none."""
+        """Return a component of the motion as text with the bound of its error; "" if the component is undefined."""
         if name not in self.numbers:
             return ""
         number = self.numbers[name]
@@ -132,13 +132,13 @@ class Relative:
 
 
 def unit_of(name: str) -> str:
-    """Return the unit of a component of a motion as it stands behind a number."""
+    """Return the unit of a component of a motion, as written after a number."""
     return "\u00b0" if name.endswith("_deg") else " mm"
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """The motion of one tracked structure against another.
+    """Motion of one tracked structure relative to another.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class Motion:
         centroid: np.ndarray,
         count: int,
     ) -> Motion:
-        """Compute the motion since the first frame in which both structures have a pose that may be used.
+        """Compute the motion since the first frame with usable poses of both structures.
 
         The finite helical axis is that of Woltring et al., J. Biomechanics 18 (1985).
 
@@ -169,7 +169,7 @@ class Motion:
         fixed, moving
             Name of each structure, and the frames in which it was tracked.
         centroid
-            (3,) of the moving structure, in its CT, mm.
+            (3,) centroid of the moving structure, in its CT, mm.
         count
             Number of frames of the sequence.
         """
@@ -192,21 +192,21 @@ class Motion:
 
     @property
     def found(self) -> list[Relative]:
-        """The frames that have numbers."""
+        """Frames with a motion."""
         return [each for each in self.frames if each.fixed_from_moving is not None]
 
     @property
     def title(self) -> str:
-        """Which structure moves against which."""
+        """Title that names both structures."""
         return f"{self.moving} against {self.fixed}"
 
     def write(self, folder: str | os.PathLike, before: str = "") -> list[Path]:
-        """Write motion.csv and motion.html, and return their paths; both appear, or none.
+        """Write motion.csv and motion.html, both or neither, and return their paths.
 
         Parameters
         ----------
         before
-            What the names of the files begin with.
+            Prefix of the file names.
         """
         paths = [Path(folder) / f"{before}motion.{kind}" for kind in ("csv", "html")]
         with staged(folder, last=paths[0].name) as staging:
@@ -216,7 +216,7 @@ class Motion:
         return paths
 
     def table(self) -> str:
-        """Return CSV: a line for each frame, each number before the 95 % bound of its error.
+        """Return CSV text with a line per frame, each number followed by the 95 % bound of its error.
 
         Lines of frames without a motion have no numbers.
         """
@@ -239,13 +239,13 @@ class Motion:
         return table([*header, "moving", "against"], lines)
 
     def to_json(self) -> list[dict]:
-        """Return the motion of every frame as plain data."""
+        """Return the motion of every frame as plain data for JSON."""
         return [_json_of(each) for each in self.frames]
 
     def curves(self) -> Sequence[tuple[str, str, Curves]]:
-        """Return the plots of the motion against its frames: a name, a unit, and curves.
+        """Return the plots of the motion against the frame number: name, unit and curves of each.
 
-        Numbers that are not determined are left out.
+        Numbers smaller than the bound of their error are omitted.
         """
         groups = []
         for name, unit, columns in (
@@ -263,7 +263,7 @@ class Motion:
         return groups
 
     def page(self) -> str:
-        """Return the page: turn and shift against the frame, as plots and as a table."""
+        """Return the HTML page with rotation and shift against the frame number, as plots and a table."""
         plots = []
         for name, unit, lines in self.curves():
             plot = image_of(curve_plot(f"{name}, {unit}", "frame", unit, lines))
@@ -280,7 +280,7 @@ class Motion:
                 "was lost or rejected there."
             )
         columns = ("angle_deg", *ROTATION, "distance_mm", *SHIFT)
-        heads = ["Frame", "Verdict", "Found", "Angle (\u00b0)"]
+        heads = ["Frame", "Verdict", "Pose from", "Angle (\u00b0)"]
         heads += [f"{axis} (\u00b0)" for axis in "xyz"]
         heads += ["Distance (mm)", *(f"{axis} (mm)" for axis in "xyz")]
         rows = [
@@ -293,7 +293,7 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """The results of both structures in a frame, and their poses (4, 4) world_from_ct."""
+    """Tracking results of both structures in a frame, with their poses (4, 4) world_from_ct."""
 
     fixed: Tracked
     moving: Tracked
@@ -303,18 +303,18 @@ class _Pair:
 
     @property
     def pose(self) -> np.ndarray:
-        """(4, 4), the moving structure in the fixed one's CT."""
+        """(4, 4) pose of the moving structure in the fixed structure's CT."""
         return rigid.inverse(self.world_from_fixed) @ self.world_from_moving
 
     @property
     def verdict(self) -> str:
-        """The worse verdict of the two, that of how bones lie to each other where there is one."""
+        """Worse verdict of the two structures, or the verdict on their relative pose if it was assessed."""
         pair = (self.fixed, self.moving)
         told: list[Any] = [each.uses.get("relative", each) for each in pair]
         return max((each.verdict for each in told), key=DOUBT.index)
 
     def error(self, point: np.ndarray) -> ErrorByCause | None:
-        """Return the error (6,) of rotation and of a point (3,) of the moving CT, along the axes of the fixed CT."""
+        """Return the error (6,) of the rotation and of a point (3,) of the moving CT, along the axes of the fixed CT."""
         if self.fixed.pose_error is None or self.moving.pose_error is None:
             return None
         place = rigid.transform_points(self.world_from_moving, point)
@@ -351,7 +351,10 @@ def _relative(number: int, pair: _Pair, first: _Pair) -> Relative:
 
 
 def _screw(motion: np.ndarray) -> np.ndarray:
-    """Return axis (3,), shift along it and its point (3,) of a motion: turn (3,), rad, shift (3,) and place (3,) of the centroid."""
+    """Return the helical axis of a motion: direction (3,), translation and point (3,).
+
+    The motion is a rotation vector (3,), rad, and a shift (3,) of the centroid (3,).
+    """
     turn, shift, at = np.split(motion, 3)
     angle = np.linalg.norm(turn)
     axis = turn / angle
@@ -365,7 +368,7 @@ def _screw(motion: np.ndarray) -> np.ndarray:
 def _bounds(
     pair: _Pair, first: _Pair, turn: np.ndarray, shift: np.ndarray, at: np.ndarray
 ) -> dict[str, float]:
-    """Return the 95 % bounds of the numbers of a motion, to first order."""
+    """Return the first-order 95 % bounds of the numbers of a motion."""
     here = pair.error(pair.centroid)
     before = first.error(pair.centroid)
     if here is None or before is None:
@@ -401,7 +404,7 @@ def _bounds(
 
 
 def _matrix_bounds(pair: _Pair) -> np.ndarray:
-    """Return the bounds (12,) of the first three rows of the pose."""
+    """Return the error bounds (12,) of the first three rows of the pose matrix."""
     error = pair.error(np.zeros(3))
     assert error is not None
     changes = np.zeros((3, 4, 6))

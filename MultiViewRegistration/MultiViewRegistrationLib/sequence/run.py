@@ -299,7 +299,7 @@ class BodiesTracker:
         error, pose = self._errors[name]
         within_mm = UNCONVERGED * self._tolerance_mm
         more = np.repeat([within_mm / LEVER_MM, within_mm], 3) / SDS_95
-        moved = error.carried(found.pose @ rigid.inverse(pose), more)
+        moved = error.propagated(found.pose @ rigid.inverse(pose), more)
         return replace(found, pose_error=moved)
 
     def keep(self, found: Tracked, views: Sequence[View]) -> None:

@@ -1,6 +1,6 @@
-"""The poses a registration has had: kept in the scene, clicked to go back to, undone and redone.
+"""History of the poses of a registration, stored in the scene, with undo and redo.
 
-Nothing is ever lost from it.
+Entries are never deleted by undo.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ REMOVED = "removed"
 
 @dataclass(frozen=True)
 class HistoryEntry(StoredVerdict, Answered):
-    """A pose and how it came about.
+    """A pose and its origin.
 
     Attributes
     ----------
@@ -71,42 +71,41 @@ class HistoryEntry(StoredVerdict, Answered):
     method
         "given", "search", "landmarks", "by hand", "transform", ...
     seconds
-        That it took, including the preparation at the first start after installing (first_time_s).
+        Duration in seconds, including the preparation at the first start after installation
+        (first_time_s).
     cameras
-        Those that were corrected, by the view's name, as `XRayView` keeps them.
+        Corrected cameras by view name, as stored by `XRayView`.
     fingerprint
-        Of the inputs that a registration had; "" where the pose is no result of one.
+        Fingerprint of the inputs of the registration; "" if the pose is not a registration result.
     refinement
-        The published one, if one was used.
+        Name of the published refinement, if one was used.
     device
-        Where it was done, see `ComputeDevice.display_name`; "" on the processor.
+        Compute device, see `ComputeDevice.display_name`; "" for the CPU.
     regressor
         Of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what
         the pose came from.
     typical_mm
-        Its likely error; None where that was not assessed.
+        Expected error; None if not assessed.
     risk
-        Probability of an error above `assessment.prediction.WRONG_MM`; None where it was not
-        assessed.
+        Probability of an error above `assessment.prediction.WRONG_MM`; None if not assessed.
     views
         "good", "check" or "bad" for the room, by the view's name, where the pose was assessed.
     summary
-        The likely error and the risk of a larger one, a sentence.
+        Expected error and the risk of a larger error, a sentence.
     bodies, motions
-        Of the bones with poses of their own; their motions are as in a result.json.
+        Bones with separate poses; their motions as in a result.json.
     elsewhere
-        CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the
-        pose has it.
+        Cells of CELL_MM, whole CT mm, of the displaced part of the bone.
     tested
-        By use, CT mm: where bone that lies elsewhere would have been seen.
+        By use, CT mm: points at which displaced bone would be visible.
     decisive
-        As `Result.decisive`, of a result that was read.
+        As `Result.decisive`, for a result that was read from a file.
     edge_checks
-        Edge checks by the user, by `result_json.keys_of`.
+        Edge checks by the user, with the keys of `result_json.keys_of`.
     assessed
         Fingerprint of the inputs with which a pose that was not registered was assessed; or "".
     after
-        Number of the entry that the registration was at before; None for the first.
+        Number of the previously current entry; None for the first.
     ct
         Fingerprint of the CT's voxels.
     """
@@ -234,7 +233,7 @@ class HistoryEntry(StoredVerdict, Answered):
 
     @property
     def as_checked(self) -> HistoryEntry:
-        """The entry as it counts: where a person saw edges beside the line it is at best "check" for any use."""
+        """The entry after the user's edge checks: at best "check" for any use if an edge is off the outline."""
         checks = self.edge_checks
         whole = off_line(checks)
         each = self.bodies.items()
@@ -293,12 +292,12 @@ def _cells(points: np.ndarray) -> list[list[int]]:
 
 
 class History:
-    """The entries of one registration, and at which of them it is.
+    """The entries of one registration, and the current one.
 
     Attributes
     ----------
     unnoted
-        The method of a pose that was not noted before it is left.
+        Method of a pose that has not yet been recorded.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -328,7 +327,7 @@ class History:
 
     @property
     def moved(self) -> bool:
-        """Whether the CT or a bone is elsewhere than the entry says, or there is none."""
+        """Whether the pose of the CT or of a bone differs from the current entry, or there is no entry."""
         current = self.current
         return current is None or not same_places(current.places, places_of(self._registration))
 
@@ -342,7 +341,7 @@ class History:
 
     @property
     def is_displaced(self) -> bool:
-        """Whether what the current entry registered is elsewhere than the entry says, or there is no entry."""
+        """Whether a registered body of the current entry has moved since, or there is no entry."""
         current = self.current
         if current is None:
             return True
@@ -353,7 +352,7 @@ class History:
 
     @property
     def inputs(self) -> str:
-        """The fingerprint of the inputs as they are now, without the implants that were added since the current entry."""
+        """Fingerprint of the current inputs, without implants that were added since the current entry."""
         return fingerprint(self._registration, self.added_implants)
 
     @property
@@ -375,7 +374,7 @@ class History:
         return _("The CT was moved by hand.") if moved else ""
 
     def add(self, entry: HistoryEntry) -> None:
-        """Add an entry after all others, and be there."""
+        """Append an entry and make it current."""
         after = self.position if self.position >= 0 else None
         ct = ct_fingerprint(self._registration)
         entries = [*self.entries, replace(entry, after=after, ct=ct)]
@@ -383,7 +382,7 @@ class History:
         self._move(len(entries) - 1)
 
     def replace_current(self, entry: HistoryEntry) -> None:
-        """Put another entry in the place of the current one."""
+        """Replace the current entry."""
         entries = self.entries
         entries[self.position] = entry
         self._keep(entries)
@@ -406,13 +405,13 @@ class History:
         self.add(HistoryEntry.now(method, pose, cameras=cameras, bodies=self._bones_now()))
 
     def note_here(self) -> None:
-        """Keep the pose that the CT is about to leave."""
+        """Record the current pose before the CT is moved."""
         self.note(self.unnoted if self.entries else "before")
 
     def go(self, position: int) -> HistoryEntry:
-        """Put the CT and the cameras back as they were at an entry.
+        """Restore the CT and the cameras of an entry.
 
-        A pose that was not noted yet is noted first.
+        A pose that is not yet recorded is recorded first.
         """
         if self.position >= 0:
             self.note(self.unnoted)
@@ -430,9 +429,9 @@ class History:
         return self.go(self._after) if self._after is not None else None
 
     def put(self, entry: HistoryEntry) -> None:
-        """Put the CT, the bones and the cameras as an entry has them.
+        """Apply the poses of CT and bones and the cameras of an entry.
 
-        A camera whose geometry was changed since is taken as given.
+        Camera corrections are ignored if the geometry has been changed since.
         """
         registration = self._registration
         registration.world_from_ct = entry.pose
@@ -455,7 +454,7 @@ class History:
                 view.place()
 
     def remove(self, name: str) -> None:
-        """Take an implant out of the scene; `undo` puts it back."""
+        """Remove an implant from the scene; `undo` restores it."""
         self.note_here()
         volumes = self._registration.apart
         self._removed[name] = volumes.pop(name)
@@ -490,7 +489,7 @@ class History:
         return kept
 
     def _standing(self) -> list[tuple[int, HistoryEntry]]:
-        """Return the entries whose verdicts are of the inputs as they are now, the last first, with their positions."""
+        """Return the entries whose verdicts apply to the current inputs, the last first, with their positions."""
         now = fingerprint(self._registration)
         every = reversed(list(enumerate(self.entries)))
         return [each for each in every if each[1].verdict and now in each[1].inputs]
@@ -536,7 +535,7 @@ REST_S = 0.6
 
 
 class ManualMoveRecorder:
-    """Follows a person who moves the CT, whatever the tool; `step` is called from a timer.
+    """Records manual movements of the CT with any tool; `step` is called from a timer.
 
     While it is there, a pose that was left before it had rested is noted as one by hand, too.
     """

@@ -75,24 +75,28 @@ class UnreadNotices:
         self._warnings: list[str] = []
 
     def loaded(self, warnings: list[str]) -> None:
-        """Take the warnings of what was loaded but for mismatches, which the X-rays and the scene tell."""
+        """Store the warnings of loaded files except for mismatches, which are derived from the scene."""
         mismatches = REASON_CODES.values()
         self._warnings = [each for each in warnings if code_of(each) not in mismatches]
 
     def warn(self, sentence: str) -> None:
-        """Show this warning, too."""
+        """Add a warning."""
         self._warnings.append(sentence)
 
     @property
     def sentences(self) -> list[str]:
         """The warnings to show now."""
         read = self._acknowledged()
-        return [sentence for sentence, digest in self._every().items() if digest not in read]
+        return [
+            sentence
+            for sentence, digest in self._digests_by_warning().items()
+            if digest not in read
+        ]
 
-    def _every(self) -> dict[str, str]:
-        """Return all warnings with their digests; those of headers are others with other images.
+    def _digests_by_warning(self) -> dict[str, str]:
+        """Return all warnings with their digests. Digests of header mismatches depend on the images.
 
-        Different patients are a question, and different days a note.
+        Different patients (a question) and different days (a note) are not warnings.
         """
         registration = self._registration
         nodes = [registration.ct, *(view.node for view in registration.xrays)]
@@ -109,12 +113,12 @@ class UnreadNotices:
         return set(self._registration.kept(ACKNOWLEDGED, "").split())
 
     def acknowledge(self) -> None:
-        """Show the present warnings no more."""
-        read = self._acknowledged().union(self._every().values())
+        """Hide the present warnings."""
+        read = self._acknowledged().union(self._digests_by_warning().values())
         self._registration.keep(ACKNOWLEDGED, " ".join(sorted(read)))
 
     def say_same_patient(self) -> None:
-        """Keep that a person says that CT and X-rays are of one patient, and show the warnings of that no more."""
+        """Store the user's confirmation that CT and X-rays are of one patient, and hide these warnings."""
         say_same_patient(self._registration)
         self.acknowledge()
 

@@ -57,28 +57,28 @@ class Session(Inputs):
     Attributes
     ----------
     message
-        What went wrong last, a sentence; "" if nothing did.
+        Last error, a sentence; "" for none.
     notes
-        What the last registration warned of, a sentence each.
+        Warnings of the last registration, one sentence each.
     ended
-        How the last one ended, "done", "failed" or "cancelled"; "" before it has.
+        How the last registration ended: "done", "failed" or "cancelled"; "" before.
     regressors
-        The regressors of this CT, and the training of one.
+        The regressors of this CT, and their training.
     sequence
         Frames that are tracked and played.
     igtl
         The connection to navigation through OpenIGTLink.
     notices
-        What a person should read once.
+        Notices for the user, shown until acknowledged.
     landmarks
-        How well those fit that were clicked.
+        Fit of the placed landmarks.
     held
-        Whether nobody looks, see `hold`.
+        Whether the panel is hidden, see `hold`.
     whole
-        The last registration of the CT, and the fingerprint of what it was of but for its bones;
-        None before the first.
+        The last whole-CT registration, and the fingerprint of its inputs without bones; None before
+        the first.
     bones
-        The bones with poses of their own, and what lies elsewhere than the pose has it.
+        The bones with separate poses, and their displaced regions.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -125,17 +125,17 @@ class Session(Inputs):
         Parameters
         ----------
         ready
-            The task that does `prepare_for_drr` with the case's CT, where one has begun to.
+            Running task that calls `prepare_for_drr` with the case's CT, if any.
         """
         super().cache_case(case)
         if ready is not None:
             self._preparation.use(ready)
 
     def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
-        """Begin a registration.
+        """Start a registration.
 
-        A CT that lies outside all X-rays is centred in them first; nothing is known of its pose
-        then, and the joint refinement searches all of it.
+        A CT outside all X-rays is centred in them first. Its pose is then unknown, and the joint
+        refinement searches the whole CT.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class Session(Inputs):
         Raises
         ------
         InputError
-            For a start that is not there, and as `Inputs.case`.
+            If the start is not available, and as `Inputs.case`.
         """
         if start not in STARTS:
             raise InputError(
@@ -193,7 +193,7 @@ class Session(Inputs):
         )
 
     def centre(self) -> None:
-        """Put the CT's middle where the central rays meet, so that it can be undone.
+        """Move the CT's centre to the intersection of the central rays. This can be undone.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class Session(Inputs):
         self.history.note("centred")
 
     def refused(self, start: str, refinement: str = "joint") -> str:
-        """Return why a registration cannot begin so, whatever the images and the pose, in a sentence; "" where it can."""
+        """Return the reason why a registration with these options cannot start, a sentence; "" if it can."""
         if start in SEARCH_STARTS and refinement != "joint":
             return _(
                 'The refinement "{refinement}" cannot search: choose a start that does not search, or the refinement "joint".'
@@ -213,19 +213,19 @@ class Session(Inputs):
         return self.regressors.missing() if start in REGRESSOR_STARTS else ""
 
     def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
-        """Have a thread do some work, and the poll that finds it done hand its result to `then`.
+        """Run work in a thread; when it has finished, `poll` passes its result to `then`.
 
         Raises
         ------
         InputError
-            While other work is under way.
+            If other work is in progress.
         """
         self.require_idle()
         self.message = ""
         self._background_task = Task(lambda on_progress: work()), then
 
     def require_idle(self) -> None:
-        """Refuse while work is under way.
+        """Raise an InputError while work is in progress.
 
         What begins before the first poll begins without the sequence of a saved scene.
 
@@ -239,7 +239,7 @@ class Session(Inputs):
             raise InputError(_("Register: wait until the current task has finished, or cancel it."))
 
     def is_placed(self, start: str) -> bool:
-        """Return whether for a start, one of STARTS, the pose as it is means anything."""
+        """Return whether a start, one of STARTS, uses the current pose and that pose is meaningful."""
         if start == "search" and searches_whole_ct(self.registration):
             return False
         return start not in POSELESS_STARTS or (
@@ -248,7 +248,7 @@ class Session(Inputs):
 
     @property
     def placed(self) -> bool:
-        """Whether the CT lies where a person, a file or a registration has put it."""
+        """Whether the pose of the CT was set by the user, a file or a registration."""
         history = self.history
         centred = history.current is not None and history.current.method == "centred"
         there = not np.allclose(self.registration.world_from_ct, np.eye(4))
@@ -274,10 +274,10 @@ class Session(Inputs):
         return self.anatomy is not None
 
     def poll(self, wait: float = POLL_WAIT_S) -> bool:
-        """Take the results of the running work.
+        """Apply the results of the running work.
 
-        Never raises: `message` says what went wrong. Where the registration has left its scene, all
-        work is cancelled and forgotten.
+        Errors are reported in `message`, not raised. If the registration was removed from its scene,
+        all work is cancelled and discarded.
 
         Returns
         -------
@@ -299,9 +299,9 @@ class Session(Inputs):
         return self._check_registration() or any(news)
 
     def cancel(self) -> None:
-        """Make an end of the work under way, at once.
+        """Cancel the work in progress immediately.
 
-        The CT goes back to where it was, unless it was moved meanwhile.
+        The CT returns to its previous pose unless the user has moved it.
         """
         self.forget_task()
         self.sequence.cancel()
@@ -333,7 +333,7 @@ class Session(Inputs):
         )
 
     def forget_task(self) -> None:
-        """Have nothing come of the work that was begun by `run`."""
+        """Discard the work started by `run`."""
         self._background_task = None
 
     @property
@@ -343,10 +343,7 @@ class Session(Inputs):
         return self.held and run is not None and ended(run.task)
 
     def news(self) -> list[str]:
-        """Return what a person should hear at once, wherever they are.
-
-        Sentences for as long as each is true.
-        """
+        """Return the sentences to report immediately in any module, each while it applies."""
         news = []
         if self.waiting:
             news.append(
@@ -382,7 +379,7 @@ class Session(Inputs):
 
     @property
     def result(self) -> Result | None:
-        """The result of the history's current entry, None where it is none of this session's."""
+        """Result of the current history entry; None if it is not from this session."""
         entry = self.history.current
         return self._results.get(entry.key) if entry else None
 
@@ -408,7 +405,7 @@ class Session(Inputs):
         self._results = {**kept, entry.key: result}
 
     def choose_use(self, use: Use) -> None:
-        """Say what the pose is for: the verdict is that of this use from now on, and nothing is registered again."""
+        """Set the use of the pose: the verdict is now the one for this use, without a new registration."""
         entry = self.history.current
         assert entry is not None
         known = self.result
@@ -418,25 +415,25 @@ class Session(Inputs):
             self._results[entry.key] = known.for_use(use)
 
     def error(self) -> float | None:
-        """Return the mTRE of the result in mm, where its case had the truth."""
+        """Return the mTRE of the result in mm if its case has a ground truth."""
         return self.result.errors.mtre_mm if self.result and self.result.errors else None
 
     @property
     def anatomy(self) -> PreparedCT | None:
-        """The CT as it is, prepared for DRRs; None before `prepare` is true."""
+        """The current CT, prepared for DRRs; None before `prepare` is true."""
         return self._preparation.anatomy()
 
     def find_result(self, *, again: bool = False) -> Callable[[], Result]:
-        """Return a function that returns the result of the current pose, for a thread.
+        """Return a function for a thread that returns the result of the current pose.
 
-        The known one, or a new assessment.
+        It returns the stored result, or else assesses the pose.
 
-        InputError, now, as `case`; later, where the X-rays show too little of the CT.
+        This call raises an InputError as `case`; the function, if the X-rays show too little of the CT.
 
         Parameters
         ----------
         again
-            Also where one is known, of inputs that have changed since.
+            Assess again if the stored result is of inputs that have changed since.
         """
         entry = self.history.current
         known = self.result
@@ -459,7 +456,7 @@ class Session(Inputs):
         return find
 
     def find_checked_result(self) -> Callable[[], Result]:
-        """Return `find_result` with what a person said of the edges at this pose."""
+        """Return a function that computes the result, including the user's edge checks for this pose."""
         finding = self.find_result()
         entry = self.history.current
         stands = entry is not None and self.history.inputs in entry.inputs
@@ -559,7 +556,7 @@ class Session(Inputs):
             self._keep(run, *task.result)
 
     def _keep(self, run: RunningRegistration, result: Result, first_time_s: float) -> None:
-        """Put the CT and the cameras as a result has them, and remember it."""
+        """Apply the pose and the cameras of a result, and store it."""
         result = replace(result, world_uid=world_uid(self.registration))
         report = result.regressor
         corrected = {}

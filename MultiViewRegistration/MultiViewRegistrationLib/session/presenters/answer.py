@@ -1,7 +1,4 @@
-"""The answer, above all sections.
-
-The verdict on the pose as it is, what stands behind it, and the next thing to do.
-"""
+"""The answer above all sections: the verdict on the current pose, its reasons, and the next action."""
 
 from __future__ import annotations
 
@@ -112,9 +109,9 @@ class AnswerView:
     state
         "good", "check" or "bad".
     symbol
-        Of it.
+        Symbol of the state.
     tip
-        The same in words.
+        The state in words.
     """
 
     name: str
@@ -125,20 +122,20 @@ class AnswerView:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a registration answers: the verdict, and what to do next.
+    """The verdict on a registration, its reasons, and the headline.
 
     Attributes
     ----------
     kind
         One of WORDS.
     symbol, word
-        Of it.
+        Symbol and word of the kind.
     headline
-        What to know first.
+        Most important statement.
     views
-        Those of a pose with a verdict.
+        Views of a pose with a verdict.
     why
-        What stands behind it, a sentence each, the cause first.
+        Reasons of the verdict, one sentence each, the cause first.
     """
 
     kind: str
@@ -150,16 +147,16 @@ class Answer:
 
 
 class AnswerPresenter(Presenter):
-    """Shows the verdict, and one button that always names the next act.
+    """Shows the verdict, and one button for the next action.
 
-    Begins the registration of a new case by itself.
+    The registration of a new case starts automatically.
 
     Parameters
     ----------
     host
         See `Presenter`.
     sections
-        The steps of the work, whose acts it offers.
+        Steps of the workflow, whose actions are offered.
     """
 
     TITLE = _("Answer")
@@ -174,7 +171,7 @@ class AnswerPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
+        """Discard all state of the previous registration."""
         self._automatic = (
             AutomaticRegistration(self.session) if self.host.session is not None else None
         )
@@ -185,14 +182,14 @@ class AnswerPresenter(Presenter):
 
     @property
     def changing(self) -> bool:
-        """Whether what it shows changes by itself now."""
+        """Whether the content currently changes without user action."""
         session = self.host.session
         return session is not None and bool(session.running_registration or self._edges.question)
 
     # What it shows
 
     def answer(self) -> Answer:
-        """Return the answer as it is now."""
+        """Return the current answer."""
         session = self.host.session
         kind, headline = self._kind_and_headline()
         cancelled = session is not None and session.ended == "cancelled"
@@ -220,12 +217,12 @@ class AnswerPresenter(Presenter):
         )
 
     def _how_to_calibrate(self, kind: str) -> list[str]:
-        """Return what to do about a C-arm's readings, which lead to a check however often they are taken."""
+        """Return the advice for a C-arm geometry from readings, which leads to "check" however often these are repeated."""
         doubted = kind == "check" and remedy(assessment.reasons(self.session)) == "calibration"
         return [PHANTOM] if doubted and self._has_readings else []
 
     def _retake(self) -> Control | None:
-        """Return what takes beads of X-rays that were taken again; None where that is no help."""
+        """Return the button for a calibration with beads; None if it would not help."""
         helps = PHANTOM in self._shown.why
         return Button("calibrate", _("Calibrate"), self.calibrate) if helps else None
 
@@ -246,21 +243,21 @@ class AnswerPresenter(Presenter):
             self.progress(),
             Text("patients", self._different_patients(), tone="error"),
             row("acts", *acts),
-            row("more_acts", *([] if asked else self._more_acts())),
+            row("more_acts", *([] if asked else self._secondary_actions())),
             *(self._sections.export.receipt() if session is not None else []),
             self._uses() if self._shown.kind in VERDICTS else None,
             group("why", _("Why"), *texts("why", self._shown.why), self._retake(), open=False),
         ]
 
     def _different_patients(self) -> str:
-        """Return the patients that the headers name, where that is not answered; "" else."""
+        """Return the question about different patients if it is not yet answered, otherwise an empty string."""
         registration = self.host.registration
         if registration is None or not patients_in_doubt(registration):
             return ""
         return f"{DIFFERENT_PATIENTS}\n{patients_in_words(registration)}"
 
-    def _more_acts(self) -> Form:
-        """Return what else than the next act can be done with a pose that is to be checked."""
+    def _secondary_actions(self) -> Form:
+        """Return the secondary actions for a pose that needs checking."""
         if self._shown.kind not in VERDICTS:
             return []
         act = self._act()
@@ -269,7 +266,7 @@ class AnswerPresenter(Presenter):
         return [self._edges.button() if looks else None, self._export() if exports else None]
 
     def _uses(self) -> Control | None:
-        """Return the choice of what the pose is for; None if it has one use only."""
+        """Return the control that selects the use of the pose; None if it has only one use."""
         entry = self.session.history.current
         if entry is None or self.session.sequence.frame is not None or len(entry.uses) < 2:
             return None
@@ -293,7 +290,7 @@ class AnswerPresenter(Presenter):
         )
 
     def tick(self) -> bool:
-        """Begin what begins by itself, and return whether the answer is another one than was shown."""
+        """Start automatic actions, and return whether the answer has changed."""
         if self._automatic is None or monotonic() - self._looked < LOOK_S:
             return False
         self._looked = monotonic()
@@ -351,7 +348,7 @@ class AnswerPresenter(Presenter):
         return "moved", within_sentence(outdated)
 
     def _missing(self) -> str:
-        """Return what a new case lacks, or waits for."""
+        """Return what is missing from a new case, or what it waits for."""
         return (
             self.host.waiting()
             or self._register.missing()
@@ -360,7 +357,7 @@ class AnswerPresenter(Presenter):
         )
 
     def progress(self) -> ProgressBar | None:
-        """Return the progress of the registration under way; None without one."""
+        """Return the progress of the running registration; None without one."""
         run = None if self.host.session is None else self.host.session.running_registration
         if run is None:
             return None
@@ -392,7 +389,7 @@ class AnswerPresenter(Presenter):
         )
 
     def next_act(self) -> Control:
-        """Return the primary control: what takes the work on from here."""
+        """Return the primary control: the button for the next action."""
         registration = self.host.registration
         session = self.host.session
         if question := self.host.question():
@@ -428,12 +425,12 @@ class AnswerPresenter(Presenter):
         return replace(self._register.button(), primary=True, keys=())
 
     def _seen_to_be_right(self) -> bool:
-        """Return whether a person saw that edges fit, and nothing else is in doubt than what they show."""
+        """Return whether the user confirmed the edges, and no other doubt remains."""
         said = self._shown.kind == "checked"
         return said and remedy(assessment.reasons(self.session)) in SEEN_IN_EDGES
 
     def _settling(self, verdict: str) -> Control:
-        """Return what would settle the doubt about a pose."""
+        """Return the action that would resolve the doubt about a pose."""
         session = self.session
         what = remedy(assessment.reasons(self.session))
         entry = session.history.current
@@ -499,7 +496,7 @@ class AnswerPresenter(Presenter):
         )
 
     def register_bones(self) -> None:
-        """Register each bone of a segmentation by itself, after the whole CT."""
+        """Register each bone of a segmentation separately, after the whole CT."""
         self.host.stop_moving()
         self._sections.ct.bones.choose_any()
         register_bones(self.session)
@@ -510,7 +507,7 @@ class AnswerPresenter(Presenter):
         self.host.show_section("check")
 
     def complete_geometry(self) -> None:
-        """Show where the geometry is entered, with the first X-ray that lacks one, has a faulty one, or is to blame."""
+        """Show the geometry editor of the first X-ray whose geometry is missing, invalid or doubtful."""
         views = self.registration.used_xrays
         states = {view.name: view.state for view in self._shown.views}
         faults = (
@@ -525,12 +522,12 @@ class AnswerPresenter(Presenter):
         self.host.show_geometry(next(faulty, None))
 
     def calibrate(self) -> None:
-        """Show where beads take the place of a C-arm's readings."""
+        """Show the calibration with beads, which replaces a C-arm's readings."""
         self.complete_geometry()
         self._geometry.beads.show()
 
     def search(self) -> None:
-        """Search, after a registration from where the CT was placed has failed."""
+        """Search after a registration from the current pose has failed."""
         self.host.stop_moving()
         self.session.register("search")
 
@@ -542,7 +539,7 @@ class AnswerPresenter(Presenter):
         return self._files("add_xrays", label, XRAY, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
 
     def _export(self) -> Control:
-        """Return what writes the pose, or those of the sequence whose frame it is of."""
+        """Return the control that exports the pose, or the poses of the sequence that contains its frame."""
         alone = self.session.sequence.frame is None
         return self._sections.export.download() if alone else self._sections.sequence.download()
 

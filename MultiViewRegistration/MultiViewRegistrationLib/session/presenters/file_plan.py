@@ -1,6 +1,6 @@
-"""What becomes of files that come together.
+"""Handling of files that are opened together.
 
-From the files, the answers so far and what is open, `plan` tells what to ask or to do.
+`plan` returns the questions or actions for the files, the user's answers and the open registration.
 """
 
 from __future__ import annotations
@@ -89,16 +89,16 @@ MAX_NAMED = 4
 
 
 def plan(files: Files, answers: Answers, opened: OpenCase) -> Plan:
-    """Return the questions about files, or what to do with them.
+    """Return the questions about files, or the actions for them.
 
-    None where they wait for others that are being read.
+    None if they depend on files that are still being read.
 
-    It changes nothing. InputError for files that cannot be used.
+    This function has no side effects. It raises an InputError for files that cannot be used.
 
     Parameters
     ----------
     answers
-        So far, by the questions' keys.
+        The user's answers, by question key.
     """
     if isinstance(files, CTs):
         return _cts(files, answers, opened)
@@ -108,7 +108,7 @@ def plan(files: Files, answers: Answers, opened: OpenCase) -> Plan:
 
 
 def unused(found: FoundFiles) -> list[str]:
-    """Return why files cannot be used, one sentence for each."""
+    """Return the reasons why files cannot be used, one sentence per file."""
     if found.whole:
         return found.problems
     what = _(
@@ -125,7 +125,7 @@ def _ask(
 
 
 def _whole(dropped: Dropped, answers: Answers, opened: OpenCase) -> Plan:
-    """Plan what is opened in place of what is open."""
+    """Plan files that replace the open registration."""
     files = dropped.found.whole
     cases = dropped.found.of(CASE)
     if dropped.preferred == XRAY and opened.there and cases and not dropped.doubt:
@@ -150,7 +150,7 @@ def _whole(dropped: Dropped, answers: Answers, opened: OpenCase) -> Plan:
 
 
 def _dropped(dropped: Dropped, answers: Answers, opened: OpenCase) -> Plan:
-    """Plan files that belong to what is open, in place of it, or to another case."""
+    """Plan files that may be added to the open registration, replace it, or belong to another case."""
     found = dropped.found
     how = answers.get("how", "")
     if dropped.replacing or how == "new":
@@ -180,14 +180,14 @@ def _dropped(dropped: Dropped, answers: Answers, opened: OpenCase) -> Plan:
 
 
 def _new_case(opened: OpenCase) -> tuple[str, str]:
-    """Return the answer by which files begin another case."""
+    """Return the answer that starts another case with the files."""
     if opened.replaces:
         return "new", _("Close what is open, and begin a new case")
     return "new", _("Begin a new case beside it")
 
 
 def _parts(found: FoundFiles, preferred: str, opened: OpenCase) -> tuple[Action, ...]:
-    """Plan each kind of files for itself."""
+    """Plan each kind of files separately."""
     xrays = found.of(XRAY)
     if len(xrays) > MAX_VIEWS:
         sentence = _("Found {count} X-rays, expected at most {most} of one case; choose those.")
@@ -245,7 +245,7 @@ def _unclear(unclear: Part, answers: Answers, opened: OpenCase) -> Plan:
 
 
 def _scouts(scouts: Part, answers: Answers, opened: OpenCase) -> Plan:
-    """Plan the CT's scouts, which are of no use beside other X-rays."""
+    """Plan the CT's scouts, which are not used together with other X-rays."""
     if opened.xrays or (opened.ct_ready and opened.scouts == ()):
         return ()
     if opened.scouts is None or not opened.ct_ready:
@@ -338,7 +338,7 @@ def _surface(surface: Part, answers: Answers, opened: OpenCase) -> Plan:
 
 @dataclass(frozen=True)
 class _Camera:
-    """A camera of a file, and a name that tells it from the others."""
+    """A camera in a file, with a unique name."""
 
     path: Path
     camera: CalibratedView
@@ -346,7 +346,7 @@ class _Camera:
 
 
 def _calibrations(calibrations: Part, answers: Answers, opened: OpenCase) -> Plan:
-    """Give X-rays without geometry, or all where none is without, their cameras, once that is clear."""
+    """Assign cameras to the X-rays without geometry (or to all X-rays if all have one) if the assignment is unambiguous."""
     files = calibrations.files
     if not files:
         return None
@@ -389,7 +389,7 @@ def _calibrations(calibrations: Part, answers: Answers, opened: OpenCase) -> Pla
 
 
 def _known_pairs(xrays: Sequence[OpenXRay], cameras: Sequence[_Camera]) -> dict[int, int]:
-    """Return the numbers of the cameras that need not be asked for, by that of the X-ray."""
+    """Return the camera indices that are known without a question, by X-ray index."""
     if not xrays[0].needs_geometry:  # all have one: which is to be replaced, a person says
         return {}
 
@@ -404,7 +404,7 @@ def _known_pairs(xrays: Sequence[OpenXRay], cameras: Sequence[_Camera]) -> dict[
 def _questions_of_pairs(
     xrays: Sequence[OpenXRay], cameras: Sequence[_Camera], known: dict[int, int]
 ) -> list[Question]:
-    """Return which of the others belong together, asked for each of those of which there are fewer."""
+    """Return a question for each remaining X-ray or camera, whichever are fewer, about its counterpart."""
     free = [(str(j), each.label) for j, each in enumerate(cameras) if j not in known.values()]
     open_ = [(str(i), xray.name) for i, xray in enumerate(xrays) if i not in known]
     if not (free and open_):
@@ -421,14 +421,14 @@ def _questions_of_pairs(
 
 
 def _name(path: Path, folder: Path | None) -> str:
-    """For a person: of files that were sent with the folders that they were in."""
+    """Return the name of a file for display; for uploaded files with their folders."""
     if folder is not None and path.is_relative_to(folder):
         return path.relative_to(folder).as_posix()
     return path.name if path.name != "case.json" else f"{path.parent.name}/{path.name}"
 
 
 def listed(files: Sequence[Path]) -> str:
-    """Return the names of files, of many the first ones and their number."""
+    """Return a comma-separated list of file names; of many files the first names and the number omitted."""
     names = ", ".join(path.name for path in files[:MAX_NAMED])
     more = len(files) - MAX_NAMED
     return _("{names} and {count} more").format(names=names, count=more) if more > 0 else names

@@ -1,6 +1,6 @@
-"""Files of any kind, dropped or chosen together.
+"""Files of any kind that are dropped or selected together.
 
-Asks what `file_plan.plan` asks about them, and does what it says.
+The presenter shows the questions of `file_plan.plan` and performs its actions.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ MAX_REFUSED_LISTED = 200
 
 @dataclass(eq=False)
 class PendingTask:
-    """Files that are being told apart, or read.
+    """Files that are being recognised or read.
 
     Attributes
     ----------
     take
         Called with the task once it has ended.
     count
-        Of the files and folders that are being told apart.
+        Number of files and folders that are being recognised.
     """
 
     task: Task
@@ -100,14 +100,14 @@ class PendingTask:
 
 @dataclass(eq=False)
 class PendingFiles:
-    """Files that wait for answers, or for others.
+    """Files that wait for answers or for other files.
 
     Attributes
     ----------
     answers
-        By the questions' keys.
+        The user's answers, by question key.
     plan
-        What `file_plan.plan` says of them now, or why they cannot be used.
+        Current result of `file_plan.plan`, or the reason why the files cannot be used.
     """
 
     files: file_actions.Files
@@ -116,7 +116,7 @@ class PendingFiles:
     _planned: tuple = ()
 
     def update(self, opened: OpenCase) -> None:
-        """Plan again where an answer, or what is open, has changed."""
+        """Plan again if an answer or the open registration has changed."""
         given = self.files, dict(self.answers), opened
         if given != self._planned:
             self._planned = given
@@ -127,7 +127,7 @@ class PendingFiles:
 
     @property
     def needed(self) -> bool:
-        """Whether they must stay on the disk."""
+        """Whether the files are still needed on disk."""
         return isinstance(self.files, Dropped) or bool(self.files.files)
 
 
@@ -136,7 +136,7 @@ def _has_cts(files: file_actions.Files) -> bool:
 
 
 def _identities(found: FoundFiles) -> list[Identity]:
-    """Return what is known of the patient of each image that could be added to what is open."""
+    """Return the patient identity of each image that could be added to the open registration."""
     if not found.whole:
         images = [*(ct.files[0] for ct in found.cts), *found.of(XRAY)]
         return [read_identity(path) for path in images]
@@ -147,9 +147,9 @@ def _identities(found: FoundFiles) -> list[Identity]:
 
 
 class FilesPresenter(Presenter):
-    """Hands files on to the presenters of CT and X-rays; `tick` follows what threads read.
+    """Passes files to the presenters of CT and X-rays; `tick` monitors the reading threads.
 
-    Files that a page has sent are removed once nothing waits for them.
+    Uploaded files are removed when they are no longer needed.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class FilesPresenter(Presenter):
     Attributes
     ----------
     refused
-        Why files are not used, one sentence for each, until the user dismisses the list.
+        Reasons why files are not used, one sentence per file, until the user dismisses the list.
     """
 
     TITLE = _("Files")
@@ -177,7 +177,7 @@ class FilesPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
+        """Discard all state of the previous registration."""
         if self._beginning:  # of the registration that the files themselves begin
             return
         self.refused: list[str] = []
@@ -190,7 +190,7 @@ class FilesPresenter(Presenter):
         self._companions: tuple[Path, ...] = ()
 
     def exit(self) -> None:
-        """Files that wait, and what was asked of them, are forgotten."""
+        """Discard waiting files and their questions."""
         self._tasks: list[PendingTask] = []
         self._pending: list[PendingFiles] = []
         self._forget_calibrations()
@@ -382,7 +382,7 @@ class FilesPresenter(Presenter):
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Refuse a file whose use raises InputError."""
+        """Return a context manager that lists the file as refused if the block raises InputError."""
         try:
             yield
         except InputError as error:
@@ -470,7 +470,7 @@ class FilesPresenter(Presenter):
         )
 
     def _idle(self) -> bool:
-        """Return whether nothing waits for files any more."""
+        """Return whether no files are waiting."""
         waits = self._tasks or any(each.needed for each in self._every)
         return not (waits or self._xrays.reading or self._ct.reading or self._ct.mismatch)
 

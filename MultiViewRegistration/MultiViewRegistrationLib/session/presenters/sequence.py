@@ -65,7 +65,7 @@ TRACK = (".json",)
 
 
 class SequencePresenter(Presenter):
-    """The step Sequence: tracks, plays and hands on."""
+    """The step Sequence: tracking, playback and export."""
 
     TITLE = _("Sequence")
     BEGINS = True
@@ -74,7 +74,7 @@ class SequencePresenter(Presenter):
     unit = UNITS[0]
 
     def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
+        """Discard all state of the previous registration."""
         self._count: int | None = None
         self._before: tuple = ()
         self._shown: tuple = ()
@@ -83,12 +83,12 @@ class SequencePresenter(Presenter):
 
     @property
     def _sequence(self) -> Sequence | None:
-        """That of the session; None without one."""
+        """The sequence of the session; None without one."""
         return None if self.host.session is None else self.session.sequence
 
     @property
     def player(self) -> Player | None:
-        """What plays the sequence; None without one."""
+        """The player of the sequence; None without a sequence."""
         return None if self._sequence is None else self._sequence.player
 
     # The form
@@ -116,7 +116,7 @@ class SequencePresenter(Presenter):
         return missing
 
     def state(self) -> State:
-        """Return how far this step is."""
+        """Return the state of this step."""
         sequence = self.session.sequence
         if sequence.tracking is not None:
             return State(
@@ -133,11 +133,11 @@ class SequencePresenter(Presenter):
 
     @property
     def changing(self) -> bool:
-        """Whether what it shows changes by itself now."""
+        """Whether the content currently changes without user action."""
         return self._frame() != self._shown
 
     def _frame(self) -> tuple:
-        """Return the controls that change while it plays or tracks."""
+        """Return the controls that change during playback or tracking."""
         player = self.player
         sequence = self._sequence
         tracking = None if sequence is None else sequence.tracking
@@ -324,7 +324,7 @@ class SequencePresenter(Presenter):
         )
 
     def _motion(self, player: Player) -> Control:
-        """Return the motion of two of its bones."""
+        """Return the controls for the motion between two bones of the sequence."""
         found: Form = JointMotionPresenter(self.host).form()
         motion = self.session.sequence.motion_of_bones()
         if motion is not None:
@@ -344,13 +344,13 @@ class SequencePresenter(Presenter):
                         _("Rotation (\u00b0)"),
                         _("Shift (mm)"),
                         _("Verdict"),
-                        _("Found"),
+                        _("Pose from"),
                     ),
                     lines=tuple(map(motion_line, motion.frames)),
                     selected=str(player.number),
                     tip=_("\u00b1: 95 % bound of the error. Click a frame to show it."),
                 ),
-                Button("to_table", _("To a table"), partial(self.to_table, motion))
+                Button("to_table", _("Export to table"), partial(self.to_table, motion))
                 if self.in_slicer
                 else None,
             ]
@@ -369,7 +369,7 @@ class SequencePresenter(Presenter):
         )
 
     def tick(self) -> bool:
-        """Take what threads have done; return whether there is something new to show."""
+        """Apply the results of threads; return whether there is something new to show."""
         player = self.player
         tracking = self.session.sequence.tracking
         before = self._before
@@ -377,19 +377,19 @@ class SequencePresenter(Presenter):
         return self._before != before or self.session.sequence.count != self._count
 
     def exit(self) -> None:
-        """End what only makes sense while the host is seen."""
+        """Stop activities that require a visible host."""
         if self.player is not None:
             self.player.pause()
 
     # What a person does
 
     def track(self) -> None:
-        """Begin to track."""
+        """Start tracking."""
         self.host.stop_moving()
         self.session.sequence.track(self.pace)
 
     def cancel(self) -> None:
-        """Stop tracking; the frames that are done stay."""
+        """Stop tracking; finished frames are kept."""
         self.session.sequence.cancel()
 
     def toggle(self) -> None:
@@ -400,12 +400,12 @@ class SequencePresenter(Presenter):
             player.pause() if player.playing else player.play()
 
     def close(self) -> None:
-        """Put everything back as it was before the sequence."""
+        """Restore the state before the sequence."""
         self.session.require_idle()
         self.session.sequence.close()
 
     def to_table(self, motion: Motion) -> None:
-        """Put the motion into a table of Slicer's, named after it; NaN for what is not determined."""
+        """Export the motion to a Slicer table node named after it; NaN for values smaller than their error."""
         from ...sequence.motion import ROTATION, SHIFT
 
         columns = [_("frame")]
@@ -442,7 +442,7 @@ class SequencePresenter(Presenter):
 
 
 def strip_of(played: Played) -> np.ndarray:
-    """Return the verdicts of all frames as colours beside each other."""
+    """Return a strip with the verdict of each frame as a colour."""
     verdicts = [frame.answer for frame in played.frames]
     verdicts += [""] * (played.count - len(verdicts))
     rows, columns = STRIP_PX
@@ -452,7 +452,7 @@ def strip_of(played: Played) -> np.ndarray:
 
 
 def left_out(motion: Motion) -> str:
-    """Return the number of frames without a motion, a sentence; "" for none."""
+    """Return a sentence with the number of frames without a motion; "" for none."""
     count = len(motion.frames)
     missing = count - len(motion.found)
     if not missing:
@@ -464,13 +464,13 @@ def left_out(motion: Motion) -> str:
 
 
 def motion_line(each: Relative) -> TableRow:
-    """Return the row of a frame: how far the bone has turned and moved since the first one, with bounds, and verdict."""
+    """Return the table row of a frame: rotation and shift since the first frame, with bounds, verdict, and pose method."""
     numbers = map(each.in_words, ("angle_deg", "distance_mm"))
     return line(str(each.number), str(each.number), *numbers, each.verdict or "", each.how)
 
 
 def plots(motion: Motion, here: int | None) -> Form:
-    """Return curves over the frames, with this one marked, if any."""
+    """Return one plot per motion component against the frame number, with the current frame marked."""
     pictures: Form = []
     for n, (name, unit, lines) in enumerate(motion.curves()):
         title = f"{name}, {unit}"
@@ -481,7 +481,7 @@ def plots(motion: Motion, here: int | None) -> Form:
 
 
 def frame_lines(player: Player, frame: Tracked) -> list[str]:
-    """Describe the shown frame: its number, how it was found, its similarity, and its warnings."""
+    """Describe the current frame: number, pose method, similarity and warnings."""
     played = player.played
     name = played.images.names[frame.number]
     name = "" if name == f"frame {frame.number}" else f" ({name})"
@@ -511,7 +511,7 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
 
 
 def counted(player: Player) -> str:
-    """Return the number of frames of each verdict, and of those not tracked, in a sentence."""
+    """Return a sentence with the number of frames by verdict, and of frames that are not tracked."""
     verdicts = [frame.answer for frame in player.played.frames]
     count = player.played.count
     parts = [f"{verdicts.count(each)} {each}" for each in COLOURS if each in verdicts]

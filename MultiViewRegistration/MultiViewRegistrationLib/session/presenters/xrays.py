@@ -48,9 +48,9 @@ PICTURE_HEIGHT_PX = 120
 
 
 class XRaysPresenter(XRaySelection):
-    """Files are read in a thread, one after the other.
+    """The step X-rays. Files are read in a thread, one after the other.
 
-    `tick` takes what has come of it, and watches images that change.
+    `tick` applies the results, and monitors images for changes.
     """
 
     TITLE = _("X-rays")
@@ -64,7 +64,7 @@ class XRaysPresenter(XRaySelection):
         super().__init__(host)
 
     def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
+        """Discard all state of the previous registration."""
         self._selected = ""
         self.exit()
         self.geometry.reset()
@@ -116,7 +116,7 @@ class XRaysPresenter(XRaySelection):
         ]
 
     def _scouts(self) -> Form:
-        """Return the scouts that were found beside the CT, until all are added."""
+        """Return the scouts found with the CT, until all are added."""
         scouts = self.session.scouts if self.host.session is not None else None
         if scouts is None:
             return []
@@ -161,7 +161,7 @@ class XRaysPresenter(XRaySelection):
             ),
             Text("problem", self._problem(), tone="error"),
             quiet("truth", self._truth()),
-            quiet("days", self._days()),
+            quiet("days", self._date_note()),
             row(
                 "selected",
                 TextField("name", _("Name"), rename_selected, text=name, of=selected.id),
@@ -229,7 +229,7 @@ class XRaysPresenter(XRaySelection):
         )
 
     def _problem(self) -> str:
-        """Return warnings: two X-rays that are the same, problems of the selected X-ray."""
+        """Return warnings: duplicate X-rays, and problems of the selected X-ray."""
         view = self.current
         return (
             problem_of_twins(self.registration)
@@ -246,13 +246,13 @@ class XRaysPresenter(XRaySelection):
             "between scout and slices."
         )
 
-    def _days(self) -> str:
-        """Return that CT and X-rays were taken on different days, which is usual; "" for one day."""
+    def _date_note(self) -> str:
+        """Return a note if CT and X-rays have different acquisition dates, otherwise an empty string."""
         found = identity_mismatches(self.registration)
         return " ".join(each.sentence for each in found if each.kind == DAY)
 
     def state(self) -> State:
-        """Return how far this step is."""
+        """Return the state of this step."""
         if self.reading:
             return State("running", _("reading {name}").format(name=self.reading))
         used = [view for view in self.views if view.used]
@@ -277,14 +277,14 @@ class XRaysPresenter(XRaySelection):
     # Files
 
     def read_files(self, paths: Iterable[Path]) -> None:
-        """Read X-rays, of a case.json its views; begin a registration where there is none."""
+        """Read X-rays, or the views of a case.json; create a registration if there is none."""
         self.host.begin()
         self._first_is_next = not self._waiting
         self._waiting += paths
         self._read_next()
 
     def tick(self) -> bool:
-        """Take what threads have done; return whether there is something new to show."""
+        """Apply the results of threads; return whether there is something new to show."""
         if self._reading is None:
             return self.host.session is not None and self.session.check_next()
         if ended(self._reading):
@@ -297,7 +297,7 @@ class XRaysPresenter(XRaySelection):
             self._reading = Task(lambda on_progress: adding.read(path))
 
     def _take_read(self, reading: Task) -> None:
-        """Add what was read, and read on."""
+        """Add the X-rays that were read, and continue reading."""
         self._reading = None
         self._waiting.pop(0)
         with self.host.ui_action():
@@ -314,7 +314,7 @@ class XRaysPresenter(XRaySelection):
         Raises
         ------
         InputError
-            Where it is none.
+            If the volume is not an X-ray.
         """
         if node_id:
             self.host.begin()
@@ -323,7 +323,7 @@ class XRaysPresenter(XRaySelection):
             ).id
 
     def use_scouts(self) -> None:
-        """Add the scouts that lie beside the CT, and select the first.
+        """Add the scouts of the CT, and select the first.
 
         Raises
         ------
@@ -342,7 +342,7 @@ class XRaysPresenter(XRaySelection):
         self.view(node_id).change(use=bool(on))
 
     def move(self, by: int) -> None:
-        """Put the selected X-ray earlier or later."""
+        """Move the selected X-ray up or down the list."""
         selected = self.current
         self._selected = selected.id
         self.registration.move_xray(selected, self.views.index(selected) + by)
@@ -357,7 +357,7 @@ class XRaysPresenter(XRaySelection):
 
 
 class ImagePresenter(EditorPresenter):
-    """The display of an X-ray's image, and the part of it that is used."""
+    """The display of an X-ray's image, and the region that is used."""
 
     TITLE = _("Image")
 
@@ -424,7 +424,7 @@ class ImagePresenter(EditorPresenter):
         ]
 
     def _frames(self) -> Form:
-        """Return the choice of the registered frame of a run."""
+        """Return the control that selects the registered frame of a run."""
         view = self.view
         image = view.source and view.source.GetImageData()
         last = image.GetDimensions()[2] - 1 if image else 0
@@ -466,5 +466,5 @@ class ImagePresenter(EditorPresenter):
         change_image(self.view, frame=frame)
 
     def set_mask(self, node_id: str) -> None:
-        """Use only what a segmentation covers, by the ID of its node."""
+        """Use only the region covered by a segmentation, given by node ID."""
         set_mask(self.view, self.registration.scene.GetNodeByID(node_id) if node_id else None)

@@ -59,7 +59,7 @@ class CamerasShare(NamedTuple):
 
 
 def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> CamerasShare:
-    """Return the effect of the cameras of the whole-CT registration on each bone pose."""
+    """Return the sensitivity of each bone pose to the cameras of the registration of the whole CT."""
     unknowns = of_whole.unknowns
     objective = found.objectives[-1]
     poses = np.array(found.poses)

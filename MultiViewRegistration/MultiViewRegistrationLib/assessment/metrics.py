@@ -111,7 +111,7 @@ def error_points(
     Parameters
     ----------
     views
-        The views as the case has them.
+        The views with the cameras that the case gives, before any correction.
     true
         (4, 4) true pose.
     targets

@@ -496,8 +496,8 @@ def views_of(
 def _view(file: ViewRecord, xray: XRay, camera: Camera) -> View:
     """Return a view.
 
-    An image that may be cropped or resampled makes its principal point less certain: to the verdict
-    alone if the certainty is stated.
+    The principal point of an image that may be cropped or resampled gets a larger uncertainty; if
+    the case states one, only the verdict uses the larger one.
     """
     same = {key: getattr(file, key) for key in ("marker", "assumptions", "taken")}
     known = {**file.deviations, **same}

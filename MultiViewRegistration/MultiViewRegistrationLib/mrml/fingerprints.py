@@ -36,8 +36,8 @@ def fingerprint(registration: Registration, excluded: Collection[str] = ()) -> s
     """Return the fingerprint of a registration, hexadecimal.
 
     It is the same after the scene was saved and loaded; voxels are summed up again only where they
-    changed. Neither the pose nor the name of anything but structures is in it, nor what a
-    registration corrected, nor what the pose is for.
+    changed. It contains the names of structures, but no other names, no pose, no correction of a
+    camera, and no use of the pose.
 
     Parameters
     ----------

@@ -327,7 +327,7 @@ def _make_images(
     generators: Sequence[np.random.Generator],
     numbers: range,
 ) -> None:
-    """Make the images of some numbers, each with its own generator."""
+    """Simulate the images with these indices, each with its own random generator."""
     for n in numbers:
         _make_image(stacks, stack, rays, n, how, mm[n], inside, generators[n], out[n])
 

@@ -82,7 +82,7 @@ class KernelCache:
                     self._fetched[name] = content
 
     def _is_compiled(self, name: Path) -> bool:
-        """Return whether this process has changed an index."""
+        """Return whether this process compiled kernels of an index file: whether the file has changed."""
         index = self.folder / name
         return index.exists() and index.read_bytes() != self._fetched.get(name)
 

@@ -192,7 +192,7 @@ class Motion:
 
     @property
     def found(self) -> list[Relative]:
-        """Frames with a motion."""
+        """The frames in which the relative motion is known."""
         return [each for each in self.frames if each.fixed_from_moving is not None]
 
     @property

@@ -177,7 +177,7 @@ def to_look_at(session: Session) -> list[str]:
 
 
 def check_edges(session: Session, key: str, on_line: bool) -> None:
-    """Store whether bone edges lie on the outline, for a key of `to_look_at`."""
+    """Store whether bone edges lie on the outline, for a view or a bone in a view, by the keys of `to_look_at`."""
     entry = session.history.current
     assert entry is not None
     checks = {**entry.edge_checks, key: on_line}

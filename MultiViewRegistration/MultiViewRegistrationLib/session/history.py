@@ -136,7 +136,7 @@ class HistoryEntry(StoredVerdict, Answered):
 
     @classmethod
     def from_json(cls, content: dict) -> HistoryEntry:
-        """Return the entry of what `to_json` returned."""
+        """Restore an entry from the output of `to_json`."""
         said = {key: value for key, value in content.items() if key not in KEYS}
         said["bodies"] = {name: KnownBone.kept(each) for name, each in said["bodies"].items()}
         return cls(**said | judged(content))
@@ -333,7 +333,7 @@ class History:
 
     @property
     def added_implants(self) -> set[str]:
-        """The names of implants that were added since the current entry, whose verdict does not concern them."""
+        """The names of implants added after the current entry; its verdict does not cover them."""
         current = self.current
         registration = self._registration
         implants = registration.apart.keys() - registration.bone_cts.keys()

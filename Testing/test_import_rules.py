@@ -9,8 +9,6 @@ from functools import lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 PACKAGE = "MultiViewRegistrationLib"
 ROOT = Path(__file__).resolve().parents[1]
 LIB = ROOT / "MultiViewRegistration" / PACKAGE
@@ -172,7 +170,6 @@ def test_no_two_test_files_share_a_name():
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@pytest.mark.slow
 def test_imports_go_one_way():
     assert [
         broken
@@ -200,7 +197,6 @@ def test_simulated_x_rays_come_from_a_projector_that_is_not_ours():
         assert not [name for name in imported if name.startswith(".rendering")], path.name
 
 
-@pytest.mark.slow
 def test_no_module_imports_itself_through_others():
     """But for hints: a section of the panel names the panel that it is shown by."""
     TopologicalSorter(graph()).prepare()
@@ -220,7 +216,6 @@ def test_a_panel_opens_before_numba_is_installed():
     assert "session.session" in opened and "rendering.cpu" not in opened
 
 
-@pytest.mark.slow
 def test_it_works_where_only_what_it_depends_on_is_installed():
     """The whole package is imported by a Python in which the optional packages cannot be found."""
     plain = [

@@ -24,7 +24,7 @@ NOTES = ROOT / ".github" / "release_notes.py"
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 ARCHIVAL = ".git_archival.txt"
 #: In bytes.
-LARGEST_TREE = 20_000_000
+LARGEST_TREE = 13_500_000
 VERSION_FILE = "MultiViewRegistrationLib/_version.py"
 #: Packages in Slicer 5.12.0, the oldest supported: SuperBuild/External_python-*.cmake of its tag.
 SLICER_5_12 = {

@@ -213,7 +213,7 @@ MOSTLY = 0.9
 #: CTs of one side, at least 0.40 in those of both.
 COARSE_MM = 4.0
 LEAST_MIRRORED = 0.37
-#: Usual distance from the sacrum to L4, mm, and the largest deviation in levels.
+#: Usual distance from the sacrum to L4, mm, and the largest deviation from it in levels.
 GAP_MM = 26.0
 LEVELS_OFF = 0.5
 #: A rib is by so much nearer to its own vertebra than to others.

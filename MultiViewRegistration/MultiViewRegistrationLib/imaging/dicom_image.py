@@ -202,9 +202,9 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
 def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray:
     """By the decoders in SimpleITK, from a DICOM file of that frame alone, with nothing but what describes its pixels.
 
-    pydicom has no decoder of its own for JPEG lossless, which most C-arms write, and Slicer has no
-    plug-in of it for that. In JPEG-LS and RLE of another size than the
-    header's SimpleITK reads wrong pixels, so the size is compared before.
+    pydicom decodes JPEG lossless, which most C-arms write, only with a plug-in that Slicer does not
+    have. SimpleITK reads wrong pixels from JPEG-LS and RLE data whose size differs from the header's,
+    so the sizes are compared first.
     """
     import pydicom
 

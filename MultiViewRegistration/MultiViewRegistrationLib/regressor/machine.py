@@ -216,7 +216,7 @@ def _close_blades(valid, rng):
 
 @compiled
 def _close_round(valid, rng):
-    """Set `valid` to 0 outside an intensifier's circle, mostly about the image's middle, else with the image as a part of it."""
+    """Set `valid` to 0 outside the circular field of an image intensifier, usually near the centre of the image."""
     rows, columns = valid.shape
     radius = uniform(rng, 0.43, 0.56)
     x = uniform(rng, -0.04, 0.04)

@@ -35,7 +35,7 @@ def rate(progress: float) -> float:
 
 
 def _rows(kernel: Tensor) -> Tensor:
-    """Return a kernel with its channels in last, as they are in memory."""
+    """Return a view of a convolution kernel with its input channels last, in memory order."""
     return kernel.permute(0, 2, 3, 1)
 
 
@@ -106,9 +106,10 @@ class Optimiser:
         return sum(loss for loss, _ in results)
 
     def step(self, progress: float) -> float:
-        """Take a step down the gradients, at this share of the training, and return their norm.
+        """Take an optimisation step and return the norm of the gradients.
 
-        A norm that is not finite changes nothing.
+        The learning rates follow `progress`, the completed fraction of the training. No parameter
+        changes if the norm is not finite.
         """
         norm = nn.utils.clip_grad_norm_(self._all, MAX_GRADIENT_NORM).item()
         if math.isfinite(norm):

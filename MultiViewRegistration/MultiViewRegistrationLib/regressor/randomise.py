@@ -268,10 +268,7 @@ def _filtered(sd_mm, pixel_mm):
 
 @fast
 def _add_ghost(bases, along, soft, bone, layers, rng):
-    """Add a copy of the anatomy.
-
-    Mirrored so that nothing is there twice, turned, scaled, shifted.
-    """
+    """Add a mirrored, rotated, scaled and shifted copy of the anatomy to the layers."""
     angle = uniform(rng, 0.0, FULL_TURN)
     scale = uniform(rng, 0.8, 2.0)
     if chance(rng, 0.5):  # side by side, as radius and ulna

@@ -20,7 +20,7 @@ def uniform(rng, low, high):
 
 @compiled
 def log_uniform(rng, low, high):
-    """Return a number between two, its logarithm evenly distributed."""
+    """Return a log-uniform random number from `low` to `high`."""
     return low * math.exp(uniform(rng, 0.0, math.log(high / low)))
 
 
@@ -32,7 +32,7 @@ def chance(rng, probability):
 
 @compiled
 def sometimes(rng, probability, low, high):
-    """Return a number as of `uniform`, with this probability, else 0."""
+    """Return a uniform random number with this probability, otherwise 0."""
     return uniform(rng, low, high) if chance(rng, probability) else 0.0
 
 

@@ -222,7 +222,7 @@ def kernel(function: Callable, **options: Any) -> Callable:
 
 
 def fetch_kernels() -> None:
-    """Add the kernels that other processes have published meanwhile."""
+    """Add the kernels that other processes have published since."""
     if CACHE is not None:
         CACHE.fetch()
 

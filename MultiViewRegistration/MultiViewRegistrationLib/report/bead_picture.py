@@ -233,8 +233,8 @@ def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -
 def plate_page(title: str, poses: Sequence[PlatePose]) -> str:
     """Return the page of a plate's distortion as text."""
     introduction = (
-        f"Orange: how far each bead or hole of the plate lies from where it would without distortion, {SHIFT_SCALE:g} "
-        f"times as long. Green: what the polynomial leaves, {RESIDUAL_SCALE:g} times as long."
+        f"Orange: displacement of each bead or hole of the plate by distortion, enlarged {SHIFT_SCALE:g} times. "
+        f"Green: residual after the polynomial correction, enlarged {RESIDUAL_SCALE:g} times."
     )
     parts = []
     for pose in poses:

@@ -199,7 +199,7 @@ def _scale(axes: Axes, name: str, axis: Axis) -> None:
 
 
 def plain_text(text: str) -> str:
-    """Return a text of a file for a figure: without control characters, and no formula of matplotlib."""
+    """Return a text that is safe in a figure: without control characters and not parsed as mathtext."""
     return "".join(c if c.isprintable() else "?" for c in text).replace("$", r"\$")
 
 

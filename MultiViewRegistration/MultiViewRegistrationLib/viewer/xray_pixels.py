@@ -179,7 +179,7 @@ def encoded(values: np.ndarray, low: float, high: float, last: int = LAST) -> np
 
 @dataclass(eq=False)
 class Layer:
-    """What lies over an X-ray: a DRR (rows, columns), NaN where it has no value, or a picture.
+    """An overlay on an X-ray: a DRR (rows, columns), NaN where it has no value, or a picture.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ class Layer:
     stamp : int
         Different for each layer.
     sharp : bool
-        Whether it is as fine as it will be.
+        Whether it has its final resolution.
     """
 
     kind: str
@@ -202,7 +202,7 @@ class Layer:
     sharp: bool
 
     def encode(self) -> dict:
-        """Return the layer as it is sent to a page."""
+        """Return the layer as a message to the page."""
         pixels = self.image
         low = 0.0
         high = 1e-3

@@ -307,14 +307,14 @@ def _calibrated(
 ) -> ViewRecord:
     """Return a view with the geometry of a calibration.
 
-    Prints the reader's notes on stderr. InputError where the file is wrong.
+    Prints the reader's notes on stderr. Raises InputError if the calibration file is invalid.
 
     Parameters
     ----------
     given
         The view's options.
     calibration
-        The file, and the camera in it that is meant where it has several.
+        The file, and the name of the camera, which is required if the file has several.
     missing
         Extended by the values that the file lacks, each with its option.
     """

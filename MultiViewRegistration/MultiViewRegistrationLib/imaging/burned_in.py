@@ -62,7 +62,7 @@ class Margins:
         )
 
     def has_wide(self, valid: np.ndarray) -> bool:
-        """Return whether a wide margin contains valid pixels, so is not part of a recognised frame."""
+        """Return whether a wide uniform margin of valid pixels remains inside the recognised frame."""
         left = (self.uniform & valid)[self.inside]
         strips = [image[: int(np.ceil(WIDE_FRACTION * len(image)))] for image in _from_sides(left)]
         return any(strip.mean() > 0.5 for strip in strips)
@@ -251,8 +251,8 @@ def find_burned_in(raw: RawImage) -> BurnedIn:
 
     Notes
     -----
-    In a screenshot with text, the X-ray without its frame and the detected text is searched again,
-    for fainter text and for text too close to other text.
+    If a frame and text are found, the detected text is blanked and the area inside the frame is
+    searched again, for fainter text and for text close to other text.
     """
     text = find_text(raw.values)
     found = BurnedIn(text.where, find_margins(raw, text.where))

@@ -114,7 +114,7 @@ class FoundText:
     heights: np.ndarray
 
     def with_wide_ends(self) -> FoundText:
-        """Return a copy with a margin of END_ROOM before and after each line."""
+        """Return a copy with each line extended at both ends by END_ROOM times the median letter height."""
         reach = int(END_ROOM * np.median(self.heights))
         wide = scipy.ndimage.maximum_filter1d(self.where, 2 * reach + 1, axis=1)
         return replace(self, where=_filled_between(wide))

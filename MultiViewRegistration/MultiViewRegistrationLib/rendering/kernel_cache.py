@@ -70,7 +70,7 @@ class KernelCache:
         self.fetch()
 
     def fetch(self) -> None:
-        """Replace all functions that this process has not compiled by the latest published ones."""
+        """Update the functions to the latest published versions, except those that this process compiled."""
         published = self._published(self._latest())
         for source in published.rglob("*.nbi"):
             name = source.relative_to(published)

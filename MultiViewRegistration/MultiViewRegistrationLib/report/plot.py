@@ -133,7 +133,7 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> Figure:
 def _draw_lines(
     figure: Figure, part: tuple[float, float], lines: Sequence[Line], x: Axis, y: Axis
 ) -> None:
-    """Add axes with lines and their legend to a horizontal part (start, end) of a figure, as fractions of its width."""
+    """Add axes with lines and their legend to a part of a figure: from start to end, as fractions of its width."""
     width, height = 72 * figure.get_size_inches()
     start, end = part
     left = start + LEFT / width

@@ -83,7 +83,7 @@ def _method(row: Row) -> tuple[str, str, bool]:
 
 
 def figure_bytes(figure: Figure, file_format: str) -> bytes:
-    """Return the content of a file of a figure, in one of `FORMATS`."""
+    """Return the figure encoded in `file_format`, one of `FORMATS`."""
     content = io.BytesIO()
     metadata = {"Date": None} if file_format == "svg" else None
     figure.savefig(content, format=file_format, dpi=150, metadata=metadata)

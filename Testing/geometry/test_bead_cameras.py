@@ -76,17 +76,6 @@ def test_false_places_lose_their_weight():
     assert np.median(off_px(fit.cameras[0], true, fit.places(0))) < 0.6
 
 
-def test_intrinsics_that_are_shared_are_known_better():
-    rng = np.random.default_rng(9)
-    first = random_camera(rng)
-    cameras = [first, Camera(first.intrinsics, random_camera(rng).camera_from_world, first.size)]
-    seen = [seen_by(camera, rng) for camera in cameras]
-    shared, own = (
-        bundle(seen, cameras, free_intrinsics(first.size, shared=how)) for how in (True, False)
-    )
-    assert shared.sd_px(0) < own.sd_px(0)
-
-
 def test_planes_give_the_intrinsics_that_opencv_finds():
     cv2 = pytest.importorskip(
         "cv2", reason="the reference is OpenCV: pip install opencv-python-headless"

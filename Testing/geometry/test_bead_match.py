@@ -1,7 +1,5 @@
 """Beads in an image are named by a model at any pose, with missing and false ones."""
 
-from time import process_time
-
 import numpy as np
 import pytest
 from helpers.bead_scene import PHANTOM, random_camera
@@ -10,7 +8,6 @@ from helpers.refusals import refuses
 from MultiViewRegistrationLib import Camera
 from MultiViewRegistrationLib.geometry.bead_match import (
     LIKELY_DISTANCES,
-    MAX_BEADS,
     is_flat,
     match_beads,
     match_near,
@@ -65,15 +62,6 @@ def test_a_camera_nearby_names_the_beads_at_once_and_one_elsewhere_none():
     assert match_near(MODEL, shown + 200, camera, sd) is None
 
 
-def test_a_camera_within_the_phantom_names_no_beads():
-    camera = random_camera(np.random.default_rng(7))
-    pose = camera.camera_from_world.copy()
-    pose[:3, 3] = -pose[:3, :3] @ MODEL.mean(axis=0)
-    within = Camera(camera.intrinsics, pose, camera.size)
-    shown = within.project(MODEL)
-    assert match_near(MODEL, shown, within, np.full(len(shown), 0.1)) is None
-
-
 @pytest.mark.quick_variants("3-found 3 beads, expected 6 or more")
 @pytest.mark.parametrize(
     "count, said", [(8, "fit the model in no pose"), (3, "found 3 beads, expected 6 or more")]
@@ -88,11 +76,3 @@ def test_a_symmetric_model_is_known():
     assert len(symmetries(CUBE)) == 23  # rotations of a cube but one
     assert symmetries(MODEL) == []
     assert is_flat(CUBE * [1, 1, 0]) and not is_flat(CUBE)
-
-
-def test_as_many_beads_as_a_model_may_have_are_soon_found_to_have_no_symmetry():
-    ball = np.random.default_rng(0).normal(size=(MAX_BEADS, 3))
-    ball /= np.linalg.norm(ball, axis=1, keepdims=True)
-    before = process_time()
-    assert symmetries(50 * ball) == []
-    assert process_time() - before < 20

@@ -44,9 +44,7 @@ def detector_centre(camera):
         # AP: seen from behind the patient, the patient's right is on the right
         ((0, 0), FRONT, -LEFT, HEAD),
         ((90, 0), LEFT, FRONT, HEAD),  # left lateral
-        ((180, 0), -FRONT, LEFT, HEAD),  # PA
         ((0, 90), HEAD, -LEFT, -FRONT),
-        ((0, -30), 0.75**0.5 * FRONT - HEAD / 2, -LEFT, 0.75**0.5 * HEAD + FRONT / 2),
         ((90, 30), 0.75**0.5 * LEFT + HEAD / 2, FRONT, 0.75**0.5 * HEAD - LEFT / 2),
     ],
 )
@@ -109,14 +107,6 @@ def test_there_and_back(reading):
     assert_allclose(
         found.camera().projection_matrix, camera.projection_matrix, rtol=1e-9, atol=1e-5
     )
-
-
-@pytest.mark.parametrize("cra_cau_deg", [90, -90])
-def test_at_the_poles_roll_has_it_all(cra_cau_deg):
-    camera = c_arm(40, cra_cau_deg, roll_deg=5).camera()
-    found = CArm.from_camera(camera, (0.5, 0.4))
-    assert (found.rao_lao_deg, found.cra_cau_deg) == (0, cra_cau_deg)
-    assert_allclose(found.camera().projection_matrix, camera.projection_matrix, atol=1e-5)
 
 
 def test_skew_and_pixel_shape_are_read_approximately_on_request():

@@ -11,7 +11,7 @@ from MultiViewRegistrationLib.geometry import rigid
 torch = pytest.importorskip("torch")
 from MultiViewRegistrationLib.geometry import rigid_torch  # noqa: E402
 
-quick = settings(deadline=None, max_examples=25)
+quick = settings(deadline=None, max_examples=10)
 
 
 def tensor(array, dtype=torch.float64):
@@ -54,7 +54,7 @@ def test_poses_agree_with_those_of_numpy(twist, a, b):
 DISTANCES = [rigid_torch.geodesic, lambda a, b: rigid_torch.geodesic_distance(a, b, 700)]
 
 
-@pytest.mark.parametrize("angle", [0.0, 1e-200, 1e-9, 5e-5, 1e-3, 0.0999, 0.1, 2.0, np.pi - 1e-3])
+@pytest.mark.parametrize("angle", [0.0, 5e-5, 0.0999, 2.0, np.pi - 1e-3])
 def test_gradients_are_finite_differences(angle):
     there, zero = turn_and_shift(tensor(twist_of(angle))), torch.zeros(6).double().requires_grad_()
     assert torch.autograd.gradcheck(
@@ -75,9 +75,7 @@ def test_gradients_are_finite_differences(angle):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(
-    "angle", [0.0, 1e-30, 1e-12, 1e-5, 0.1, 1.0, np.pi - 1e-6, np.pi, np.pi + 1e-6]
-)
+@pytest.mark.parametrize("angle", [0.0, 1e-30, 1e-5, 1.0, np.pi])
 def test_gradients_are_finite_everywhere(angle, dtype):
     """To itself; to one that is half a turn away; to another."""
     twist = tensor(twist_of(angle), dtype).requires_grad_()
@@ -90,19 +88,3 @@ def test_gradients_are_finite_everywhere(angle, dtype):
     ]:
         (gradient,) = torch.autograd.grad(value, twist, retain_graph=True)
         assert torch.isfinite(value) and torch.isfinite(gradient).all()
-
-
-@pytest.mark.parametrize("angle", [1e-4, 0.05, 0.099, 0.101, 2.5])
-def test_single_precision_is_enough(angle):
-    double, single = (
-        tensor(rigid.exp_se3(twist_of(angle)), dtype) for dtype in (torch.float64, torch.float32)
-    )
-    assert_allclose(rigid_torch.log_se3(single), rigid_torch.log_se3(double), atol=2e-5)
-    gradients = []
-    for dtype in (torch.float64, torch.float32):
-        twist = tensor(twist_of(angle), dtype).requires_grad_()
-        gradients.append(
-            torch.autograd.grad(rigid_torch.log_se3(turn_and_shift(twist)).sum(), twist)[0]
-        )
-        assert gradients[-1].dtype == dtype
-    assert_allclose(gradients[1], gradients[0], atol=2e-4)

@@ -82,19 +82,3 @@ def test_a_fold_inwards_is_no_outline():
     )  # square to the ridges: a face of each roof is lit from there, a face not
     along = along[np.ptp(along[:, :, 1], axis=1) > 49]
     assert {tuple(line[0, [0, 2]]) for line in along} == {(0.0, 0.0), (15.0, 30.0), (45.0, 30.0)}
-
-
-def test_the_rim_of_an_open_surface_is_drawn():
-    points, triangles = sphere(2000)
-    cap = triangles[(points[triangles][:, :, 2] > 0).all(axis=1)]
-    outline = Surface(points, cap).outline(np.array([0, 0, 900.0]))
-    assert len(outline) > 100
-    assert np.abs(outline[:, :, 2]).max() < 4  # from above nothing but the rim, near the equator
-
-
-def test_specks_are_left_out():
-    big, triangles = sphere(2000)
-    small, of_small = sphere(50, 0.2, (60, 0, 0))
-    both = Surface(np.concatenate([big, small]), np.concatenate([triangles, of_small + len(big)]))
-    assert len(both.outline(SOURCE)) == len(Surface(big, triangles).outline(SOURCE))
-    assert len(Surface(small, of_small).outline(SOURCE)) > 0  # alone it is what is meant

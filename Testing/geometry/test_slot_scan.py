@@ -87,20 +87,6 @@ def test_pooled_and_cropped_cameras_see_points_where_their_images_show_them(
     assert_allclose(camera.pooled(factor).pixel_mm(point), factor * camera.pixel_mm(point))
 
 
-@given(scans(), st.floats(-1000, 1700), st.floats(-1000, 1700), st.floats(-500, 1500))
-def test_the_field_holds_the_points_that_the_image_shows(scan, column, row, depth):
-    camera = scan.camera()
-    point = camera.at_depth((column, row), depth)
-    inside = depth > 0 and -0.5 < column < SIZE[0] - 0.5 and -0.5 < row < SIZE[1] - 0.5
-    assert (camera.field_planes @ [*point, 1] <= 1e-7).all() == inside or min(
-        abs(depth),
-        abs(column + 0.5),
-        abs(row + 0.5),
-        abs(column - SIZE[0] + 0.5),
-        abs(row - SIZE[1] + 0.5),
-    ) < 1e-3
-
-
 def test_a_scout_is_what_one_draws():
     camera = AP.camera()
     assert camera.intrinsics[0, 0] == pytest.approx(-541 / 0.6)
@@ -109,15 +95,6 @@ def test_a_scout_is_what_one_draws():
     assert_allclose(camera.source, [0, 541, 150 - 0.5 * 239.5])
     assert_allclose(camera.pixel_mm([0, 0, 0]), [0.6, 0.5])
     assert_allclose(camera.pixel_mm([0, -541, 0]), [1.2, 0.5])
-
-
-def test_corrections_widen_the_fan_and_the_scan_each_by_itself():
-    point, camera = [30.0, 40.0, 100.0], AP.camera()
-    before, after = (
-        camera.project(point),
-        camera.corrected(1.02, np.array([3.0, 5.0]), 1.01).project(point),
-    )
-    assert_allclose(after, [300 + 3 + 1.02 * (before[0] - 300), 5 + 1.01 * before[1]])
 
 
 @given(pixels)
@@ -151,7 +128,6 @@ def test_two_cameras_are_the_same_where_they_project_alike():
     [
         (lambda: SlotScanCamera([[900, 1, 0], [0, 2, 0], [0, 0, 1]], np.eye(4), SIZE), "skew of 1"),
         (lambda: AP.camera().projection_matrix, "no projection matrix"),
-        (lambda: replace(AP, pixel_mm=(0.6, 0)).camera(), "pixel_mm: found 0.6, 0"),
         (lambda: replace(AP, rows_along=np.zeros(3)).camera(), "rows_along: found no length"),
         (
             lambda: replace(AP, columns_along=[1, 0, 0.1]).camera(),

@@ -8,22 +8,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from helpers.refusals import warns
 
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib.rendering import kernel_cache
 from MultiViewRegistrationLib.rendering.kernel_cache import KernelCache
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).resolve().parent
-READ_ONLY = """
-for folder in "$@"; do mount --bind "$folder" "$folder" && mount -o remount,bind,ro "$folder" || exit 99; done
-exec "$PYTHON" -B -c "
-import warnings
-warnings.showwarning = lambda message, *more: print(message)
-import numpy as np
-from MultiViewRegistrationLib.registration.objective import _count
-_count(np.ones((2, 2), bool))
-print('done')"
-"""
 
 PROGRAM = f"""
 import sys
@@ -51,59 +42,19 @@ print(len(compilations))
 DTYPES = ["int8", "int32", "int64", "float32", "float64"]
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Compiles a kernel where the library, the home folder and what else is named are read-only.
-
-    Returns what is printed.
-    """
-    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"]).returncode:
-        pytest.skip("needs unshare, and a system that lets it make read-only mounts")
-    home, temporary = tmp_path / "home", tmp_path / "tmp"
-    home.mkdir()
-    temporary.mkdir()
-    own = ("XDG_", "NUMBA_")
-    environment = {name: each for name, each in os.environ.items() if not name.startswith(own)}
-    environment |= {"HOME": str(home), "TMPDIR": str(temporary), "PYTHON": sys.executable}
-    environment["PYTHONPATH"] = str(LIBRARY.parent)
-
-    def start(*more, **changed):
-        folders = [str(folder) for folder in (LIBRARY, home, *more)]
-        done = subprocess.run(
-            ["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", *folders],
-            env=environment | changed,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        if done.returncode == 99:
-            pytest.skip(f"needs read-only mounts: {done.stderr}")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
-
-    return start
-
-
-@pytest.mark.slow
-def test_a_read_only_installation_keeps_kernels_in_a_private_temporary_folder(start, tmp_path):
-    said, done = start()
-    folder = tmp_path / "tmp" / f"multiview-registration-{os.getuid()}"
-    assert done == "done" and str(folder) in said and "NUMBA_CACHE_DIR" in said
-    assert list(folder.rglob("*.nbc")) and folder.stat().st_mode & 0o777 == 0o700
-
-
-@pytest.mark.slow
-def test_a_folder_that_is_named_is_used_without_a_word(start, tmp_path):
-    (tmp_path / "kernels").mkdir()
-    assert start(NUMBA_CACHE_DIR=str(tmp_path / "kernels")) == ["done"]
-    assert list((tmp_path / "kernels").rglob("*.nbc"))
-
-
-@pytest.mark.slow
-def test_without_any_folder_kernels_are_compiled_at_every_start(start):
-    said, done = start(Path("/tmp"), Path("/var/tmp"), Path.cwd())
-    assert done == "done" and "compiled at every start" in said
-    assert "NUMBA_CACHE_DIR" in said
+def test_kernels_are_stored_in_a_temporary_folder_if_no_other_is_writable(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(kernel_cache.nb.config, "CACHE_DIR", str(file))
+    monkeypatch.setattr(kernel_cache, "LIBRARY", file)
+    monkeypatch.setenv("HOME", str(file))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with warns("stored in the temporary folder .* NUMBA_CACHE_DIR"):
+        cache = kernel_cache.open_cache()
+    assert cache.folder.is_relative_to(kernel_cache.private_folder())
+    monkeypatch.setattr(tempfile, "tempdir", str(file))
+    with warns("compiled at every start"):
+        assert kernel_cache.open_cache() is None
 
 
 def test_the_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
@@ -147,18 +98,6 @@ def test_functions_that_other_processes_publish_are_added(tmp_path):
     first.fetch()
     assert stored(first) == expected
     assert [path.name for path in tmp_path.glob("*-v-*")] == ["mvreg-kernels-v-2"]
-
-
-def test_a_function_that_another_process_compiled_for_more_types_is_fetched_again(tmp_path):
-    first, second = KernelCache(tmp_path, "v"), KernelCache(tmp_path, "v")
-    store(first, f="one type")
-    first.publish()
-    second.fetch()
-    store(first, f="two types")
-    (first.folder / "room" / "f.2.nbc").write_text("second type")
-    first.publish()
-    second.fetch()
-    assert stored(second) == stored(first) and len(stored(second)) == 3
 
 
 def test_the_index_of_one_process_never_meets_the_data_of_another(tmp_path):

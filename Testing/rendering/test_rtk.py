@@ -59,9 +59,7 @@ def project_by_rtk(rtk, volume, geometry, detector_origin):
     return rtk.itk.array_from_image(joseph.GetOutput())[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("left_handed", [False, True])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed, left_handed", [(0, False), (1, True)])
 def test_rtk_gives_the_same_image(rtk, seed, left_handed):
     rng = np.random.default_rng(seed)
     geometry = rtk.geometry.New()

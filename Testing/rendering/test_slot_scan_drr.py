@@ -7,9 +7,7 @@ from numpy.testing import assert_allclose
 from scenes import slot_scene
 from scipy.ndimage import map_coordinates
 
-from MultiViewRegistrationLib import Volume
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 STEP_MM = 0.1
@@ -66,28 +64,3 @@ def test_jacobian_is_the_change_of_the_image_as_the_ct_moves(seed, leading, mirr
     expected = changes(image, np.diag(TWIST)) / TWIST[:, None, None]
     for ours, theirs in zip(jacobian, expected, strict=True):
         assert np.linalg.norm(ours - theirs) < 0.01 * np.linalg.norm(theirs)
-
-
-def test_rays_beyond_a_cut_end_are_marked_row_by_row():
-    """A cylinder cut off at both ends across the scan.
-
-    The rows that miss it have no true value, those within all have one.
-    """
-    values = np.zeros((20, 30, 30), np.float32)
-    j, i = np.indices((30, 30)) - 14.5
-    values[:, np.hypot(i, j) < 11] = 0.02
-    volume = Volume(values, rigid.translation([-14.5, -14.5, -9.5]))
-    scan = SlotScan(
-        isocentre=[0, 0, 20.0],
-        isocentre_to_source=[0, -1.0, 0],
-        source_to_isocentre_mm=300,
-        columns_along=[1.0, 0, 0],
-        rows_along=[0, 0, -1.0],
-        pixel_mm=(1.0, 1.0),
-        size=(41, 41),
-    )
-    seen = Projector(volume).seen(scan.camera(), np.eye(4))
-    z = 20 - np.arange(41)
-    assert seen[np.abs(z) < 9].all()
-    assert not seen[np.abs(z) > 10.5][:, 12:29].any()
-    assert seen[:, :5].all()  # air beside it

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.refusals import refuses, warns
+from helpers.refusals import warns
 from numpy.testing import assert_allclose
 from scenes import random_scene, slot_scene
 
@@ -92,7 +92,7 @@ def close(mine, theirs, tolerance):
     assert_allclose(mine.cpu(), theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
-@pytest.mark.slow_variants("interpreted-0", "interpreted-7")
+@pytest.mark.slow_variants("interpreted-0", "interpreted-5", "interpreted-7")
 @pytest.mark.parametrize("seed", [0, 2, 5, 7])
 def test_images_and_jacobians_are_those_of_numba(device, seed):
     scene = scene_of(seed)
@@ -125,8 +125,8 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(device, axis):
     assert np.mean(seen != expected) < 1e-3  # rounding at an edge
 
 
-@pytest.mark.quick_variants("cpu-0-0", "cpu-1-1", "cpu-2-2")
-@pytest.mark.parametrize("seed, leading", [(0, 0), (1, 1), (2, 2)])
+@pytest.mark.quick_variants("cpu-0-0", "cpu-1-1")
+@pytest.mark.parametrize("seed, leading", [(0, 0), (1, 1)])
 def test_slot_scans_are_those_of_numba(device, seed, leading):
     """Images, Jacobians, and rays beyond cut ends, of the whole scan and of a part of it in one batch."""
     volume, scan, world_from_ct = slot_scene(seed, leading, seed == 1)
@@ -181,10 +181,3 @@ def test_more_voxels_than_can_be_counted_are_left_to_the_processor(monkeypatch):
     monkeypatch.setattr(torch_drr, "MAX_VOXELS", 2 * projector.grid.values.size - 1)
     with pytest.raises(MemoryError, match="a device can hold"):
         torch_drr.TorchProjector(projector)
-
-
-def test_a_pose_that_is_not_finite_is_refused():
-    scene = scene_of(0)
-    batch = torch_drr.TorchProjector(Projector(scene.volume), "cpu")
-    with refuses("world_from_ct: has numbers that are not finite"):
-        batch.beams([scene.camera], np.full((1, 4, 4), np.nan), scene.pivot)

@@ -54,23 +54,18 @@ def test_where_there_are_devices(two_cards):
     device = ComputeDevice("cuda")
     assert str(device) == "cuda:0, NVIDIA H200" and str(ComputeDevice()) == "cpu"
     assert (device.torch_device, ComputeDevice(TORCH_CPU).torch_device) == ("cuda:0", "cpu")
-    assert (
-        ComputeDevice().describe("CPU") == "CPU"
-        and device.display_name == "NVIDIA H200 (cuda:0) by PyTorch"
-    )
+    assert device.display_name == "NVIDIA H200 (cuda:0) by PyTorch"
 
 
 @pytest.mark.parametrize(
     "name, value, why",
     [
-        ("init", "Found no NVIDIA driver on your system.", "there is no NVIDIA driver"),
         (
             "init",
             "The NVIDIA driver on your system is too old (found version 11040)",
             "the NVIDIA driver is too old for this PyTorch",
         ),
         ("init", "Strange\nfrom cudaGetDeviceCount()", "CUDA does not start (Strange)"),
-        ("device_count", 0, "there is no CUDA device"),
         (
             "mem_get_info",
             (100 << 20, 16 << 30),
@@ -115,20 +110,6 @@ def test_devices_of_other_makers(monkeypatch):
     assert resolved("auto")[0] == CPU
 
 
-@pytest.mark.parametrize("has_float64", [True, False])
-def test_geometry_is_in_single_precision_only_where_a_device_has_no_other(monkeypatch, has_float64):
-    from types import SimpleNamespace
-
-    from MultiViewRegistrationLib.rendering.torch_drr import real_of
-
-    monkeypatch.setattr(
-        torch.xpu, "get_device_properties", lambda device: SimpleNamespace(has_fp64=has_float64)
-    )
-    assert real_of(torch.device("cpu")) == real_of(torch.device("cuda:0")) == torch.float64
-    assert real_of(torch.device("mps:0")) == torch.float32
-    assert real_of(torch.device("xpu:0")) == (torch.float64 if has_float64 else torch.float32)
-
-
 def test_without_torch(two_cards, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     for asked in ("cuda", "cuda:1", TORCH_CPU):
@@ -140,7 +121,7 @@ def test_a_number_too_large(two_cards):
     assert resolved("cuda:2")[2] == "PyTorch finds 2 CUDA devices, counted from 0"
 
 
-@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "CPU", "mps:", "npu", "cuda:1234", ""])
+@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "CPU", "cuda:1234", ""])
 def test_unknown_names_are_refused(asked):
     with refuses(f'device: found "{asked}", expected auto, cpu, cuda or cuda:N'):
         ComputeDevice(asked)

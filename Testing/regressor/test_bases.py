@@ -47,7 +47,7 @@ def oblique_bases(rng):
 
 
 @pytest.mark.parametrize("kind", [Camera, SlotScanCamera])
-@pytest.mark.parametrize("seed, mirrored", [(0, False), (1, True), (2, False)])
+@pytest.mark.parametrize("seed, mirrored", [(0, False), (1, True)])
 def test_images_agree_with_the_renderer_and_bases_are_independent(seed, mirrored, kind):
     rng = np.random.default_rng(seed)
     bases = oblique_bases(rng)
@@ -67,13 +67,6 @@ def test_images_agree_with_the_renderer_and_bases_are_independent(seed, mirrored
     among_others = line_integrals(Bases(values, bases.ct_from_index), camera, pose)
     assert_array_equal(found[seed], among_others[seed])
     assert not np.array_equal(found[seed - 1], among_others[seed - 1])
-
-
-def test_nothing_behind_the_source_counts():
-    bases = Bases(np.full((BASES, 20, 20, 20), 0.01, np.float32), np.eye(4))
-    before = rigid.translation([-9.5, -9.5, -30])
-    camera = Camera([[50, 0, 5], [0, 50, 5], [0, 0, 1]], before, (11, 11))
-    assert not line_integrals(bases, camera, np.eye(4)).any()
 
 
 def test_a_layer_begins_where_the_last_one_ends():

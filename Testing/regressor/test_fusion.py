@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.regressor.fusion import (
     moved,
 )
 from MultiViewRegistrationLib.regressor.images import Window
-from MultiViewRegistrationLib.regressor.network import CORNER_AUGMENTATIONS, Augmentation
+from MultiViewRegistrationLib.regressor.network import Augmentation
 
 CENTROID = np.array([12.0, -30.0, 45.0])
 NOMINAL = rigid.turn_and_shift([0.1, -0.2, 0.05], [-20.0, 35.0, -40.0])
@@ -52,14 +52,11 @@ def slot_scan(angle_deg):
 
 VIEWS = {
     "one view": [camera(0)],
-    "one mirrored view": [camera(5, mirrored=True)],
     "two views": [camera(0), camera(90)],
     "two mirrored views": [camera(0, mirrored=True), camera(90, mirrored=True)],
     "three views": [camera(0), camera(60), camera(-50)],
-    "two slot scans": [slot_scan(0), slot_scan(90)],
     "slot scan and C-arm": [slot_scan(0), camera(90)],
 }
-all_views = pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS)
 
 
 def random_pose(seed):
@@ -85,9 +82,9 @@ def fused(said, *more):
     return fuse([*said], CENTROID, NOMINAL, *more)
 
 
-@all_views
+@pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS)
 def test_perfect_votes_give_the_pose_and_a_third_may_be_wrong(views):
-    for seed in range(3):
+    for seed in range(2):
         rng, points, true = random_pose(seed)
         first, *others = fused(votes(view, points, true, rng) for view in views)
         assert mtre(first.world_from_ct, true, points) < 0.02
@@ -148,33 +145,14 @@ def test_an_augmentation_is_the_image_turned_scaled_and_shifted(mirrored):
     assert_allclose(augmented.source, view.source, atol=1e-9)
 
 
-@all_views
-def test_augmentations_of_one_x_ray_are_joined_where_they_show_the_same(views):
-    """Five tell no more than one."""
-    rng, points, true = random_pose(11)
-    joined = []
-    for view in views:
-        first, *others = (
-            votes(each.camera(view, view), points, true, rng)
-            for each in (Augmentation(), *CORNER_AUGMENTATIONS)
-        )
-        joined.append(first.joined(others))
-    found, alone = (
-        fused(said)[0] for said in (joined, [votes(view, points, true, rng) for view in views])
-    )
-    assert mtre(found.world_from_ct, true, points) < 0.02
-    assert_allclose(found.covariance, alone.covariance, rtol=0.1)
-
-
 @pytest.mark.parametrize("outlier", range(3))
 def test_of_three_views_one_may_be_wrong(outlier):
-    for seed in range(3):
-        rng, points, true = random_pose(5 + seed)
-        wrong = moved(true, rng.choice([-1, 1], 6) * [0.2, 0.2, 0.2, 25, 25, 25], CENTROID)
-        views = zip(VIEWS["three views"], [wrong if n == outlier else true for n in range(3)])
-        first = fused(votes(view, points, pose, rng, 0.7) for view, pose in views)[0]
-        assert first.agree and first.views == tuple(n for n in range(3) if n != outlier)
-        assert mtre(first.world_from_ct, true, points) < 1
+    rng, points, true = random_pose(5)
+    wrong = moved(true, rng.choice([-1, 1], 6) * [0.2, 0.2, 0.2, 25, 25, 25], CENTROID)
+    views = zip(VIEWS["three views"], [wrong if n == outlier else true for n in range(3)])
+    first = fused(votes(view, points, pose, rng, 0.7) for view, pose in views)[0]
+    assert first.agree and first.views == tuple(n for n in range(3) if n != outlier)
+    assert mtre(first.world_from_ct, true, points) < 1
 
 
 def test_of_two_views_that_disagree_both_are_candidates():
@@ -254,13 +232,3 @@ def test_an_uncertain_view_has_less_weight():
     assert off_mm == sorted(off_mm)
     assert mtre(lost.world_from_ct, fused([alone])[0].world_from_ct, points) < 1.0
     assert geometry_covariance(0.0, 0.0, CENTROID, NOMINAL) is None
-
-
-def test_slack_is_the_covariance_of_cameras_that_are_off():
-    rng = np.random.default_rng(14)
-    turns = rigid.exp_so3(np.radians(rng.normal(0, 2.0, (4000, 3))))
-    off = rigid.from_rotation_translation(turns, rng.normal(0, 5.0, (4000, 3)))
-    found = np.cov(rigid.motion(np.tile(NOMINAL, (4000, 1, 1)), off @ NOMINAL, CENTROID).T)
-    expected = geometry_covariance(2.0, 5.0, CENTROID, NOMINAL)
-    sd = np.sqrt(np.diag(expected))
-    assert_allclose(found / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.08)

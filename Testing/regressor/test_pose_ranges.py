@@ -49,12 +49,6 @@ def test_random_poses_fill_the_range_evenly():
     for share in shares.T:
         assert stats.kstest(share, stats.uniform(-1, 2).cdf).pvalue > 1e-3
     assert np.abs(np.corrcoef(shares.T) - np.eye(5)).max() < 0.06
-    # By another way too: the centroid's shift in the camera, and the total angle.
-    there, here = (rigid.transform_points(each, CENTROID) for each in (poses, reach.world_from_ct))
-    largest = np.abs(rigid.rotate(reach.camera.camera_from_world, there - here)).max(axis=0)
-    assert (largest <= [50, 1e-9, 60]).all() and (largest >= [49.5, 0, 59.5]).all()
-    turn_deg = np.degrees(rigid.rotation_distance(poses, reach.world_from_ct)).max()
-    assert 30 < turn_deg < np.linalg.norm([15, 15, 30]) + 1
 
 
 @given(values)
@@ -89,14 +83,12 @@ FRONT = 1000 * 35 / (700 + 70 * np.sqrt(0.75))
     [
         ("columns_mm", 7, (0, 0, 0), (10, 0)),  # 7 mm at 700 of 1000 mm are 10 pixels of 1 mm
         ("rows_mm", 14, (0, 0, 0), (0, 20)),  # down
-        ("beam_mm", 50, (0, 0, 0), (0, 0)),
         (
             "beam_mm",
             50,
             (70, 0, 0),
             (70 * 1000 / 750 - 100, 0),
         ),  # away from the source all becomes smaller
-        ("orbital_deg", 10, (0, 0, 0), (0, 0)),  # turns are about the centroid
         ("roll_deg", 90, (70, 0, 0), (-100, 100)),  # clockwise: what was on the right comes down
         ("tilt_deg", 30, (0, 0, 70), (0, FRONT)),  # cranial: the front goes to the feet
         (
@@ -147,7 +139,6 @@ def test_a_wide_search_is_narrowed_to_what_the_field_allows():
     "training, words",
     [
         ({"columns_mm": 400}, 'columns_mm -?400.* out of the field of view "AP"'),
-        ({"beam_mm": 800}, 'beam_mm -800.* out of the field of view "AP"'),  # behind the source
         ({"columns_mm": 0, "rows_mm": 0, "beam_mm": 400}, 'beam_mm .*400.* view "lateral"'),
     ],
 )

@@ -1,6 +1,5 @@
 """A small training: it learns, it goes on where it stopped, and nothing that goes wrong costs what was learnt."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +8,9 @@ import torch
 from helpers.refusals import refuses, warns
 from numpy.testing import assert_array_equal
 
-from MultiViewRegistrationLib import Cancelled, Volume, train
+from MultiViewRegistrationLib import Cancelled, Volume
 from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.regressor import model_store, network, training
+from MultiViewRegistrationLib.regressor import model_store, training
 from MultiViewRegistrationLib.regressor.model import load_model
 from MultiViewRegistrationLib.regressor.model_store import Card
 from MultiViewRegistrationLib.regressor.poses import PoseRange
@@ -144,14 +143,6 @@ def test_it_ends_early_when_the_error_stops_falling(begin, monkeypatch):
 
 
 @pytest.mark.slow
-def test_it_goes_on_while_the_error_falls(begin, monkeypatch):
-    begun = begin(steps=14, every=2)
-    falling = lambda count: constant(50.0 / (begun.card.done + 1))(count)  # noqa: E731
-    monkeypatch.setattr(begun, "_errors", falling)
-    assert begun.run().card.done == 14 and begun.card.shortened is None
-
-
-@pytest.mark.slow
 def test_a_full_disk_leaves_the_state_before(begin, monkeypatch, case):
     begun = Training.resume(stopped(begin(), 2), *case)
 
@@ -177,15 +168,6 @@ def test_minutes_become_steps_and_hard_images(begin, monkeypatch):
     assert begun.card.hardness == training.hardness_of(steps) > 0
     hardness = [training.hardness_of(steps) for steps in (1, 1000, 1700, 2400, 10**6)]
     assert hardness == [0, 0, 0.5, 1, 1]
-
-
-@pytest.mark.slow
-def test_steps_and_a_seed_give_the_same_network_again(case_file, tmp_path):
-    models = [train(case_file, tmp_path / name, steps=3, seed=5) for name in "ab"]
-    assert models[0].card.done == 3 and models[0].card.hardness == 0
-    assert same_weights(*models)
-    with refuses("steps: found 1"):
-        train(case_file, tmp_path / "c", steps=1)
 
 
 def test_arguments_out_of_range_are_refused(begin, tmp_path):
@@ -227,22 +209,6 @@ def test_resuming_is_refused_for_other_inputs(begin, case):
         Training.resume(folder, ct, cameras[::-1], corners)
     with refuses("stopped before it had learnt anything; resume it"):
         load_model(folder)
-
-
-@pytest.mark.slow
-def test_an_inaccurate_network_is_a_warning(begin, monkeypatch):
-    begun = begin(steps=1, every=5)
-    monkeypatch.setattr(begun, "_errors", constant(24.0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        begun.run()
-    begun = begin("other", steps=1, every=5)
-    monkeypatch.setattr(
-        begun, "_errors", lambda count: (np.array([[5.0] * 3, [26.0] * 3]), np.full(2, 5.0))
-    )
-    said = "Only 50 % of the random images were found within 25 mm, .* train for longer"
-    with warns(said):
-        begun.run()
 
 
 def gradient(begun):
@@ -295,22 +261,3 @@ def test_with_too_little_memory_it_continues_on_the_cpu(begin, device):
     assert model.card.done == 4 and Card.read(model.folder).device == "cpu"
     unbroken = begin("cores", steps=4).run()
     assert model.card.losses[-1] == pytest.approx(unbroken.card.losses[-1], rel=0.01)
-
-
-@pytest.mark.slow
-def test_only_the_body_is_in_half_precision(begin, device, monkeypatch):
-    """As on a CUDA device, by the processor's own bfloat16."""
-    assert network.precision_on(torch.device("cpu")) is torch.float32
-    begun = begin(device=device)
-    whole = gradient(begun)
-    half_inside, outside = [], []
-    begun._network.body.register_forward_hook(
-        lambda *_: half_inside.append(torch.is_autocast_enabled("cpu"))
-    )
-    begun._network.head.register_forward_hook(
-        lambda module, given, found: outside.append((torch.is_autocast_enabled("cpu"), found.dtype))
-    )
-    monkeypatch.setattr(network, "precision_on", lambda device: torch.bfloat16)
-    half = gradient(begun)
-    assert set(half_inside) == {True} and set(outside) == {(False, torch.float32)}
-    assert 1e-4 < apart(half, whole) < 0.05

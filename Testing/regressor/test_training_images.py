@@ -1,9 +1,5 @@
 """Training images: what is random in them, what is not, and whether another simulator's X-rays are of their family."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from helpers.phantom import TRUE_POSE, make_slot_scan, make_views, off
@@ -52,34 +48,6 @@ def poses(count):
     )
 
 
-#: Prints the digest of images; the kernel of rays alone is loaded before or not.
-DIGEST = """
-import hashlib, sys
-import numpy as np
-from helpers.phantom import TRUE_POSE, make_ct, make_views
-from MultiViewRegistrationLib.regressor.bases import project
-from MultiViewRegistrationLib.regressor.images import TrainingImages, Window
-windows = [Window.of(view.camera) for view in make_views(make_ct())]
-maker = TrainingImages(make_ct(), 1.75, variants=1)
-poses = np.stack([TRUE_POSE] * 4)
-if "before" in sys.argv:
-    (stacks,) = maker._anatomy
-    rays = stacks.rays(windows[0].camera, poses)
-    project(stacks, *rays, 0, np.empty((3, 64, 64), np.float32))
-print(hashlib.sha256(maker.batch(poses, windows, np.random.default_rng(1))).hexdigest())
-"""
-
-
-def test_one_seed_gives_one_batch_whichever_kernels_were_loaded_before():
-    """LLVM compiles a kernel by itself and within another one with other roundings."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    found = {
-        subprocess.check_output([sys.executable, "-c", DIGEST, when], env=environment)
-        for when in ("before", "not")
-    }
-    assert len(found) == 1
-
-
 def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monkeypatch):
     def batch(threads, seed):
         monkeypatch.setenv("MVREG_THREADS", threads)
@@ -91,12 +59,6 @@ def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monke
     for threads in "23":
         assert_array_equal(batch(threads, 5), first)
     assert not np.array_equal(batch("1", 6), first)
-
-
-def test_no_two_images_of_one_pose_are_alike(maker, windows):
-    same = np.repeat(TRUE_POSE[None], 8, axis=0)
-    images = maker.batch(same, windows, np.random.default_rng(0))[:, :, 0].reshape(16, -1)
-    assert np.abs(images[:, None] - images[None]).max(axis=-1)[~np.eye(16, dtype=bool)].min() > 0.5
 
 
 def assert_prepared(images, views, windows):
@@ -171,9 +133,7 @@ def test_fields_leave_out_pixels(field, made):
     assert np.median(image[valid == 0]) > 0.3
 
 
-@pytest.mark.parametrize(
-    "name", ["pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"]
-)
+@pytest.mark.parametrize("name", ["pelvis-lateral", "pelvis-three-views-wires"])
 def test_x_rays_of_another_simulator_look_like_the_clean_images(pelvis, shared_data, name):
     """RTK's: with scatter, noise, other curves, a body that goes on beyond the CT.
 

@@ -23,7 +23,6 @@ from MultiViewRegistrationLib.io.sequence import FrameFiles, FrameSequence
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.sequence import tracker as module
 from MultiViewRegistrationLib.sequence.run import PACES, follow
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 from MultiViewRegistrationLib.sequence.tracker import Tracked, Tracker
@@ -118,16 +117,6 @@ def test_a_jump_is_found_again_by_a_search(ct, anatomy, frames):
     assert phantom.error_mm(found[1].world_from_ct, far) < 0.1
 
 
-@pytest.mark.slow
-def test_the_last_pose_is_tried_where_the_prediction_is_wrong(anatomy, frames, monkeypatch):
-    """Of a motion that stops at once the constant velocity predicts too far."""
-    wrong = phantom.off(swing(1)[0], [40.0, 0, 0], [40.0, 0, 0])
-    monkeypatch.setattr(module, "predict_pose", lambda kept, number: wrong)
-    found = followed(begun(anatomy, frames[0], swing(1)[0]), [frames[0]])
-    assert found[0].how == "followed"
-    assert phantom.error_mm(found[0].world_from_ct, swing(1)[0]) < 0.2
-
-
 def test_a_frame_that_is_rejected_is_kept_by_nobody(anatomy, frames):
     tracker = begun(anatomy, frames[0], swing(1)[0])
     tracker.memory.keep(Tracked(1, "lost", np.eye(4), verdict="reject"))
@@ -135,26 +124,7 @@ def test_a_frame_that_is_rejected_is_kept_by_nobody(anatomy, frames):
     assert found.how == "followed" and phantom.error_mm(found.world_from_ct, swing(2)[1]) < 0.2
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_an_accepted_frame_says_what_it_was_tested_for():
-    frame = Tracked(0, "registered", np.eye(4), verdict="accept")
-    assert frame.scope.code == "one-piece" and replace(frame, verdict="check").scope is None
-    of_bones = replace(frame, bones={"L3": frame, "L4": frame}).scope
-    assert of_bones.code == "bones-tested" and "of its bones L3, L4 were tested" in of_bones
-
-
 @pytest.mark.slow
-def test_each_frame_says_first_that_the_sides_differ(tmp_path):
-    path = write_moving_case(tmp_path, swing(3))
-    write_json(path, {**read_json(path), "header_mismatch": {"side": True}})
-    found = track_of(path).frames
-    assert [frame.how for frame in found][1:] == ["followed"] * 2
-    for frame in found:
-        assert frame.verdict != "accept" and "are of different sides" in frame.reasons[0]
-        assert len(set(frame.reasons)) == len(frame.reasons)
-
-
-@pytest.mark.quick_variants("room-check")
 @pytest.mark.parametrize("use, verdict", [("overlay", "accept"), ("room", "check")])
 def test_each_frame_has_the_verdict_of_what_its_pose_is_for(tmp_path, use, verdict):
     """Cameras that are corrected in the first frame are not known exactly in the others."""
@@ -227,7 +197,6 @@ def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
             {"sequence": {"cases": ["gone/case.json"]}},
             "which is not there, expected the files that were tracked",
         ),
-        ({"sequence": {"cases": "case.json"}}, "expected a list of paths"),
         (
             {"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9},
             "is of 9 frames, but its files have 5",

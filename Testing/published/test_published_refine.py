@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from helpers.phantom import START, TRUE_POSE, error_mm, make_views, off
+from helpers.phantom import START, TRUE_POSE, error_mm, off
 from helpers.refusals import refuses
 from numpy.testing import assert_array_equal
 
@@ -40,17 +40,6 @@ def test_they_come_near_the_true_pose(anatomy, views, preset, reached_mm):
     assert min(found.fit.similarity) > 0.5
 
 
-def test_a_plateau_ends_a_stage(anatomy, views):
-    eager = replace(
-        XVR,
-        stages=(Stage(32, 1, 40),),
-        gradient_patch=None,
-        schedule=partial(XVR.schedule, patience=0, threshold=10.0),
-    )
-    found = refine(anatomy, views, START, eager)
-    assert len(found.levels[0].steps) == 3  # the first sets the mark, the next two fail it
-
-
 def test_learning_rates_decay_as_published(anatomy, views):
     frozen = replace(
         QUICK,
@@ -74,12 +63,11 @@ def test_pixels_outside_the_mask_do_not_matter(anatomy, views):
             for outside in (0, 9)
         ]
         hidden.append([replace(view, xray=XRay(image, valid)) for image in images])
-    for preset in (QUICK, replace(XVR, stages=(Stage(64, 1, 3),))):
-        once, again = (
-            refine(anatomy, list(views), START, preset).world_from_ct
-            for views in zip(*hidden, strict=True)
-        )
-        assert_array_equal(once, again)
+    once, again = (
+        refine(anatomy, list(views), START, QUICK).world_from_ct
+        for views in zip(*hidden, strict=True)
+    )
+    assert_array_equal(once, again)
 
 
 def test_a_seed_determines_the_pose(anatomy, views):
@@ -89,10 +77,7 @@ def test_a_seed_determines_the_pose(anatomy, views):
 
 
 def test_progress_counts_pixels_and_ends_with_the_result(anatomy, views):
-    """So that the time left is no fiction.
-
-    A larger image takes longer, and of 500 iterations a plateau leaves a few dozen.
-    """
+    """Larger images take longer, so fractions are weighted by the number of pixels."""
     reports = []
     two_stages = replace(QUICK, stages=(Stage(32, 1, 3), Stage(64, 2, 1)))
     found = refine(anatomy, views, START, two_stages, progress=reports.append)
@@ -102,18 +87,6 @@ def test_progress_counts_pixels_and_ends_with_the_result(anatomy, views):
         ("32 x 32 px", 3),
         ("64 x 64 px", 1),
     ]
-    assert "diffpose" in reports[0].stage and 0 < reports[0].cost < 2
-    reports.clear()
-    refine(
-        anatomy,
-        views,
-        START,
-        replace(XVR, stages=(Stage(32, 1, 5),), gradient_patch=None),
-        progress=reports.append,
-    )
-    assert [progress.fraction for progress in reports] == pytest.approx(
-        [1 - 0.5 ** (n / 25) for n in range(1, 6)]
-    )
 
 
 def test_progress_that_returns_false_cancels(anatomy, views):
@@ -127,13 +100,6 @@ def test_progress_that_returns_false_cancels(anatomy, views):
             progress=lambda progress: calls.append(progress) or len(calls) < 2,
         )
     assert len(calls) == 2
-
-
-def test_one_view_and_three_are_registered_too(anatomy, ct):
-    for angles in (((0, 0),), ((-30, 10), (10, -10), (60, 0))):
-        found = refine(anatomy, make_views(ct, angles), START, QUICK)
-        assert len(found.fit.similarity) == len(angles)
-        assert found.levels[0].steps[0].moved_mm > 1
 
 
 def test_a_start_that_shows_nothing_is_refused(anatomy, views):

@@ -2,21 +2,18 @@
 
 import csv
 import json
-from itertools import product
 
 import pytest
-from helpers import phantom, two_bones
+from helpers import phantom
 from helpers.bent_spine import NAMES, bent, spine, truth_of, write_spine_case
 from helpers.file_io import read_json, write_json
 from helpers.refusals import refuses
 
-from MultiViewRegistrationLib import Case, PreparedCT, register
-from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.studies import evaluation
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
-from MultiViewRegistrationLib.studies.evaluation_table import summary, table_rows
+from MultiViewRegistrationLib.studies.evaluation_table import table_rows
 
 POSE = rigid.turn_and_shift([0.05, -0.03, 0.04], [3.0, -2.0, 5.0])
 TARGETS = 2 * phantom.CORNERS
@@ -49,18 +46,18 @@ def changed(case):
 
 def test_each_bone_has_its_error_in_json_and_rows_in_the_table(case, tmp_path, capsys):
     table = tmp_path / "table.csv"
-    words = f"evaluate {case} --starts 2 --max-start-error 6 --json --csv {table}"
+    words = f"evaluate {case} --starts 1 --max-start-error 6 --json --csv {table}"
     assert main(words.split()) == 0
     [outcome] = json.loads(capsys.readouterr().out)["cases"]
     rows = outcome["structures"]
-    assert [(row["run"], row["name"]) for row in rows] == [*product(range(2), NAMES)]
+    assert [(row["run"], row["name"]) for row in rows] == [(0, name) for name in NAMES]
     for row in rows:
         assert row["verdict"] == "accept" and row["errors"]["mtre_mm"] < 0.3
         assert 0 < row["predicted_upper95_mm"] < 1.5
     assert max(row["moved_mm"] for row in rows) > 2
     with table.open(newline="") as file:
         told = [row for row in csv.DictReader(file) if row["structure"]]
-    assert [(int(row["run"]), row["structure"]) for row in told] == [*product(range(2), NAMES)]
+    assert [row["structure"] for row in told] == list(NAMES)
     for row, bone in zip(told, rows, strict=True):
         assert row["verdict"] == "accept" and float(row["mtre_mm"]) == bone["errors"]["mtre_mm"]
         assert float(row["moved_mm"]) == bone["moved_mm"] and float(row["seconds"]) > 0
@@ -68,51 +65,16 @@ def test_each_bone_has_its_error_in_json_and_rows_in_the_table(case, tmp_path, c
 
 @pytest.mark.slow
 def test_bones_without_a_truth_are_listed(changed):
-    """With that of the whole CT alone, with that of one bone alone, and without any."""
+    """The truth of one bone is known, and not that of the whole CT."""
     truth = read_json(changed("truth"))["truth"]
-    one = changed("one", truth={"structures": {"L2": truth["structures"]["L2"]}}, targets=None)
-    none = changed("none", truth=None, targets=None)
-    found = evaluate([one, none], EvaluationSetup(starts=1, perturb=(1.0, 1.0)))
-    for outcome, known in zip(found.cases, ({"L2"}, set()), strict=True):
-        assert not outcome["runs"] and len(outcome["agreement"]["seconds"]) == 1
-        assert [row["name"] for row in outcome["structures"]] == list(NAMES)
-        for row in outcome["structures"]:
-            assert row["verdict"] == "accept" and (row["errors"] is not None) == (
-                row["name"] in known
-            )
-            assert row["errors"] is None or row["errors"]["mtre_mm"] < 0.3
+    path = changed("one", truth={"structures": {"L2": truth["structures"]["L2"]}}, targets=None)
+    found = evaluate([path], EvaluationSetup(starts=1, perturb=(1.0, 1.0)))
+    (outcome,) = found.cases
+    assert not outcome["runs"] and len(outcome["agreement"]["seconds"]) == 1
+    assert [row["name"] for row in outcome["structures"]] == list(NAMES)
+    assert [row["errors"] is None for row in outcome["structures"]].count(True) == 3
     rows = [row for row in table_rows([found]) if row["structure"]]
-    assert [row["mtre_mm"] is None for row in rows].count(True) == 7
-
-
-@pytest.mark.slow
-def test_the_error_of_the_whole_ct_is_that_with_cameras_corrected_beside_the_bones(changed):
-    entries = read_json(changed("exact"))
-    views = [
-        {**view, "rotation_sd_deg": 0.5, "translation_sd_mm": 2} for view in entries["views"][1:]
-    ]
-    path = changed("unsure", views=[entries["views"][0], *views])
-    [outcome] = evaluate([path], EvaluationSetup(starts=1)).cases
-    loaded, [row] = Case.load(path), outcome["runs"]
-    [start] = EvaluationSetup(starts=1).starts_about_truth(loaded, PreparedCT(loaded.ct))
-    found = register(loaded.starting_at(start), "given").refinement.world_from_ct
-    assert row["errors"]["mtre_mm"] == pytest.approx(
-        mtre(found, *evaluation.truth_of(loaded)), abs=1e-6
-    )
-
-
-@pytest.mark.slow
-def test_a_start_without_an_answer_leaves_bones_unregistered(case):
-    loaded = Case.load(case)
-    setup = EvaluationSetup(starts=1)
-    rows = evaluation._structures(loaded, PreparedCT(loaded.ct), setup, None, 0)
-    assert [row["name"] for row in rows] == list(NAMES) and {row["verdict"] for row in rows} == {
-        None
-    }
-    outcome = {"name": "spine", "views": 2, "runs": [], "agreement": None, "structures": rows}
-    told = table_rows([evaluation.Evaluation([outcome | {"relative_geometry": None}], setup)])
-    assert [(row["verdict"], row["mtre_mm"]) for row in told] == [(None, None)] * 4
-    assert summary(told).count("| 1 |") == 4
+    assert [row["mtre_mm"] is None for row in rows].count(True) == 3
 
 
 @pytest.mark.parametrize(
@@ -123,7 +85,6 @@ def test_a_start_without_an_answer_leaves_bones_unregistered(case):
             'truth.structures has "L9", expected one of the case\'s structures, T12',
         ),
         ({"truth": {"structures": {"L1": [[1]]}}}, "truth.structures.L1"),
-        ({"truth": {"structures": [1]}}, "truth.structures"),
         ({"truth": {}}, "truth.world_from_ct"),
         ({"labels": None, "structures": None}, 'has "T12", expected structures beside it'),
     ],
@@ -141,13 +102,3 @@ def test_the_truth_of_a_label_that_is_not_there_is_told_once_the_labels_are_read
     with refuses("expected one of the case's structures, 1, 2, 3, 4"):
         with_truth_of("7")
     assert set(with_truth_of("2").structure_truths) == {"2"}
-
-
-@pytest.mark.slow
-def test_bones_with_a_ct_each_have_their_rows(tmp_path):
-    two_bones.write_case(tmp_path)
-    (outcome,) = evaluate([tmp_path], EvaluationSetup(starts=1, perturb=(1.0, 1.0))).cases
-    first, second = outcome["structures"]
-    assert (first["name"], second["name"]) == two_bones.BONES
-    assert first["errors"]["mtre_mm"] < 0.05 and second["errors"] is None  # without its truth
-    assert {first["verdict"], second["verdict"]} == {"check"}

@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from helpers.bent_spine import cameras
 from helpers.phantom import TRUE_POSE, off
+from helpers.program import mvreg
 from helpers.program import run as program
 
 from benchmarks.summary import read_rows
@@ -110,15 +110,6 @@ def test_the_capture_range_ends_where_starts_fail():
     assert "capture range" not in summary(searched)
 
 
-def test_geometry_from_the_truth_is_in_the_table():
-    [row] = rows_of(case("hip-01", 2, run(1.0, [0.5, 0, 0]), relative_geometry="truth"))
-    assert row["relative_geometry"] == "truth"
-
-
-def test_an_evaluation_is_plain_data(mixed):
-    assert json.loads(json.dumps(mixed)) == mixed
-
-
 def test_curves_of_the_figure_rise_to_the_share_of_registrations_with_that_error(mixed):
     bone = {"run": 0, "name": "L1", "reasons": [], "errors": run(1, [3, 0, 0])["errors"]}
     bones = rows_of(case("hip-01", 2, structures=[bone | {"verdict": "accept"}]))
@@ -140,7 +131,7 @@ def test_the_figure_of_registrations_without_a_pose_is_drawn(file_format, begin)
 
 
 def test_a_figure_of_another_format_is_refused(case_file, tmp_path):
-    said = program(f"evaluate {case_file} --figure {tmp_path}/errors.gif", 2)
+    said = mvreg(f"evaluate {case_file} --figure {tmp_path}/errors.gif", 2)
     assert "must end in .png or .svg" in said.refusal
 
 

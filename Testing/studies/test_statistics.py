@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from helpers.refusals import refuses
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy import stats
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
@@ -36,19 +36,6 @@ def test_starting_errors_are_uniform_in_their_interval():
         stats.kstest([mtre(pose, TRUE, TARGETS) for pose in starts], "uniform", args=(4, 2)).pvalue
         > 0.01
     )
-
-
-def test_starting_poses_both_turn_and_shift():
-    starts = protocol.starting_poses(TRUE, TARGETS, (20, 20.001), per_interval=200, seed=0)
-    turned, shifted = rotations_deg(starts), shifts_mm(starts, CENTRE)
-    assert turned.min() < 4 and turned.max() > 15
-    assert shifted.min() < 10 and shifted.max() > 18
-
-
-def test_starting_poses_repeat_with_their_seed():
-    again = [protocol.starting_poses(TRUE, TARGETS, (0, 5), 4, seed) for seed in (7, 7, 8)]
-    assert_array_equal(again[0], again[1])
-    assert not np.allclose(again[0], again[2])
 
 
 def test_starting_poses_need_targets_that_a_rotation_moves():
@@ -110,14 +97,3 @@ def test_consensus_leaves_the_outliers_out_and_tells_them():
     assert rotations_deg(agreed.world_from_ct) < 0.2
     assert_allclose(agreed.rotation_deg[17:], 20, atol=0.3)
     assert_allclose(agreed.distance_mm[17:], 30, atol=0.2)
-
-
-def test_consensus_of_turned_poses_does_not_move_the_bone():
-    """They turn by 30 degrees about the bone's centre, which stays.
-
-    The CT's origin is 900 mm away.
-    """
-    poses = protocol.perturbed(TRUE, CENTRE, rotation_deg=30, translation_mm=0, n=12, seed=4)
-    agreed = protocol.consensus(poses, CENTRE)
-    assert_allclose(agreed.distance_mm, 0, atol=1e-9)
-    assert shifts_mm(agreed.world_from_ct, CENTRE) < 1e-9

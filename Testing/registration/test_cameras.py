@@ -126,41 +126,13 @@ def test_a_second_camera_that_is_off_is_corrected(anatomy, views):
     assert error_mm(second @ corrected.world_from_ct, true) < 2.0
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_slot_scans_register_alone_and_beside_a_pinhole(ct, anatomy, views, number):
-    """Two slot scans, or one with an ordinary X-ray.
-
-    The fan's width of the first is off, and found.
-    """
+def test_slot_scan_and_pinhole_view_are_registered(ct, anatomy, views):
+    """The source-to-detector distance of the slot scan is wrong and is corrected."""
     slot = make_slot_scan(ct, 80)
     wrong = replace(slot, camera=slot.camera.corrected(1.01, np.zeros(2)), distance_sd_percent=1.0)
-    second = views[0] if number == 1 else make_slot_scan(ct, -10)
-    found = refine(anatomy, [wrong, second], START)
+    found = refine(anatomy, [wrong, views[0]], START)
     assert error_mm(found.world_from_ct) < 0.3
     assert found.views[0].camera.focal_px / slot.camera.focal_px == pytest.approx(1, abs=0.002)
-
-
-@pytest.mark.slow
-def test_the_prior_decides_how_far_a_correction_goes(anatomy, views):
-    """From taken as exact, over half way, to left to the images."""
-    wrong = misplaced(views[1], [0, 0, 0], [0, 0, 3.0])
-    moves = []
-    for sd in (1e-4, 0.05, 3.0, None):
-        found = refine(anatomy, [views[0], uncertain(wrong, 0.0, sd)], START)
-        motion = wrong.camera.world_from_camera @ found.views[1].camera.camera_from_world
-        moves.append(np.linalg.norm(motion[:3, 3]))
-    assert moves == sorted(moves)
-    assert moves[0] < 0.01 and 2.7 < moves[2] <= moves[3] < 3.5
-
-
-def test_distance_to_the_detector_is_found(anatomy, ct):
-    views = [sized(view) for view in make_views(ct)]
-    wrong = [replace(view, camera=view.camera.corrected(1.02, np.zeros(2))) for view in views]
-    found = refine(anatomy, wrong, START, shared=SharedUnknowns(source_to_detector_sd_mm=20))
-    assert found.corrections[-6] == pytest.approx(-20, abs=2)
-    assert error_mm(found.world_from_ct) < 0.1
-    focal_px = found.views[1].camera.intrinsics[0, 0]
-    assert focal_px == pytest.approx(views[1].camera.intrinsics[0, 0], rel=2e-3)
 
 
 def test_distance_to_the_detector_needs_a_pixel_size(views):
@@ -181,17 +153,6 @@ def test_a_prior_weighs_less_the_more_independent_residuals_there_are(ct, views)
     fit = Fit(cost=0.5, by_view=(), pixels=(1000, 1500))
     expected = 0.5 / 100 / np.repeat([np.radians(1.0), 3.0], 3) ** 2
     assert_allclose(unknowns.precision(objective, fit), expected)
-
-
-def test_a_distance_is_by_the_rows(views):
-    """Pixels twice as high as wide: fx = 800, fy = 400, and 800 mm to the detector."""
-    view = oblong(views[0])
-    shared = SharedUnknowns(source_to_detector_sd_mm=5.0)
-    unknowns = CameraCorrections([view, uncertain(views[1])], shared)
-    corrections = unknowns.none.copy()
-    corrections[-6] = 8.0
-    found = unknowns.camera(0, corrections, view.camera)
-    assert_allclose(np.diag(found.intrinsics), [808, 404, 1])
 
 
 def oblong(view):
@@ -254,11 +215,9 @@ def test_views_without_any_calibration_are_uncalibrated(three):
         assert uncalibrated_view_indices([views[0], replace(views[1], **{known: 2.0})]) == []
 
 
-def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
-    """Its image tells the CT as this camera sees it, in the plane at least."""
+def test_uncalibrated_camera_is_estimated_without_changing_the_pose(anatomy, three):
     views, true_camera = three
-    reports = []
-    found = register(anatomy, views, reports.append)
+    found = register(anatomy, views, lambda progress: None)
     alone = refine(anatomy, [views[0], views[2]], NEAR)
     assert_array_equal(found.world_from_ct, alone.world_from_ct)
     assert [view.name for view in found.views] == [view.name for view in views]
@@ -269,9 +228,6 @@ def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
     assert np.abs(seen - true).max() < 0.3
     turn = rigid.rotation_distance(camera.camera_from_world, true_camera.camera_from_world)
     assert turn < np.radians(0.3)
-    fractions = [progress.fraction for progress in reports]
-    assert fractions == sorted(fractions) and fractions[-1] < 1
-    assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
 
 
 def test_cancelling_reaches_the_uncalibrated_view(anatomy, three):

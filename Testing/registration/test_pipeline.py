@@ -17,8 +17,6 @@ from MultiViewRegistrationLib.registration import pipeline as module
 from MultiViewRegistrationLib.registration.cameras import OWN
 from MultiViewRegistrationLib.registration.objective import PoseFit
 from MultiViewRegistrationLib.registration.optimizer import (
-    FALLBACK_RANGE,
-    LOCAL_RANGE,
     MIN_CONVINCING_NCC,
     Descent,
     DescentStart,
@@ -59,9 +57,7 @@ def test_two_views_find_the_true_pose_and_report_progress(anatomy, views):
     assert fractions == sorted(fractions)
     assert 0 < fractions[0] < fractions[-1] < 1
     assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
-    assert "%" in str(reports[0])
-    last = [step.cost for step in found.levels[-1].steps]
-    assert [progress.cost for progress in reports][-len(last) :] == last
+    assert found.levels[-1].name == "128 x 128 px"  # without outliers there is no further level
 
 
 def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, plated):
@@ -77,21 +73,9 @@ def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, plated
     assert found.levels[-1].name == "128 x 128 px, outliers left out"
 
 
-def test_of_a_structure_or_where_all_fits_nothing_is_left_out(ct, anatomy, views, plated):
-    """What lies before and behind a structure would be left out."""
-    mask = (np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300)
-    structure = PreparedCT(replace(ct, mask=mask))
-    for registration in (pipeline(structure, plated), pipeline(anatomy, views)):
-        (best,) = registration.descend(3, [DescentStart(TRUE_POSE)])
-        assert registration._without_outliers(best) is None
-
-
 @pytest.mark.slow
-def test_a_correct_start_behind_tools_is_kept(anatomy, views):
-    """Bars over a fifth of each image, twenty times as dense as the body.
-
-    Coarse windows hold little else.
-    """
+def test_correct_start_is_kept_if_tools_occlude_the_images(anatomy, views):
+    """Bars over a fifth of each image mislead the coarse levels."""
     barred, (rows, columns) = [], np.indices((128, 128))
     for number, view in enumerate(views):
         image = view.xray.line_integrals.copy()
@@ -102,30 +86,13 @@ def test_a_correct_start_behind_tools_is_kept(anatomy, views):
     start = off(TRUE_POSE, [0.3, -0.2, 0.3], [0.4, 0.3, -0.4])
     found = refine(anatomy, barred, start)
     assert found.fit.min_similarity < MIN_CONVINCING_NCC and error_mm(found.world_from_ct) < 0.5
-    registration = pipeline(anatomy, barred, start)
-    ends = registration.descend(1, registration.descend(0, [DescentStart(start)]))
-    assert registration.refine_to_finest(ends).fit.evidence < found.fit.evidence
 
 
-@pytest.mark.quick_variants("shift1-False", "shift2-True", "shift3-True")
-@pytest.mark.parametrize(
-    "shift, masked",
-    [([0, 0, 300], False), ([0, 900, 0], False), ([0, 0, 300], True), ([-900, 900, 0], True)],
-)
+@pytest.mark.parametrize("shift, masked", [([0, 900, 0], False), ([0, 0, 300], True)])
 def test_a_start_beside_the_images_or_behind_a_source_is_refused(ct, views, shift, masked):
     given = replace(ct, mask=ct.volume.values > 300) if masked else ct
     with refuses("world_from_ct: "):
         refine(PreparedCT(given), views, off(TRUE_POSE, [0, 0, 0], shift))
-
-
-@pytest.mark.slow
-def test_a_view_with_the_ct_behind_its_source_is_ignored(anatomy, views):
-    beyond = rigid.translation([0, 0, -1500])  # the source goes past the body
-    turned = views[1].with_camera(camera_from_world=beyond @ views[1].camera.camera_from_world)
-    found = refine(anatomy, [views[0], turned], off(TRUE_POSE, [1, 1, 2], [3, 2, -3]))
-    here, true = views[0].camera.project(np.stack([found.world_from_ct, TRUE_POSE])[:, :3, 3])
-    assert np.linalg.norm(here - true) < 0.2
-    assert found.fit.shown[0] > 1000 and found.fit.shown[1] == 0
 
 
 REACH = Range(35, 60)
@@ -154,9 +121,7 @@ def test_near_minima_are_one_and_the_best_of_them_stays():
     assert same.fit is better.fit and same.n_descents == 2
 
 
-@pytest.mark.parametrize(
-    "limit, most, stay", [(1.3, 3, 3), (1.3, 2, 2), (1.05, 3, 1), (0.0, 1, 1), (9.0, 9, 4)]
-)
+@pytest.mark.parametrize("limit, most, stay", [(1.3, 3, 3), (1.3, 2, 2), (1.05, 3, 1)])
 def test_minima_with_much_less_evidence_are_pruned_and_too_many_of_them(limit, most, stay):
     minima = [minimum(10 * n, similarity) for n, similarity in enumerate((0.9, 0.88, 0.86, 0.7))]
     kept, pruned = prune(minima, limit, most)
@@ -180,12 +145,6 @@ def test_the_alternative_is_the_likeliest_of_all_that_are_elsewhere(anatomy, reg
     assert other.distance_mm == pytest.approx(away)
 
 
-def test_a_descent_that_ends_nowhere_is_no_minimum(registration):
-    one = minimum(0, 0.9)
-    nothing = replace(one, fit=replace(one.fit, cost=np.inf))
-    assert registration.merge([], [nothing]) == [] and registration.merge([one], [nothing]) == [one]
-
-
 def test_a_pose_is_plausible_if_it_looks_like_every_x_ray():
     fit = PoseFit(cost=0.3, by_view=(), pixels=(9, 9), shown=(9, 9), similarity=(0.9, 0.7))
     one = replace(minimum(0, 0.9), fit=fit)
@@ -201,56 +160,6 @@ def test_answers_beyond_the_range_are_none(anatomy, views):
     assert not reach.holds(end.world_from_ct, centre, anatomy.centroid)
     minima, _ = registration.search(0, centre, reach, SearchBudget(32, 32, 4), with_start=True)
     assert all(reach.holds(each.world_from_ct, centre, anatomy.centroid) for each in minima)
-
-
-POOR, GOOD = minimum(25, 0.3), minimum(0, 0.7)
-
-
-@pytest.mark.parametrize("found, start", [(POOR, GOOD), (GOOD, POOR), (GOOD, GOOD)])
-def test_where_no_answer_is_plausible_the_start_wins_if_it_has_more_evidence(
-    registration, monkeypatch, found, start
-):
-    """Of descents that end where they began."""
-
-    def ended(number, starts, steps=None):
-        ends = []
-        for each in starts:
-            end = GOOD if (each.world_from_ct == GOOD.world_from_ct).all() else POOR
-            ends.append(replace(end, origins=each.origins))
-        return sorted(ends, key=lambda end: -end.fit.evidence)
-
-    monkeypatch.setattr(registration, "descend", ended)
-    monkeypatch.setattr(registration, "_without_outliers", lambda best: None)
-    refined = registration.refine_to_finest([found], [start.world_from_ct])
-    assert_array_equal(refined.world_from_ct, GOOD.world_from_ct)
-    # Where a worse start leads is no alternative.
-    assert refined.alternative is None or found is POOR
-
-
-@pytest.mark.parametrize(
-    "converged, similarity, second, ranges",
-    [
-        (True, 0.8, 0, [LOCAL_RANGE]),  # sure and like all X-rays
-        (False, 0.8, 1, [LOCAL_RANGE]),  # not sure
-        (True, 0.7, 1, [LOCAL_RANGE]),  # not like all
-        (True, 0.4, 2, [LOCAL_RANGE, FALLBACK_RANGE]),  # unlike one
-    ],
-)
-def test_it_looks_farther_the_less_the_x_rays_look_like_the_ct(
-    anatomy, views, monkeypatch, converged, similarity, second, ranges
-):
-    asked, end = [], minimum(0, similarity)
-
-    def search(self, number, centre, reach, budget, *, with_start=False):
-        asked.append((number, reach))
-        return [end], converged
-
-    monkeypatch.setattr(RegistrationPipeline, "search", search)
-    monkeypatch.setattr(RegistrationPipeline, "descend", lambda *a: [end] if a[2] else [])
-    monkeypatch.setattr(RegistrationPipeline, "_without_outliers", lambda *_: None)
-    assert refine(anatomy, views, TRUE_POSE).fit is end.fit
-    assert [reach for number, reach in asked if number == 0] == ranges
-    assert sum(number == 1 for number, _ in asked) == second
 
 
 @pytest.mark.slow
@@ -306,20 +215,8 @@ def test_it_is_sure_of_what_was_found_again_if_nothing_else_is_nearly_as_good(
     assert registration.search(0, TRUE_POSE, REACH, SearchBudget(32, 32, 3))[1] == converged
 
 
-@pytest.mark.parametrize(
-    "start, aside, sentence",
-    [
-        (
-            [0, 0, 400],
-            0,
-            "at no pose within 5 degrees and 20 mm .* view1, view2 show enough of the",
-        ),
-        ([0, 0, 0], 600, "does view2 show enough of the CT"),
-    ],
-    ids=["all", "one"],
-)
-def test_views_that_never_show_the_ct_in_a_range_are_named(anatomy, views, start, aside, sentence):
-    there = rigid.translation([0, aside, 0]) @ views[1].camera.camera_from_world
-    given = [views[0], views[1].with_camera(camera_from_world=there)]
-    with refuses(sentence):
-        refine(anatomy, given, off(TRUE_POSE, [0, 0, 0], start), reach=Range(5, 20))
+def test_view_that_does_not_show_the_ct_within_the_search_range_is_named(anatomy, views):
+    away = rigid.translation([0, 600, 0]) @ views[1].camera.camera_from_world
+    given = [views[0], views[1].with_camera(camera_from_world=away)]
+    with refuses("does view2 show enough of the CT"):
+        refine(anatomy, given, TRUE_POSE, reach=Range(5, 20))

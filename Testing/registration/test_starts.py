@@ -38,20 +38,18 @@ def test_a_near_start_needs_no_coarse_level(anatomy, views):
     ]
 
 
-@pytest.mark.parametrize("off_mm", [8, 24])
-def test_a_farther_start_is_searched_within_its_expected_error(anatomy, views, off_mm):
-    found = refine_from(anatomy, views, [start(off_mm, off_mm, seed=off_mm)])
+def test_uncertain_start_is_searched_within_its_expected_error(anatomy, views):
+    found = refine_from(anatomy, views, [start(24, 24, seed=24)])
     assert error_mm(found.world_from_ct) < 0.1 and found.selected_start == 0
     assert found.candidates >= 128 and found.levels[0].name == "32 x 32 px"
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
-def test_wrong_starts_do_not_hide_the_right_one(anatomy, views, order):
-    """The first two are sure of themselves, and wrong."""
+def test_correct_start_is_selected_among_wrong_starts(anatomy, views):
+    """The wrong starts have the smaller expected errors."""
     starts = [start(60, 1, seed=1), start(50, 3, seed=2), start(6, 6, seed=3)]
-    found = refine_from(anatomy, views, [starts[n] for n in order])
+    found = refine_from(anatomy, views, starts)
     assert error_mm(found.world_from_ct) < 0.1
-    assert found.selected_start == order.index(2)
+    assert found.selected_start == 2
 
 
 @pytest.mark.parametrize("about", [{}, {"centre": TRUE_POSE, "reach": REACH}])
@@ -70,7 +68,7 @@ def astray(view, anatomy, mm):
     return off(TRUE_POSE, [0, 0, 0], mm * beam), covariance
 
 
-@pytest.mark.parametrize("mm, alone", [(-20.0, True), (12.0, False), (30.0, True)])
+@pytest.mark.parametrize("mm, alone", [(12.0, False), (30.0, True)])
 def test_the_depth_along_the_beam_is_found(anatomy, views, mm, alone):
     """To half a step of the tries, and what they tell."""
     shown = views[:1] if alone else views

@@ -14,7 +14,7 @@ from MultiViewRegistrationLib.registration.objective import Objective
 from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.problem import moved
 from MultiViewRegistrationLib.registration.similarity import Settings
-from MultiViewRegistrationLib.registration.tiles import TILE_SIDE, _explained, contrasts, tiled_fit
+from MultiViewRegistrationLib.registration.tiles import TILE_SIDE, contrasts, tiled_fit
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 ROBUST = Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5)
@@ -76,22 +76,6 @@ def test_similarity_of_a_tile_is_that_of_its_pixels(ct, views):
     assert np.median(parts.similarity[parts.comparable & (steps > 1)]) > 0.9
     similarity = [parts.similarity.min(), *sorted(fit.similarity), parts.similarity.max()]
     assert similarity == sorted(similarity)
-
-
-@pytest.mark.parametrize("sd", [0.02, 0.1])
-def test_the_share_explained_by_noise_is_the_lost_correlation(sd):
-    random = np.random.default_rng(1)
-    rows, columns = np.indices((96, 96))
-    clean = (1.5 * np.sin(rows / 5) * np.cos(columns / 6)).astype(np.float32)
-    noisy = clean + sd * random.normal(size=clean.shape).astype(np.float32)
-    found = _explained(noisy, np.ones(clean.shape, np.float32), 0.0)
-    local, local_clean = (image - ndimage.uniform_filter(image, 9) for image in (noisy, clean))
-    in_tiles = (
-        image.reshape(6, 16, 6, 16).swapaxes(1, 2).reshape(36, 256)
-        for image in (local, local_clean)
-    )
-    true = [np.corrcoef(*pair)[0, 1] for pair in zip(*in_tiles)]
-    assert np.median(found) == pytest.approx(np.median(true), abs=0.1)
 
 
 def test_contrast_is_that_of_a_tile_against_the_gain_of_its_view(ct, views):

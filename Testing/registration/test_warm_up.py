@@ -4,7 +4,6 @@ import sys
 import pytest
 from helpers.program import ENVIRONMENT
 
-from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.registration import warm_up
 from MultiViewRegistrationLib.rendering import kernel_cache
@@ -59,19 +58,6 @@ def test_a_child_process_is_started_once_where_a_kernel_is_compiled(monkeypatch,
     assert started == (["warm_up_other_half", "ended", "killed", "ended"] if times else [])
 
 
-def test_what_the_child_process_compiles_is_waited_for_not_compiled_twice(monkeypatch, started):
-    compiling(monkeypatch, 1)
-    monkeypatch.setattr(warm_up, "warm_up_other_half", lambda: started.append("loaded"))
-    warm_up.warm_up.__wrapped__()
-    assert started[1:] == ["ended", "loaded", "killed", "ended"]
-
-
-def test_without_an_interpreter_all_is_compiled_here(monkeypatch, started):
-    compiling(monkeypatch, 2)
-    monkeypatch.setattr(warm_up, "start_compiling", lambda function: None)
-    warm_up.warm_up.__wrapped__()
-
-
 def test_a_corrupt_cache_is_deleted(monkeypatch, started, tmp_path):
     """Otherwise numba refuses it at every start, by a SystemError."""
     cache = kernel_cache.KernelCache(tmp_path, "version")
@@ -86,14 +72,3 @@ def test_a_corrupt_cache_is_deleted(monkeypatch, started, tmp_path):
     with pytest.raises(InputError, match="corrupt and has been deleted. Start the program again"):
         warm_up.warm_up.__wrapped__()
     assert not list(tmp_path.rglob("*.nbi"))
-
-
-def test_a_registration_that_nobody_watches_says_once_that_it_compiles(capsys):
-    from numba.core import event
-
-    with api._compilation_told():
-        for _ in range(2):
-            event.start_event("numba:compile")
-            event.end_event("numba:compile")
-    said = capsys.readouterr()
-    assert not said.out and said.err == "Compiling for this computer: about ten seconds, once.\n"

@@ -30,6 +30,29 @@ INTEGERS = {
     "H": [0, 1, 2, 255, 32767, 32768, 65535],
     "I": [0, 1, 3, 65536, 2**31 - 1, 2**31, 2**32 - 1],
 }
+META = {
+    "ObjectType": "Image",
+    "NDims": "3",
+    "BinaryData": "True",
+    "DimSize": "4 4 4",
+    "ElementType": "MET_SHORT",
+}
+LOCAL = {"ElementDataFile": "LOCAL"}  # ends the header
+NRRD = {"type": "short", "dimension": "3", "sizes": "4 4 4", "endian": "little", "encoding": "raw"}
+
+
+def metaimage(data=bytes(128), **changed):
+    """A MetaImage file of 4 x 4 x 4 voxels whose header has these fields changed."""
+    return (
+        "".join(f"{key} = {value}\n" for key, value in (META | changed | LOCAL).items()).encode()
+        + data
+    )
+
+
+def nrrd(data=bytes(128), **changed):
+    """A NRRD file of 4 x 4 x 4 voxels whose header has these fields changed."""
+    lines = "".join(f"{key}: {value}\n" for key, value in (NRRD | changed).items())
+    return f"NRRD0004\n{lines}\n".encode() + data
 
 
 def whole_files(folder):

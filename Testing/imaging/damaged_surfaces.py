@@ -75,15 +75,10 @@ def absurd():
     """Files that state numbers or indices without the data, by their names."""
     files = {
         "index.obj": obj("f 1 2 99999999\nf 1 2 3"),
-        "zero.obj": obj("f 0 0 0"),
         "texture.obj": obj("f 1/9999999/9999999 2/9/9 3/9/9"),
         "index.ply": one_face("uchar", 3, 0, 1, 99_999_999),
-        "below.ply": one_face("uchar", 3, 0, 1, -99_999_999),
         "long.ply": one_face("int", 2**31 - 1, 0, 1, 2),
-        "short.ply": one_face("int", -1, 0, 1, 2),
         "index.vtk": legacy(f"{VTK_POINTS}POLYGONS 1 4\n3 0 1 99999999\n"),
-        "length.vtk": legacy(f"{VTK_POINTS}POLYGONS 1 4\n99999999 0 1 2\n"),
-        "strip.vtk": legacy(f"{VTK_POINTS}TRIANGLE_STRIPS 1 4\n3 0 1 99999999\n"),
         "field.vtk": legacy(f"FIELD f 1\na 100000 100000 float\n1 2\n{VTK_POINTS}"),
         "values.vtk": legacy(f"{VTK_POINTS}POLYGONS 1 4\n3 0 1 2\nPOINT_DATA {HUGE}\n"),
         "offset.vtk": legacy(

@@ -21,8 +21,9 @@ def with_text(image, grey):
     return np.array(drawn).astype(np.float32), np.array(drawn) != np.array(plain)
 
 
+@pytest.mark.quick_variants("255")
 @pytest.mark.parametrize("grey", [0, 255])
-def test_text_and_lines(grey):
+def test_find_annotations_masks_text_and_lines(grey):
     image, text = with_text(collimated(exposed(trunk()), FIELDS["circle"], "lead"), grey)
     valid = to_line_integrals(RawImage(image, 1, 255)).valid
     around = ndimage.binary_dilation(text, np.ones((37, 73)))  # a box around the word
@@ -30,7 +31,7 @@ def test_text_and_lines(grey):
     assert valid[~around & (FIELDS["circle"] > 16)].mean() > 0.997
 
 
-@pytest.mark.parametrize("gain", [1.0, 1.5, 3.0])
-def test_saturated_air_and_noise_are_no_text(gain):
+@pytest.mark.parametrize("gain", [1.0, 3.0])
+def test_find_annotations_ignores_saturated_air_and_noise(gain):
     image = np.minimum(gain * exposed(limb(200, 110)), 65_535)
     assert not find_annotations(-np.log(image + 1), np.ones(image.shape, bool)).any()

@@ -2,19 +2,18 @@
 
 import numpy as np
 import pytest
-from helpers.screenshots import FRAME_GREYS, make_screenshot
+from helpers.screenshots import make_screenshot
 
 from MultiViewRegistrationLib.imaging.burned_in import find_burned_in
-from MultiViewRegistrationLib.imaging.burned_text import find_text
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import load_image, to_line_integrals
 from MultiViewRegistrationLib.report.overlays import film_of
 
 #: Of the screenshots by which the search was made; test_case_anonymise.py has others.
-SEEDS = dict(zip(FRAME_GREYS, (3, 2, 1, 5), strict=True))
+SEEDS = {0: 3, 255: 5}
 
 
-@pytest.fixture(scope="module", params=FRAME_GREYS)
+@pytest.fixture(scope="module", params=[0, 255])
 def screenshot(request):
     return make_screenshot(SEEDS[request.param], request.param)
 
@@ -25,23 +24,22 @@ def xray(screenshot):
     return to_line_integrals(raw_image(screenshot.pixels), "log")
 
 
-@pytest.mark.quick_variants("0", "12", "128")
-def test_text_can_be_read_in_the_screenshot_itself(screenshot):
+@pytest.mark.slow
+def test_screenshot_text_is_legible(screenshot):
     assert len(screenshot.legible(screenshot.pixels)) == len(screenshot.characters) > 40
 
 
-@pytest.mark.quick_variants("0", "12", "128")
-def test_no_text_can_be_read_in_the_line_integrals(screenshot, xray):
+def test_line_integrals_contain_no_legible_text(screenshot, xray):
     assert not screenshot.legible(xray.line_integrals)
 
 
-def test_no_text_can_be_read_in_the_report(screenshot, xray):
+def test_report_image_contains_no_legible_text(screenshot, xray):
     grey = film_of(xray).grey
     assert np.ptp(grey[xray.valid]) > 0.9
     assert not screenshot.legible(255 * grey)
 
 
-def test_the_frame_is_no_part_of_the_field(screenshot, xray):
+def test_frame_of_screenshot_is_outside_the_field(screenshot, xray):
     outside = np.ones(xray.valid.shape, bool)
     near = tuple(slice(max(side.start - 3, 0), side.stop + 3) for side in screenshot.field)
     outside[near] = False
@@ -49,21 +47,11 @@ def test_the_frame_is_no_part_of_the_field(screenshot, xray):
     assert xray.valid[screenshot.field].mean() > 0.85
 
 
-def test_beads_in_a_row_are_no_text():
-    rows, columns = np.indices((300, 400))
-    image = np.random.default_rng(4).normal(120, 2, rows.shape)
-    for column in range(60, 360, 24):
-        image[np.hypot(rows - 150, columns - column) < 6] = 20
-    assert not find_text(image).where.any()
-
-
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_limb_in_saturated_air_has_wide_margins_and_no_frame(bits):
+def test_limb_in_saturated_air_has_wide_margins_and_no_frame():
     across = np.maximum(1 - ((np.arange(500) - 250) / 120) ** 2, 0)
     depth = np.broadcast_to(2.5 * np.sqrt(across), (400, 500))
     counts = np.random.default_rng(1).poisson(3000 * np.exp(-depth)) / 3000
-    white = 2**bits - 1
-    raw = raw_image(np.rint(np.minimum(1.5 * counts, 1) * white).astype(f"u{bits // 8}"))
+    raw = raw_image(np.rint(np.minimum(1.5 * counts, 1) * 255).astype(np.uint8))
     everything = np.ones(depth.shape, bool)
     margins = find_burned_in(raw).margins
     assert margins.has_wide(everything)
@@ -73,14 +61,7 @@ def test_a_limb_in_saturated_air_has_wide_margins_and_no_frame(bits):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "pattern",
-    [
-        "wrist/*.png",
-        "epid/*.png",
-        "sim/*/view*.mha",
-        "scout/*.dcm",
-        "lumbar/study/[AL]*.dcm",
-        "dicom/*.dcm",
-    ],
+    ["wrist/*.png", "sim/*/view*.mha", "scout/*.dcm", "dicom/*.dcm"],
 )
 def test_real_xrays_have_no_text_and_no_unknown_margins(shared_data, pattern):
     paths = sorted(shared_data.glob(pattern))

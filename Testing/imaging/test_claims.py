@@ -11,29 +11,12 @@ import pytest
 import SimpleITK as sitk
 from helpers.planted_dicom import write_xray
 from helpers.refusals import refuses
+from imaging.damaged_files import metaimage, nrrd
 
 from MultiViewRegistrationLib.imaging import image_source
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.reading import read_image
 from MultiViewRegistrationLib.imaging.xray import load_frames, load_image
-
-
-def metaimage(compressed):
-    data = zlib.compress(bytes(1000)) if compressed else bytes(100)
-    return (
-        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = "
-        f"False\nCompressedData = {compressed}\nDimSize = 3000 3000 600\nElementType = "
-        "MET_SHORT\nElementDataFile = LOCAL\n"
-    ).encode() + data
-
-
-def nrrd(encoding):
-    head = (
-        "NRRD0004\ntype: short\ndimension: 3\nsizes: 3000 3000 600\nendian: little\nencoding: "
-        f"{encoding}\nspace: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) "
-        "(0,0,1)\nspace origin: (0,0,0)\n\n"
-    ).encode()
-    return head + (gzip.compress(bytes(1000)) if encoding == "gzip" else bytes(100))
 
 
 def nifti():
@@ -61,11 +44,14 @@ def png():
     )
 
 
+META = {"DimSize": "3000 3000 600", "BinaryDataByteOrderMSB": "False"}
+ZLIB = {"CompressedData": "True", "data": zlib.compress(bytes(1000))}
+NRRD = {"sizes": "3000 3000 600"}
 FILES = {
-    "a.mha": metaimage(False),
-    "b.mha": metaimage(True),
-    "a.nrrd": nrrd("raw"),
-    "b.nrrd": nrrd("gzip"),
+    "a.mha": metaimage(**META),
+    "b.mha": metaimage(**META, **ZLIB),
+    "a.nrrd": nrrd(**NRRD),
+    "b.nrrd": nrrd(**NRRD, encoding="gzip", data=gzip.compress(bytes(1000))),
     "a.nii": nifti(),
     "a.nii.gz": gzip.compress(nifti()),
     "a.png": png(),
@@ -74,7 +60,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("load", [load_ct, load_image])
-def test_a_header_that_claims_what_the_file_cannot_hold(tmp_path, name, load):
+def test_header_larger_than_its_file_is_rejected(tmp_path, name, load):
     data = FILES[name]
     assert len(data) < 1000
     (tmp_path / name).write_bytes(data)
@@ -85,8 +71,8 @@ def test_a_header_that_claims_what_the_file_cannot_hold(tmp_path, name, load):
     tracemalloc.stop()
 
 
-def test_a_detached_header_may_claim_what_lies_beside_it(tmp_path):
-    (tmp_path / "a.mhd").write_bytes(metaimage(False).replace(b"LOCAL", b"a.raw"))
+def test_detached_header_is_checked_against_its_data_file(tmp_path):
+    (tmp_path / "a.mhd").write_bytes(metaimage(**META).replace(b"LOCAL", b"a.raw"))
     (tmp_path / "a.raw").write_bytes(bytes(100))
     with refuses(r"claims 5\.4e\+09 voxels"):
         read_image(tmp_path / "a.mhd")
@@ -94,18 +80,16 @@ def test_a_detached_header_may_claim_what_lies_beside_it(tmp_path):
     assert read_image(tmp_path / "b.mhd").size == (6, 5, 4)
 
 
-@pytest.mark.parametrize("load", [load_ct, load_image, read_image])
-def test_a_volume_that_memory_cannot_hold_is_refused_before_it_is_read(tmp_path, monkeypatch, load):
-    (tmp_path / "a.mha").write_bytes(
-        metaimage(True).replace(b"3000 3000 600", b"1000 1000 500") + bytes(500_000)
-    )
+@pytest.mark.parametrize("load", [load_ct, load_image])
+def test_volume_larger_than_memory_is_rejected_before_reading(tmp_path, monkeypatch, load):
+    size = {"DimSize": "1000 1000 500"}
+    (tmp_path / "a.mha").write_bytes(metaimage(**META | ZLIB | size) + bytes(500_000))
     monkeypatch.setattr(image_source, "free_bytes", lambda: 2 << 30)
     with refuses(r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it"):
         load(tmp_path / "a.mha")
-    assert (tmp_path / "a.mha").stat().st_size > 500_000
 
 
-def test_more_frames_than_memory_holds_are_refused(tmp_path, monkeypatch):
+def test_load_frames_rejects_more_frames_than_memory_holds(tmp_path, monkeypatch):
     write_xray(
         tmp_path / "a.dcm",
         np.random.default_rng(1).integers(0, 4000, (50 * 64, 64)),
@@ -121,7 +105,7 @@ def test_more_frames_than_memory_holds_are_refused(tmp_path, monkeypatch):
     assert load_image(tmp_path / "a.dcm", 49).values.shape == (64, 64)
 
 
-def test_a_gzip_file_is_unpacked_no_further_than_its_header_says(tmp_path, monkeypatch):
+def test_gzip_file_is_unpacked_only_as_far_as_its_header_states(tmp_path, monkeypatch):
     image = nifti()[:352].replace(
         struct.pack("<3h", 3000, 3000, 600), struct.pack("<3h", 30, 30, 6)
     ) + bytes(2 * 30 * 30 * 6)

@@ -30,8 +30,8 @@ def body(shape=(12, 16, 20)):
 refused = partial(refusal, load_ct)
 
 
-@pytest.mark.parametrize("name", "ct.nii ct.nii.gz ct.nrrd ct.mha ct.mhd".split())
-def test_oblique_volumes_lie_where_simpleitk_puts_them(tmp_path, oblique, name):
+@pytest.mark.parametrize("name", "ct.nii.gz ct.nrrd ct.mhd".split())
+def test_load_ct_places_volumes_as_simpleitk_does(tmp_path, oblique, name):
     path = written(tmp_path / name, body(), oblique)
     ct = load_ct(path)
     assert_array_equal(ct.volume.values, body())
@@ -46,7 +46,7 @@ def test_oblique_volumes_lie_where_simpleitk_puts_them(tmp_path, oblique, name):
     assert_allclose(ct.volume.ct_from_index, oblique, atol=1e-3)
 
 
-def test_the_curve_from_hu_to_attenuation():
+def test_attenuation_curve_of_hu():
     """Corner points by the docstring.
 
     Water by NIST's table between 60 (0.0206) and 80 keV (0.0184).
@@ -59,29 +59,28 @@ def test_the_curve_from_hu_to_attenuation():
     assert 0.0184 < mu[5] < 0.0206
 
 
-def test_relative_values_keep_their_proportions_and_zero():
+def test_attenuation_is_proportional_to_relative_values():
     values = np.array([-3, 0, 1024, 2048, 4096], np.float32)
     mu = attenuation(CT(Volume(values[None, None], np.eye(4)), "relative")).values.ravel()
     assert_allclose(mu, 0.0573 * np.array([0, 0, 0.25, 0.5, 1]), rtol=1e-6)
 
 
-def test_the_centroid_is_the_bones_or_the_masks_or_everythings(oblique):
-    bone = np.array([10, 6, 6, 1])
-    assert_allclose(CT(Volume(body(), oblique)).centroid(), (oblique @ bone)[:3], atol=1e-6)
+def test_centroid_is_of_mask_or_bone_or_everything(oblique):
+    def centroid(values, *unit, mask=None):
+        return CT(Volume(values, oblique), *unit, mask=mask).centroid()
+
     mask = np.zeros(body().shape, bool)
     mask[2:4, 7, 5:8] = True
-    assert_allclose(
-        CT(Volume(body(), oblique), mask=mask).centroid(), (oblique @ [6, 7, 2.5, 1])[:3], atol=1e-6
-    )
-    soft = np.minimum(body(), -100)
-    assert_allclose(CT(Volume(soft, oblique)).centroid(), (oblique @ [10, 8, 6, 1])[:3], atol=1e-6)
-    relative = np.maximum(body(), 0)
-    assert_allclose(
-        CT(Volume(relative, oblique), "relative").centroid(), (oblique @ bone)[:3], atol=1e-6
-    )
+    for found, index in (
+        (centroid(body()), [10, 6, 6, 1]),
+        (centroid(body(), mask=mask), [6, 7, 2.5, 1]),
+        (centroid(np.minimum(body(), -100)), [10, 8, 6, 1]),
+        (centroid(np.maximum(body(), 0), "relative"), [10, 6, 6, 1]),
+    ):
+        assert_allclose(found, (oblique @ index)[:3], atol=1e-6)
 
 
-def test_a_mask_on_another_grid_is_resampled_by_its_place(tmp_path, oblique):
+def test_mask_on_another_grid_is_resampled(tmp_path, oblique):
     """Twice as fine and cropped: every voxel of the CT finds the voxels of the mask that it was made of."""
     fine = np.kron((body() > 0).astype(np.uint8), np.ones((2, 2, 2), np.uint8))[2:, 4:, 6:]
     step = np.diag([0.5, 0.5, 0.5, 1.0])
@@ -91,7 +90,7 @@ def test_a_mask_on_another_grid_is_resampled_by_its_place(tmp_path, oblique):
     assert_array_equal(mask, body() > 0)
 
 
-def test_a_file_of_labels_as_a_mask_is_one_structure_and_says_so(tmp_path, oblique):
+def test_label_map_as_mask_is_one_structure(tmp_path, oblique):
     ct, labels = written(tmp_path / "ct.nrrd", body(), oblique), (body() > 0).astype(np.uint8)
     labels[labels.shape[0] // 2 :] *= 31
     path = written(tmp_path / "labels.nrrd", labels, oblique)
@@ -100,32 +99,30 @@ def test_a_file_of_labels_as_a_mask_is_one_structure_and_says_so(tmp_path, obliq
     assert_array_equal(mask, body() > 0)
 
 
-def test_masks_that_select_nothing(tmp_path, oblique):
+def test_load_ct_rejects_mask_without_ct(tmp_path, oblique):
     ct = written(tmp_path / "ct.nrrd", body(), oblique)
-    assert "mask is empty" in refused(
-        ct, mask=written(tmp_path / "empty.nrrd", np.zeros(body().shape, np.uint8), oblique)
-    )
     away = oblique.copy()
     away[:3, 3] += 500
     ones = np.ones(body().shape, np.uint8)
-    assert "wholly outside the CT" in refused(ct, mask=written(tmp_path / "away.nrrd", ones, away))
-    air = (body() < -900).astype(np.uint8)
-    assert "inside the mask is nothing but air" in refused(
-        ct, mask=written(tmp_path / "air.nrrd", air, oblique)
-    )
+    for values, place, said in (
+        (0 * ones, oblique, "mask is empty"),
+        (ones, away, "wholly outside the CT"),
+        ((body() < -900).astype(np.uint8), oblique, "inside the mask is nothing but air"),
+    ):
+        assert said in refused(ct, mask=written(tmp_path / "mask.nrrd", values, place))
     assert "three-dimensional mask" in refused(ct, mask=written(tmp_path / "flat.png", ones[0]))
 
 
-def test_missing_files_and_files_that_are_no_images(tmp_path, capfd):
+def test_load_ct_rejects_missing_files_and_non_images(tmp_path, capfd):
     assert "no such file" in refused(tmp_path / "nowhere.nii.gz")
-    for name, content in (("junk.nii", b"abc" * 200), ("empty.mha", b""), ("tiny.nii.gz", b"\x1f")):
+    for name, content in (("junk.nii", b"abc" * 200), ("empty.mha", b"")):
         (tmp_path / name).write_bytes(content)
         assert "cannot be read as an image" in refused(tmp_path / name)
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("name", "ct.nii ct.nii.gz ct.nrrd ct.mha".split())
-def test_files_that_end_early(tmp_path, name, capfd):
+@pytest.mark.parametrize("name", "ct.nii ct.nii.gz ct.mha".split())
+def test_load_ct_rejects_truncated_files(tmp_path, name, capfd):
     """ITK fills a shortened NIfTI with zeros, and prints about a shortened MetaImage."""
     noise = np.random.default_rng(0).integers(-1000, 1000, (12, 40, 50)).astype(np.int16)
     path = written(tmp_path / name, noise)
@@ -135,7 +132,7 @@ def test_files_that_end_early(tmp_path, name, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_a_nifti_packed_in_several_parts_is_whole(tmp_path):
+def test_load_ct_reads_multi_member_gzip(tmp_path):
     """As bgzip writes: the length at the end of the file is the last part's only."""
     plain = written(tmp_path / "plain.nii", body()).read_bytes()
     path = tmp_path / "ct.nii.gz"
@@ -143,22 +140,19 @@ def test_a_nifti_packed_in_several_parts_is_whole(tmp_path):
     assert_array_equal(load_ct(path).volume.values, body())
 
 
-def sheared_nifti(path, qform_code):
-    """A NIfTI whose sform shears by 0.1; ITK falls back on the qform, if there is one."""
+@pytest.mark.parametrize("qform_code", [0, 1])
+def test_load_ct_rejects_sheared_nifti(tmp_path, qform_code, capfd):
+    """The sform shears by 0.1; ITK falls back on the qform, if there is one."""
+    path = tmp_path / "ct.nii"
     header = bytearray(written(path, body()).read_bytes())
     header[252:256] = struct.pack("<2h", qform_code, 1)
     header[280:328] = struct.pack("<12f", 1, 0.1, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0)
     path.write_bytes(header)
-    return path
-
-
-@pytest.mark.parametrize("qform_code", [0, 1])
-def test_a_sheared_nifti(tmp_path, qform_code, capfd):
-    assert "right angles" in refused(sheared_nifti(tmp_path / "ct.nii", qform_code))
+    assert "right angles" in refused(path)
     assert capfd.readouterr().err == ""
 
 
-def test_sheared_direction_matrices(tmp_path):
+def test_load_ct_rejects_sheared_metaimage_and_nrrd(tmp_path):
     (tmp_path / "ct.mha").write_text(
         "ObjectType = Image\nNDims = 3\nBinaryData = False\nTransformMatrix = 1 0 0 0.1 0.995 0 0 "
         "0 1\nOffset = 0 0 0\nElementSpacing = 1 1 2\nDimSize = 2 2 2\nElementType = "
@@ -173,18 +167,17 @@ def test_sheared_direction_matrices(tmp_path):
         assert "right angles" in refused(tmp_path / name)
 
 
-def test_images_of_another_dimension(tmp_path):
+def test_load_ct_rejects_images_of_another_dimension(tmp_path):
     assert "20 x 16 pixels" in refused(written(tmp_path / "flat.png", body()[0].astype(np.uint8)))
     sitk.WriteImage(sitk.JoinSeries([placed(body(), np.eye(4))] * 3), str(tmp_path / "time.nii"))
     assert "20 x 16 x 12 x 3 pixels" in refused(tmp_path / "time.nii")
 
 
-def test_values_that_do_not_fit_the_unit(tmp_path):
-    """What an array shares with a file is tested with the arrays."""
-    assert "nothing but air" in refused(
-        written(tmp_path / "air.nrrd", np.full((4, 4, 4), -1000, np.int16))
-    )
+def test_load_ct_rejects_values_that_contradict_the_unit(tmp_path):
     hu = written(tmp_path / "hu.nrrd", body())
     assert 'set the unit to "hu"' in refused(hu, unit="relative")
-    assert "offset" in refused(written(tmp_path / "offset.nrrd", (body() + 1024).astype(np.uint16)))
     assert "expected hu or relative, of a surface one of titanium" in refused(hu, unit="HU")
+    air = np.full((4, 4, 4), -1000, np.int16)
+    assert "nothing but air" in refused(written(tmp_path / "air.nrrd", air))
+    shifted = (body() + 1024).astype(np.uint16)
+    assert "offset" in refused(written(tmp_path / "offset.nrrd", shifted))

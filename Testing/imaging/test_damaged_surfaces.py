@@ -42,7 +42,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_binary_ply_that_was_cut_short_is_refused(file_of, tmp_path):
+def test_truncated_ply_is_rejected(file_of, tmp_path):
     whole = write(sphere(), tmp_path / "whole.ply").read_bytes()
     with refuses("cut.ply: the surface cannot be read"):
         load_ct(file_of("cut.ply", whole[: len(whole) // 2]), "titanium")
@@ -51,19 +51,17 @@ def test_a_binary_ply_that_was_cut_short_is_refused(file_of, tmp_path):
 @pytest.mark.parametrize(
     "name, data",
     [
-        ("vertices.ply", ply("<", HUGE, 1)),
         ("faces.ply", ply("", 1, HUGE)),
-        ("points.vtk", legacy(f"POINTS {HUGE} float\n0 0 0")),
         ("cells.vtk", legacy(f"POINTS 1 float\n0 0 0\nPOLYGONS {HUGE} {4 * HUGE}\n")),
         ("piece.vtp", f'<VTKFile><Piece NumberOfPoints="{HUGE}"></VTKFile>'.encode()),
     ],
 )
-def test_a_number_that_the_file_has_no_room_for_is_refused_by_the_header(file_of, name, data):
+def test_check_counts_rejects_counts_larger_than_the_file(file_of, name, data):
     with refuses(f"{name}: the header states 2e\\+08 points or cells, but the file has"):
         check_counts(file_of(name, data))
 
 
-def test_a_flat_box_has_no_more_voxels_than_another(tmp_path, monkeypatch):
+def test_voxelise_limits_voxels_of_flat_surfaces(tmp_path, monkeypatch):
     monkeypatch.setattr(surface, "VOXELS", 1e4)
     monkeypatch.setattr(surface, "MAX_VOXELS", 2e4)
     box = vtkCubeSource()
@@ -79,9 +77,8 @@ def test_a_flat_box_has_no_more_voxels_than_another(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_no_damaged_surface_takes_much_memory_or_time(tmp_path):
+def test_damaged_surfaces_take_little_memory_and_time(tmp_path):
     files = absurd() | cut(tmp_path) | changed(tmp_path)
-    assert len(files) == 59
     paths = [tmp_path / name for name in files]
     for path in paths:
         path.write_bytes(files[path.name])
@@ -102,29 +99,20 @@ def test_no_damaged_surface_takes_much_memory_or_time(tmp_path):
         assert child_bytes < MAX_CHILD_BYTES, path.name
 
 
-ZLIB = ["SetCompressorTypeToZLib"]
 PLAIN = ["SetCompressorTypeToNone"]
 VARIANTS = [
-    (".stl", ["SetFileTypeToASCII"]),
-    (".stl", ["SetFileTypeToBinary"]),
     (".ply", ["SetFileTypeToASCII"]),
-    (".ply", ["SetFileTypeToBinary"]),
     (".ply", ["SetDataByteOrderToBigEndian"]),
     (".vtk", ["SetFileTypeToASCII"], ["SetFileVersion", 42]),
-    (".vtk", ["SetFileTypeToBinary"], ["SetFileVersion", 42]),
     (".vtk", ["SetFileTypeToBinary"], ["SetFileVersion", 51]),
     (".vtp", ["SetDataModeToAscii"]),
-    (".vtp", ["SetDataModeToBinary"], ZLIB),
     (".vtp", ["SetDataModeToAppended"], PLAIN, ["EncodeAppendedDataOff"]),
-    (".vtp", ["SetDataModeToAppended"], ZLIB, ["EncodeAppendedDataOn"]),
     (".obj",),
 ]
 
 
 @pytest.mark.parametrize("ending, settings", [(each[0], each[1:]) for each in VARIANTS])
-def test_each_form_of_a_whole_surface_gives_the_same_volume(
-    tmp_path, monkeypatch, ending, settings
-):
+def test_voxelise_is_independent_of_file_format(tmp_path, monkeypatch, ending, settings):
     monkeypatch.setattr(surface, "MIN_VOXEL_MM", 2.0)  # in this process; the child has its own
     path = write(sphere(), tmp_path / f"sphere{ending}", *settings)
     check_counts(path)

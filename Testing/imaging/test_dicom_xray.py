@@ -15,21 +15,14 @@ from numpy.testing import assert_array_equal
 from pydicom import encaps
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from MultiViewRegistrationLib.imaging import dicom_image
 from MultiViewRegistrationLib.imaging.xray import (
     count_frames,
-    load_frames,
     load_image,
-    recognised,
     to_line_integrals,
 )
 
 SHAPE = (48, 64)  # rows, columns
-DX_IMAGE, CR_IMAGE, RF_IMAGE = (
-    "1.2.840.10008.5.1.4.1.1.1.1",
-    "1.2.840.10008.5.1.4.1.1.1",
-    "1.2.840.10008.5.1.4.1.1.12.2",
-)
+DX_IMAGE, CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1"
 
 
 def body(frames=0):
@@ -55,9 +48,9 @@ refused = partial(refusal, load_image)
 
 @pytest.mark.parametrize(
     "sop_class, dtype",
-    [(XA_IMAGE, np.uint8), (RF_IMAGE, np.uint16), (DX_IMAGE, np.int16), (CR_IMAGE, np.uint16)],
+    [(XA_IMAGE, np.uint8), (DX_IMAGE, np.int16), (CR_IMAGE, np.uint16)],
 )
-def test_plain_pixels_are_those_of_simpleitk(tmp_path, sop_class, dtype):
+def test_uncompressed_pixels_equal_simpleitk(tmp_path, sop_class, dtype):
     pixels = (body() // 16).astype(dtype) - (100 if dtype == np.int16 else 0)
     write_dicom(tmp_path / "a.dcm", pixels, sop_class)
     theirs = read_values(tmp_path / "a.dcm").reshape(SHAPE)
@@ -65,7 +58,7 @@ def test_plain_pixels_are_those_of_simpleitk(tmp_path, sop_class, dtype):
     assert_array_equal(theirs, pixels)
 
 
-def test_bytes_in_words_of_the_other_order_are_in_theirs(tmp_path):
+def test_big_endian_words_of_bytes_are_swapped(tmp_path):
     pixels = (body() // 16).astype(np.uint8)
     write_dicom(tmp_path / "a.dcm", pixels, XA_IMAGE)
     data = pydicom.dcmread(tmp_path / "a.dcm")
@@ -75,7 +68,7 @@ def test_bytes_in_words_of_the_other_order_are_in_theirs(tmp_path):
     assert_array_equal(load_image(tmp_path / "a.dcm").values, pixels)
 
 
-def test_what_stands_in_unused_bits_is_no_grey_value(tmp_path):
+def test_unused_bits_are_masked(tmp_path):
     """An overlay in the high bits, as older files have it.
 
     And a sign that is not repeated there.
@@ -91,7 +84,6 @@ def test_what_stands_in_unused_bits_is_no_grey_value(tmp_path):
 RLE = "1.2.840.10008.1.2.5"
 COMPRESSIONS = {
     RLE: np.uint16,
-    "1.2.840.10008.1.2.4.57": np.uint16,  # JPEG lossless
     "1.2.840.10008.1.2.4.70": np.uint16,  # JPEG lossless, first order
     "1.2.840.10008.1.2.4.80": np.uint16,  # JPEG-LS
     "1.2.840.10008.1.2.4.90": np.uint16,  # JPEG 2000
@@ -100,7 +92,7 @@ COMPRESSIONS = {
 
 
 @pytest.mark.parametrize("syntax", COMPRESSIONS)
-def test_compressed_frames_are_those_that_were_compressed(tmp_path, syntax):
+def test_compressed_frames_are_decoded(tmp_path, syntax):
     dtype = COMPRESSIONS[syntax]
     frames = (body(3) // (16 if dtype == np.uint8 else 1)).astype(dtype)
     path = compressed(tmp_path / "run.dcm", frames, syntax)
@@ -109,21 +101,9 @@ def test_compressed_frames_are_those_that_were_compressed(tmp_path, syntax):
         assert np.abs(difference).max() <= (4 if syntax.endswith(".50") else 0)
 
 
-def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
-    path = compressed(tmp_path / "run.dcm", body(5), RLE)
-    decoded, whole = [], dicom_image._decoded
-    noted = lambda file, frame, *size: decoded.append(frame) or whole(file, frame, *size)  # noqa: E731
-    monkeypatch.setattr(dicom_image, "_decoded", noted)
-    load_image(path, 3)
-    assert decoded == [3] and len(load_frames(path)) == 5 and decoded[1:] == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    "tags", [{"Columns": 32}, {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}]
-)
-def test_run_lengths_of_another_size_than_the_header_has_are_refused(tmp_path, tags):
+def test_rle_pixels_of_another_size_are_rejected(tmp_path):
     data = pydicom.dcmread(compressed(tmp_path / "a.dcm", body(), RLE))
-    data.update(tags)
+    data.Columns = 32
     data.save_as(tmp_path / "a.dcm")
     assert "(RLE Lossless) are damaged or of another size" in refused(tmp_path / "a.dcm")
 
@@ -133,7 +113,7 @@ def table_of(entries):
     return item(LUTDescriptor=[4096, 0, 16], LUTData=data, ModalityLUTType="US")
 
 
-def test_a_modality_table_or_slope_is_applied(tmp_path):
+def test_modality_lut_and_rescale_slope_are_applied(tmp_path):
     """In XA a LOG image has a table to what is linear in intensity (PS3.3 A.14.4).
 
     A slope makes larger steps.
@@ -153,7 +133,7 @@ def test_a_modality_table_or_slope_is_applied(tmp_path):
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("curve", ["LIN", "LOG"])
-def test_line_integrals_are_the_same_however_they_are_stored(tmp_path, photometric, sign, curve):
+def test_line_integrals_are_independent_of_encoding(tmp_path, photometric, sign, curve):
     """The header says it all; how the image is shown changes nothing."""
     intensity = body().astype(float)
     stored = intensity if curve == "LIN" else 600 * np.log(intensity / 4095) + 4095
@@ -178,7 +158,7 @@ CIRCLE = {"ShutterShape": "CIRCULAR", "RadiusOfCircularShutter": "18"}
 CIRCLE["CenterOfCircularShutter"] = ["20", "30"]
 
 
-def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
+def test_shutters_are_intersected(tmp_path):
     edges = tagged(
         "ShutterLeftVerticalEdge=10 ShutterRightVerticalEdge=50 ShutterUpperHorizontalEdge=5 "
         "ShutterLowerHorizontalEdge=40"
@@ -193,9 +173,6 @@ def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
     assert (polygon != in_corners).sum() < 100 and not (polygon & ~in_corners).any()
     both = seen(tmp_path, **CIRCLE | edges | {"ShutterShape": ["CIRCULAR", "RECTANGULAR"]})
     assert_array_equal(both, in_edges & in_circle)
-    centred = {"CenterOfCircularShutter": ["24", "32"], "RadiusOfCircularShutter": "20"}
-    tall = seen(tmp_path, **CIRCLE | centred, ImagerPixelSpacing=["0.4", "0.2"])
-    assert tall[23].sum() == 41 and tall[:, 31].sum() == 21  # round where pixels are not square
 
 
 @pytest.mark.parametrize(
@@ -210,7 +187,7 @@ def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
         ({"ModalityLUTSequence": table_of(np.array([1, 2]))}, "LUTDescriptor"),
     ],
 )
-def test_a_header_that_cannot_be_true(tmp_path, tags, said):
+def test_contradictory_headers_are_rejected(tmp_path, tags, said):
     assert said in refused(twelve_bits(tmp_path / "a.dcm", body(), **tags))
 
 
@@ -224,7 +201,7 @@ def rewritten(path, syntax, pixel_data, **tags):
     return path
 
 
-def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
+def test_undecodable_pixels_are_rejected(tmp_path, capfd):
     data = pydicom.dcmread(twelve_bits(tmp_path / "plain.dcm", body()))
     data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
     data.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
@@ -236,8 +213,6 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     right = frame % np.array(SHAPE, ">u2").tobytes()
     said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", right))
     assert "cannot be decoded" in said and "export the file uncompressed" in said
-    large = rewritten(tmp_path / "e.dcm", "1.2.840.10008.1.2.4.70", frame % (4 * b"\xff"))
-    assert "are damaged or of another size" in refused(large)
     size = {"Rows": 10000, "Columns": 10000, "BitsStored": 16, "HighBit": 15}
     claims = rewritten(tmp_path / "c.dcm", "1.2.840.10008.1.2.4.90", b"\0" * 100, **size)
     assert claims.stat().st_size < 2000
@@ -249,31 +224,8 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_an_enhanced_table_to_linear_stands_in_for_a_display_scale(tmp_path):
-    roots = np.sqrt(body() * 16.0).astype(np.uint16)
-    data = (np.arange(256) ** 2).astype("<u2").tobytes()
-    table = item(LUTDescriptor=[256, 0, 16], LUTData=data, LUTFunction="TO_LINEAR")
-    shown = item(PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1)
-    shared = {"PixelIntensityRelationshipLUTSequence": table}
-    shared = item(**shared, FramePixelDataPropertiesSequence=shown)
-    path = twelve_bits(tmp_path / "a.dcm", roots, SharedFunctionalGroupsSequence=shared)
-    image = load_image(path)
-    assert_array_equal(image.values, np.float32(roots) ** 2)
-    assert recognised(image) == ("linear", False)
-
-
-def test_grey_in_three_colours_is_grey_still(tmp_path):
-    grey = (body() // 16).astype(np.uint8)
-    write_dicom(tmp_path / "a.dcm", grey, XA_IMAGE)
-    data = pydicom.dcmread(tmp_path / "a.dcm")
-    data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
-    data.PixelData = np.repeat(grey[..., None], 3, -1).tobytes()
-    data.save_as(tmp_path / "a.dcm")
-    assert_array_equal(load_image(tmp_path / "a.dcm").values, grey)
-
-
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
-def test_frames_that_the_file_has_no_room_for_are_not_counted(tmp_path, syntax):
+def test_count_frames_rejects_more_frames_than_the_file_holds(tmp_path, syntax):
     write_dicom(tmp_path / "a.dcm", body().astype(np.uint16), XA_IMAGE)
     header = pydicom.dcmread(tmp_path / "a.dcm")
     header.NumberOfFrames = 2**31 - 1

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers.file_io import read_values
 from radiographs import FIELDS, X, Y, bone, collimated, exposed, limb, trunk
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from MultiViewRegistrationLib.imaging import field
 from MultiViewRegistrationLib.imaging.field import find_field, hull
 from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, to_line_integrals
 
@@ -40,57 +38,48 @@ def assert_is_field(valid, inside):
     assert np.mean(valid[inside > 16]) > 0.99
 
 
-@pytest.mark.quick_variants(
-    "circle-lead", "circle cut by the image-painted white", "one blade-blurred lead"
-)
+@pytest.mark.quick_variants("circle-lead", "one blade-blurred lead")
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("shape", FIELDS)
-def test_borders(shape, style):
+def test_find_field_excludes_borders(shape, style):
     seed = len(shape) + len(style)
     assert_is_field(valid_of(collimated(exposed(trunk(seed)), FIELDS[shape], style)), FIELDS[shape])
 
 
-@pytest.mark.quick_variants(
-    "lead-inverted 8 bit", "blurred lead-8 bit", "leaky lead-inverted 8 bit"
-)
+@pytest.mark.quick_variants("leaky lead-inverted 8 bit")
 @pytest.mark.parametrize("encoding", ["8 bit", "inverted 8 bit", "log"])
 @pytest.mark.parametrize("style", STYLES)
-def test_borders_in_other_encodings(style, encoding):
+def test_find_field_excludes_borders_in_other_encodings(style, encoding):
     inside = FIELDS["turned rectangle"]
     assert_is_field(valid_of(collimated(exposed(trunk(3)), inside, style), encoding), inside)
 
 
-@pytest.mark.parametrize("encoding", ["16 bit", "8 bit", "inverted 8 bit", "log"])
-@pytest.mark.parametrize("seed", range(2))
-def test_without_a_border_all_is_valid(seed, encoding):
-    assert valid_of(exposed(trunk(seed)), encoding).all()
+@pytest.mark.parametrize("encoding", ["16 bit", "inverted 8 bit", "log"])
+def test_find_field_is_whole_image_without_border(encoding):
+    assert valid_of(exposed(trunk()), encoding).all()
 
 
 ANATOMY = {
     "thigh in air": limb(200, 110),
-    "thigh running out of the image": limb(420, 140),
     "two thighs": limb(80, 90) + limb(310, 90),
-    "thick thigh": 0.023 * 2 * np.sqrt(np.maximum(235**2 - (X - 440) ** 2, 0)),
     "head": 0.012 * 2 * np.sqrt(np.maximum(150**2 - (X - 200) ** 2 - (Y - 200) ** 2, 0)),
     "bone along the edge": limb(360, 150) + bone(X, 375, 22),
     "plate from the edge": limb(200, 150) + 6.0 * ((X < 100) & (abs(Y - 200) < 45)),
-    "plate in the corner": limb(200, 150) + 6.0 * ((X < 90) & (Y < 80)),
-    "rod across": limb(200, 150) + 6.0 * (abs(0.2 * X + Y - 230) < 10),
     "hip stem": limb(200, 150)
     + 6.0 * ((np.hypot(X - 250, Y - 90) < 35) | (abs(X - 235) < 12) & (Y > 90)),
     "table edge": trunk() + 0.25 * (X > 260),
 }
 
 
-@pytest.mark.quick_variants("thigh in air-1.0", "head-1.0", "plate from the edge-1.0")
+@pytest.mark.quick_variants("head-1.0", "plate from the edge-1.0")
 @pytest.mark.parametrize("gain", [1.0, 1.6])
 @pytest.mark.parametrize("name", ANATOMY)
-def test_anatomy_metal_and_direct_exposure_stay_valid(name, gain):
+def test_find_field_keeps_anatomy_metal_and_direct_exposure(name, gain):
     """With a gain of 1.6 the air is saturated."""
     assert valid_of(np.minimum(gain * exposed(ANATOMY[name]), 65_535)).all()
 
 
-def test_metal_that_runs_into_a_black_border_stays():
+def test_find_field_keeps_metal_touching_a_black_border():
     inside = FIELDS["circle"]
     metal = (abs(X - 190) < 12) & (Y > 200)
     valid = valid_of(collimated(exposed(trunk() + 7.0 * metal), inside, "lead"))
@@ -98,54 +87,28 @@ def test_metal_that_runs_into_a_black_border_stays():
     assert np.mean(valid[metal & (inside > 16)]) > 0.99
 
 
-def test_a_shutter_painted_around_a_collimator():
+def test_find_field_detects_nested_borders():
     """Nested borders: black all around, within it the grey of scattered rays, within that the image."""
     lead = collimated(exposed(trunk()), FIELDS["rectangle"], "leaky lead")
     valid = valid_of(collimated(lead, 185 - np.hypot(X - 210, Y - 190), "painted black"))
     assert_is_field(valid, np.minimum(FIELDS["rectangle"], 185 - np.hypot(X - 210, Y - 190)))
 
 
-@pytest.mark.parametrize("style", ["lead", "painted black"])
-def test_a_border_around_a_body_nearly_as_dense(style):
+def test_find_field_detects_border_around_dense_body():
     """A hundredth of direct exposure, which is seen at one spot, arrives behind the body."""
     line_integrals = np.where(np.hypot(X - 120, Y - 140) < 30, 0.1, trunk() + 3.0)
-    image = collimated(exposed(line_integrals, photons=50_000), FIELDS["circle"], style)
+    image = collimated(exposed(line_integrals, photons=50_000), FIELDS["circle"], "lead")
     assert_is_field(valid_of(image), FIELDS["circle"])
 
 
-def test_a_bright_spot_in_a_dark_image_is_not_the_field():
+def test_find_field_ignores_bright_spot():
     line_integrals = np.where(np.hypot(X - 300, Y - 140) < 40, 0.3, 6.0)
     assert valid_of(exposed(line_integrals), "8 bit").mean() > 0.99
 
 
-def test_a_label_in_the_border_is_not_the_field():
-    image = collimated(exposed(trunk()), FIELDS["one blade"], "lead")
-    image[40:60, 365:385] = 50_000
-    assert_is_field(valid_of(image), FIELDS["one blade"])
-
-
 @pytest.mark.slow
-def test_simulated_xrays(shared_data):
-    """Round fields where 0 was written outside; the others have no border."""
-    for path in sorted((shared_data / "sim").glob("*/view*.mha")):
-        valid = to_line_integrals(load_image(path)).valid
-        image = read_values(path)
-        if "wires" not in path.parent.name:
-            assert valid.mean() > 0.998
-            continue
-        hidden = ndimage.binary_opening(
-            image == 0, iterations=2
-        )  # without the noise in a wire's shadow
-        depth = ndimage.distance_transform_edt(np.pad(~hidden, 1))[1:-1, 1:-1]
-        assert not valid[hidden].any()
-        assert valid[depth > 24].all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", "camera1_0002 camera1_0099 camera1_0158 camera2_0002 camera2_0099 camera2_0158".split()
-)
-def test_wrist_radiographs(shared_data, name):
+@pytest.mark.parametrize("name", ["camera1_0002", "camera2_0158"])
+def test_find_field_of_real_radiographs(shared_data, name):
     """Round field, vignetted, with a halo of scattered light of up to 20 grey levels around it in a ragged, painted border."""
     path = shared_data / "wrist" / f"{name}.png"
     image, valid = load_image(path).values, to_line_integrals(load_image(path)).valid
@@ -157,10 +120,9 @@ def test_wrist_radiographs(shared_data, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name, frame",
-    [("rf-circular-shutter.dcm", 0), ("xa-multiframe-jpeg.dcm", 0), ("xa-multiframe-jpeg.dcm", 60)],
+    "name, frame", [("rf-circular-shutter.dcm", 0), ("xa-multiframe-jpeg.dcm", 60)]
 )
-def test_angiograms(shared_data, name, frame):
+def test_find_field_of_real_angiograms(shared_data, name, frame):
     path = shared_data / "dicom" / name
     image, valid = load_image(path, frame).values, to_line_integrals(load_image(path, frame)).valid
     shown = ndimage.binary_fill_holes(ndimage.binary_opening(image > 3, iterations=3))
@@ -169,9 +131,8 @@ def test_angiograms(shared_data, name, frame):
     assert np.mean(valid[depth > 0.04 * len(image)]) > 0.99
 
 
-@pytest.mark.parametrize("share", [0.05, 0.3, 0.9])
-def test_a_hull_is_that_of_the_pixels_and_little_more(share):
-    """Rows with a pixel or none, too; scipy's hull is another way to it."""
+@pytest.mark.parametrize("fraction", [0.05, 0.9])
+def test_hull_equals_convex_hull_within_a_fifth_of_a_pixel(fraction):
     pixels = np.argwhere(np.ones((17, 23), bool))
 
     def within(points):
@@ -179,8 +140,8 @@ def test_a_hull_is_that_of_the_pixels_and_little_more(share):
         return (pixels @ sides[:, :2].T + sides[:, 2] <= 1e-9).all(axis=1)
 
     around = 0.2 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
-    for seed in range(20):
-        mask = np.random.default_rng(seed).random((17, 23)) < share
+    for seed in range(5):
+        mask = np.random.default_rng(seed).random((17, 23)) < fraction
         points = np.argwhere(mask)
         found = hull(mask).ravel()
         assert (found >= within(points)).all()
@@ -188,11 +149,7 @@ def test_a_hull_is_that_of_the_pixels_and_little_more(share):
     assert hull(np.zeros((4, 5), bool)).all()
 
 
-def test_an_image_that_is_read_again_is_not_searched_again(monkeypatch):
+def test_find_field_returns_independent_masks():
     image = np.random.default_rng(7).random((40, 50), np.float32)
-    found = find_field(image)
-    found[:] = False  # what is done with it is nobody else's
-    monkeypatch.setattr(field, "_search", None)
+    find_field(image)[:] = False
     assert find_field(image).all()
-    with pytest.raises(TypeError):
-        find_field(image.T)

@@ -39,12 +39,7 @@ def stacked(*labels):
     return values
 
 
-def names_of(*labels):
-    with collect_warnings():
-        return structures_of_array(stacked(*labels), None, [], make_ct()).names
-
-
-def test_vertebrae_in_the_order_of_total_segmentators_numbers_get_its_names():
+def test_total_segmentator_numbers_get_its_names():
     with collect_warnings() as warnings:
         found = structures_of_array(stacked(28, 29, 30), None, [], make_ct())
     assert found.names == ("vertebrae_L4", "vertebrae_L3", "vertebrae_L2") and found.numbered
@@ -60,18 +55,20 @@ def test_vertebrae_in_the_order_of_total_segmentators_numbers_get_its_names():
         (28, 29, 30, 200),  # a number that it does not have
     ],
 )
-def test_labels_that_others_may_have_numbered_keep_their_numbers(labels):
-    assert set(names_of(*labels)) == set(map(str, labels))
+def test_other_numberings_keep_their_numbers(labels):
+    with collect_warnings():
+        found = structures_of_array(stacked(*labels), None, [], make_ct())
+    assert set(found.names) == set(map(str, labels))
 
 
 @pytest.mark.parametrize(("left_mm", "follows"), [(90.0, True), (-90.0, False)])
-def test_left_and_right_must_be_where_the_numbering_has_them(left_mm, follows):
+def test_follows_total_segmentator_compares_left_and_right(left_mm, follows):
     hips = {77: np.array([left_mm, 0.0, 0.0]), 78: np.array([-left_mm, 0.0, 0.0])}
     femurs = {75: np.array([left_mm, 0.0, -80.0]), 76: np.array([-left_mm, 0.0, -80.0])}
     assert follows_total_segmentator(hips | femurs) == follows
 
 
-def test_a_person_may_say_l3_for_vertebrae_l3():
+def test_structure_l3_matches_vertebrae_l3():
     wanted = [StructureSource("L3"), StructureSource("vertebrae_L2")]
     with collect_warnings():
         found = structures_of_array(stacked(28, 29, 30), None, wanted, make_ct())
@@ -79,28 +76,23 @@ def test_a_person_may_say_l3_for_vertebrae_l3():
     assert (found.labels == 1).sum() == (stacked(28, 29, 30) == 29).sum()
 
 
-def test_a_label_that_has_a_name_already_is_not_doubted():
-    wanted = [StructureSource("fragment", 29)]
-    with collect_warnings() as warnings:
-        structures_of_array(stacked(28, 29, 30), None, wanted, make_ct())
-    assert not any("TotalSegmentator" in sentence for sentence in warnings)
-
-
-@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
-@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
-def test_a_nifti_files_own_table_names_its_labels(tmp_path, kind, ending):
+@pytest.mark.parametrize(
+    "kind, ending", [(nibabel.Nifti1Image, "nii"), (nibabel.Nifti2Image, "nii.gz")]
+)
+def test_nifti_names_reads_label_table(tmp_path, kind, ending):
     image = kind(np.zeros((2, 2, 2), np.uint8), np.eye(4))
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension(0, TABLE.encode()))
     nibabel.save(image, tmp_path / f"labels.{ending}")
     assert nifti_names(tmp_path / f"labels.{ending}") == {1: "vertebrae_L3", 2: "bone & plate"}
 
 
-def test_the_numbering_is_that_of_total_segmentators_own_table(shared_data):
+def test_numbering_equals_total_segmentators_table(shared_data):
     written = nifti_names(shared_data / "labels" / "torso.nii.gz")
     assert written == {label: TOTAL_SEGMENTATOR[label] for label in range(1, 118)}
 
 
-def test_all_labels_of_a_torso_are_read_bones_first(shared_data):
+@pytest.mark.slow
+def test_read_segments_lists_bones_first(shared_data):
     ct = load_ct(shared_data / "ct" / "torso_3mm.nii.gz", "hu")
     with collect_warnings():
         found = read_segments(shared_data / "labels" / "torso.nii.gz", ct)
@@ -110,12 +102,12 @@ def test_all_labels_of_a_torso_are_read_bones_first(shared_data):
     assert not any(is_bone(name, "") for name in found.names[25:])
 
 
-def test_what_is_no_bone_by_its_name_is_known_in_any_order_of_words():
+def test_is_soft_reads_name_of_organ():
     assert is_soft("kidney_left") and is_soft("left kidney") and is_soft("Liver")
     assert not is_soft("hip_left") and not is_soft("Segment_1") and not is_soft("fragment")
 
 
-def test_of_all_labels_those_outside_the_ct_are_left_out_and_of_named_ones_refused():
+def test_labels_outside_the_ct_are_excluded_or_rejected_if_named():
     ct = make_ct()
     values = stacked(28, 29, 30)
     place = ct.volume.ct_from_index.copy()

@@ -20,14 +20,14 @@ PIXELS = np.random.default_rng(0).integers(-1000, 1500, (7, 9, 11)).astype(np.in
 refused = partial(refusal, load_ct)
 
 
-def test_an_oblique_series_lies_where_its_tags_say(tmp_path, oblique):
+def test_oblique_series_has_affine_of_its_tags(tmp_path, oblique):
     write_series(tmp_path, PIXELS, oblique)
     volume = load_ct(tmp_path).volume
     assert_array_equal(volume.values, PIXELS)
     assert_allclose(volume.ct_from_index, oblique, atol=2e-5)
 
 
-def test_a_series_scanned_from_the_feet_up_and_down_is_the_same_body(tmp_path):
+def test_descending_slices_are_not_mirrored(tmp_path):
     """Slices stacked against the normal: SimpleITK must not mirror them."""
     against = np.diag([0.8, 0.8, -2.0, 1.0])
     write_series(tmp_path, PIXELS, against)
@@ -38,7 +38,7 @@ def test_a_series_scanned_from_the_feet_up_and_down_is_the_same_body(tmp_path):
     assert volume.values[k, j, i] == PIXELS[2, 5, 4]
 
 
-def test_slope_and_intercept_are_respected_slice_by_slice(tmp_path, oblique):
+def test_slope_and_intercept_are_applied_per_slice(tmp_path, oblique):
     folder = tmp_path / "ct"
     stored = np.arange(7 * 9 * 11).reshape(7, 9, 11).astype(np.uint16)
     for k in range(7):
@@ -50,23 +50,22 @@ def test_slope_and_intercept_are_respected_slice_by_slice(tmp_path, oblique):
     assert_allclose(load_ct(folder).volume.values, expected, atol=1e-3)
 
 
-def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even_enough(tmp_path):
+def test_rounded_slice_positions_are_accepted(tmp_path):
     affine = np.diag([0.5, 0.5, 0.625, 1.0])
     rounded = np.round([[0, 0, 0.625 * k] for k in range(42)], 1)
     write_series(tmp_path, np.repeat(PIXELS, 6, 0), affine, positions=rounded)
     assert_allclose(load_ct(tmp_path).volume.spacing_mm[2], 0.625, atol=2e-3)
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_gantry_tilt_by_the_positions(tmp_path, oblique, axis):
+def test_gantry_tilt_by_positions_is_rejected(tmp_path, oblique):
     tilted = oblique.copy()  # slices 2.5 mm apart
-    tilted[:3, 2] += 2.5 * np.tan(np.radians(8)) * rigid.unit(oblique[:3, axis])
+    tilted[:3, 2] += 2.5 * np.tan(np.radians(8)) * rigid.unit(oblique[:3, 1])
     positions = rigid.transform_points(tilted, np.outer(np.arange(7), [0, 0, 1]))
     write_series(tmp_path, PIXELS, oblique, positions=positions)
     assert "tilted gantry (8.0 degrees by the positions" in refused(tmp_path)
 
 
-def test_a_real_tilted_series_is_refused_with_and_without_its_tag(tmp_path, shared_data):
+def test_real_tilted_series_is_rejected(tmp_path, shared_data):
     source = shared_data / "dicom" / "ct-gantry-tilt"
     assert "18.5 degrees by the header" in refused(source)
     for file in source.glob("*.dcm"):
@@ -76,20 +75,19 @@ def test_a_real_tilted_series_is_refused_with_and_without_its_tag(tmp_path, shar
     assert "18.5 degrees by the positions" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("left_out", [1, 3, 5])
-def test_a_missing_slice(tmp_path, oblique, left_out):
-    write_series(tmp_path, PIXELS, oblique)[left_out].unlink()
-    gap = f"{left_out - 1:03d}.dcm and {left_out + 1:03d}.dcm"
-    assert f"5.00 mm between {gap}, 2.50 mm elsewhere" in refused(tmp_path)
+def test_missing_slice_is_rejected(tmp_path, oblique):
+    write_series(tmp_path, PIXELS, oblique)[3].unlink()
+    said = refused(tmp_path)
+    assert "5.00 mm between 002.dcm and 004.dcm, 2.50 mm elsewhere" in said
 
 
-def test_duplicate_slices(tmp_path, oblique):
+def test_duplicate_slices_are_rejected(tmp_path, oblique):
     shutil.copy(write_series(tmp_path, PIXELS, oblique)[2], tmp_path / "again.dcm")
     message = refused(tmp_path)
     assert "same position" in message and "002.dcm" in message and "again.dcm" in message
 
 
-def test_several_series_are_listed_by_size(tmp_path, oblique):
+def test_several_series_must_be_chosen_from(tmp_path, oblique):
     write_series(tmp_path, PIXELS[:3], oblique, prefix="a")
     write_series(
         tmp_path, PIXELS, oblique, prefix="b", SeriesInstanceUID=SERIES + ".5", SeriesNumber=5
@@ -100,7 +98,7 @@ def test_several_series_are_listed_by_size(tmp_path, oblique):
     assert "no CT series 1.2" in refusal(partial(load_ct, series="1.2"), tmp_path)
 
 
-def test_series_are_called_by_their_numbers_where_these_tell_them_apart(tmp_path, oblique):
+def test_series_without_distinct_numbers_are_numbered(tmp_path, oblique):
     write_series(tmp_path, PIXELS[:3], oblique, prefix="a", SeriesDescription="thick")
     thin = {"SeriesInstanceUID": SERIES + ".5", "SeriesDescription": "thin"}
     write_series(tmp_path, PIXELS, oblique, prefix="b", **thin)
@@ -112,7 +110,7 @@ def test_series_are_called_by_their_numbers_where_these_tell_them_apart(tmp_path
     assert len(load_ct(tmp_path / "one").volume.values) == len(PIXELS)  # a report is no second CT
 
 
-def test_a_folder_with_no_or_one_ct_slice(tmp_path, oblique):
+def test_folder_without_ct_series_is_rejected(tmp_path, oblique):
     assert "no DICOM CT slices (0 other files)" in refused(tmp_path)
     (tmp_path / "notes.txt").write_text("x")
     write_dicom(tmp_path / "mr.dcm", PIXELS[0], "1.2.840.10008.5.1.4.1.1.4", Modality="MR")
@@ -124,28 +122,27 @@ def test_a_folder_with_no_or_one_ct_slice(tmp_path, oblique):
 
 @pytest.mark.parametrize(
     "tags",
-    [{"ImagePositionPatient": None}, {"ImageOrientationPatient": None}, {"PixelSpacing": ["0.5"]}],
+    [{"ImagePositionPatient": None}, {"PixelSpacing": ["0.5"]}],
 )
-def test_slices_without_their_place(tmp_path, oblique, tags):
+def test_slices_without_position_are_rejected(tmp_path, oblique, tags):
     write_series(tmp_path, PIXELS, oblique, **tags)
     assert f"{next(iter(tags))} is missing or invalid" in refused(tmp_path)
 
 
-def test_multi_frame_files(tmp_path):
+def test_multi_frame_files_are_rejected(tmp_path):
     write_dicom(tmp_path / "all.dcm", PIXELS, "1.2.840.10008.5.1.4.1.1.2.1", Modality="CT")
     for path in (tmp_path, tmp_path / "all.dcm"):
         assert "multi-frame" in refused(path)
 
 
-@pytest.mark.parametrize("lost", [6, 150])
-def test_a_slice_cut_short(lost, tmp_path, oblique, capfd):
+def test_truncated_slice_is_rejected(tmp_path, oblique, capfd):
     files = write_series(tmp_path, PIXELS, oblique)
-    files[3].write_bytes(files[3].read_bytes()[:-lost])
+    files[3].write_bytes(files[3].read_bytes()[:-6])
     assert "of 198 bytes of pixel data" in refused(tmp_path)
     assert capfd.readouterr().err == ""
 
 
-def test_localizers_and_other_files_are_passed_over(tmp_path, oblique):
+def test_localizers_and_other_files_are_skipped(tmp_path, oblique):
     write_series(tmp_path, PIXELS, oblique)
     scout = {"SeriesInstanceUID": SERIES + ".7", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
     write_series(tmp_path, PIXELS[:1], oblique, prefix="scout", **scout)
@@ -154,13 +151,9 @@ def test_localizers_and_other_files_are_passed_over(tmp_path, oblique):
     assert load_ct(tmp_path).volume.values.shape == PIXELS.shape
 
 
-@pytest.mark.parametrize(
-    "tag, value",
-    [("PixelSpacing", ["0.5", "0.5"]), ("ImageOrientationPatient", "1 0 0 0 1 0".split())],
-)
-def test_slices_on_different_grids(tmp_path, oblique, tag, value):
+def test_slices_on_different_grids_are_rejected(tmp_path, oblique):
     files = write_series(tmp_path, PIXELS, oblique)
     odd = pydicom.dcmread(files[4])
-    setattr(odd, tag, value)
+    odd.PixelSpacing = ["0.5", "0.5"]
     odd.save_as(files[4])
-    assert f"004.dcm of one series differ in {tag}" in refused(tmp_path)
+    assert "004.dcm of one series differ in PixelSpacing" in refused(tmp_path)

@@ -31,15 +31,15 @@ def raw(values, step=1, white=65_535):
 refused = partial(refusal, load_image)
 
 
-def test_linear_intensities_become_the_line_integrals_they_came_from():
+def test_linear_intensities_give_line_integrals():
     """Direct exposure is visible beside the limb, so the default I0 is right, too."""
     xray = to_line_integrals(raw(50_000 * np.exp(-LINE_INTEGRALS), step=0))
     assert_allclose(xray.line_integrals, LINE_INTEGRALS, atol=1e-4)
     assert xray.line_integrals.dtype == np.float32 and xray.valid.all()
 
 
-@pytest.mark.parametrize("bits", [8, 12, 16])
-def test_grey_levels_are_taken_at_their_middle(bits):
+@pytest.mark.parametrize("bits", [8, 16])
+def test_quantisation_does_not_bias_line_integrals(bits):
     """Truncated to 8 bits, intensities are half a level too low on average.
 
     Line integrals must not be biased by it.
@@ -52,22 +52,10 @@ def test_grey_levels_are_taken_at_their_middle(bits):
     assert abs(bias.mean()) < 1e-3
 
 
-def test_turned_grey_scales():
-    image = exposed(trunk())
-    upright, turned = (
-        to_line_integrals(raw(image)),
-        to_line_integrals(raw(65_535 - image), inverted=True),
-    )
-    assert_allclose(turned.line_integrals, upright.line_integrals, atol=1e-4)
-    bone_dark = raw(7 - trunk(), step=0, white=7)
-    assert_allclose(
-        to_line_integrals(bone_dark, "log", inverted=True).line_integrals, trunk(), atol=1e-5
-    )
-
-
-@pytest.mark.parametrize("intensity", ["linear", "log"])
-@pytest.mark.parametrize("worst", [0, -500, np.nan, np.inf, -np.inf])
-def test_nothing_infinite_comes_out(worst, intensity):
+@pytest.mark.parametrize(
+    "worst, intensity", [(0, "linear"), (-500, "log"), (np.nan, "linear"), (np.inf, "log")]
+)
+def test_line_integrals_are_finite(worst, intensity):
     image = exposed(trunk()).astype(np.float32)
     image[100:103, 200:210] = worst
     xray = to_line_integrals(raw(image, step=0), intensity)
@@ -84,7 +72,7 @@ def test_saturated_air_is_direct_exposure():
     assert xray.valid.all() and np.abs(xray.line_integrals[saturated]).max() < 1e-3
 
 
-def test_images_without_contrast_and_wrong_words():
+def test_to_line_integrals_rejects_unusable_images():
     with refuses("no contrast"):
         to_line_integrals(raw(np.full((20, 20), 7)))
     with refuses('"bright"'):
@@ -97,22 +85,19 @@ def test_images_without_contrast_and_wrong_words():
     "name, dtype",
     [
         ("a.png", np.uint8),
-        ("a.png", np.uint16),
         ("a.tif", np.uint16),
-        ("a.mha", np.uint16),
         ("a.nrrd", np.float32),
         ("a.nii.gz", np.int16),
     ],
 )
-def test_formats(tmp_path, name, dtype):
-    values = (exposed(trunk()) / (257 if dtype == np.uint8 else 2)).astype(dtype)
+def test_load_image_reads_common_formats(tmp_path, name, dtype):
+    values = (exposed(trunk())[::8, ::8] / (257 if dtype == np.uint8 else 2)).astype(dtype)
     image = load_image(written(tmp_path / name, values))
     assert_array_equal(image.values, values)
     assert image.values.dtype == np.float32
-    assert image.step == (dtype != np.float32)
 
 
-def test_frames(tmp_path):
+def test_load_image_selects_frame(tmp_path):
     frames = np.stack([exposed(trunk(seed)) for seed in range(3)]).astype(np.uint16)
     write_dicom(tmp_path / "run.dcm", frames, XA_IMAGE, Modality="XA")
     for path in (tmp_path / "run.dcm", written(tmp_path / "run.mha", frames)):
@@ -124,18 +109,18 @@ def test_frames(tmp_path):
         assert "frame -1" in refused(path, frame=-1)
 
 
-def test_colour(tmp_path):
-    grey = (exposed(trunk()) / 257).astype(np.uint8)
+def test_load_image_reads_grey_colour_images_only(tmp_path):
+    grey = (exposed(trunk())[::8, ::8] / 257).astype(np.uint8)
     for name, mode in (("rgb.png", "RGB"), ("rgba.png", "RGBA"), ("palette.png", "P")):
         Image.fromarray(grey).convert(mode).save(tmp_path / name)
         assert_array_equal(load_image(tmp_path / name).values, grey)
     colour = np.stack([grey, grey, grey], -1)
-    colour[10:20, 10:40, 0] = 255
+    colour[10:12, 10:30, 0] = 255
     Image.fromarray(colour).save(tmp_path / "overlay.png")
     assert "colour image" in refused(tmp_path / "overlay.png")
 
 
-def test_files_that_cannot_be_read(tmp_path, capfd):
+def test_load_image_rejects_damaged_files(tmp_path, capfd):
     whole = written(tmp_path / "whole.png", (exposed(trunk()) / 257).astype(np.uint8)).read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "notes.txt").write_text("hello")
@@ -149,7 +134,7 @@ def test_files_that_cannot_be_read(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_pooled_is_the_mean_of_the_valid_pixels():
+def test_pooled_averages_valid_pixels():
     xray = to_line_integrals(raw(collimated(exposed(trunk()), FIELDS["circle"], "lead")))
     pooled = xray.pooled(8)
     assert pooled.line_integrals.shape == pooled.valid.shape == (50, 50)
@@ -162,7 +147,7 @@ def test_pooled_is_the_mean_of_the_valid_pixels():
     assert xray.pooled(1) is xray
 
 
-def test_a_view_whose_camera_has_another_size():
+def test_view_rejects_camera_of_another_size():
     camera = Camera(np.diag([900.0, 900, 1]), np.eye(4), (70, 45))
     with refuses('view "lateral": the image has 45 x 70 pixels, its camera 70 x 45'):
         View("lateral", XRay(np.zeros((70, 45), np.float32), np.ones((70, 45), bool)), camera)

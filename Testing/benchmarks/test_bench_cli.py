@@ -10,22 +10,19 @@ from benchmarks.speed import nanodrr_peer
 from MultiViewRegistrationLib.errors import InputError, install_command
 
 
-@pytest.mark.parametrize("missing", ["torch", "nanodrr"])
-def test_a_missing_peer_is_named_with_the_remedy(missing, monkeypatch):
+def test_missing_peer_is_reported(monkeypatch):
     nanodrr_peer.modules.cache_clear()
     with monkeypatch.context() as patch, pytest.raises(InputError) as caught:
-        patch.setitem(sys.modules, missing, None)
+        patch.setitem(sys.modules, "torch", None)
         nanodrr_peer.modules()
-    assert str(caught.value) == (
-        f"the benchmark runs beside its peers, but the Python package {missing} is missing; run "
-        f"{install_command('bench')}."
-    )
+    assert "package torch is missing" in str(caught.value)
+    assert install_command("bench") in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "device, reason", [("mps", "PyTorch finds 0 such devices"), ("cuda:99", "")]
 )
-def test_an_unusable_device_is_named(device, reason, capsys):
+def test_unusable_device_is_reported(device, reason, capsys):
     assert main(["speed", "--device", device]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and len(printed.err.strip().splitlines()) == 1
@@ -33,7 +30,7 @@ def test_an_unusable_device_is_named(device, reason, capsys):
     assert "expected a device that can be used" in printed.err
 
 
-def test_without_a_command_all_are_listed_and_each_is_there(capsys):
+def test_unknown_command_lists_all_commands(capsys):
     assert main([]) == main(["nothing"]) == 2
     printed = capsys.readouterr()
     assert not printed.out

@@ -23,7 +23,6 @@ from benchmarks.protocol.conditions import (
     TOGETHER,
     calibrated,
     trials,
-    turned,
 )
 from benchmarks.protocol.runs import cameras_off
 from benchmarks.simulation.cases import (
@@ -32,7 +31,7 @@ from benchmarks.simulation.cases import (
     random_cameras,
     start_poses,
 )
-from benchmarks.simulation.simulator import OVERLAYS, TAKEN, chord_lengths, random_implant
+from benchmarks.simulation.simulator import OVERLAYS, TAKEN
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -40,7 +39,7 @@ from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case
 
 
-def test_each_round_has_the_conditions_whose_turn_it_is_with_every_ct():
+def test_trials_repeat_conditions_for_every_ct():
     listed = trials(5)
     assert [trial.number for trial in listed] == list(range(3245))  # as docs/tables say
     times = Counter((trial.condition, trial.ct) for trial in listed)
@@ -60,18 +59,11 @@ def test_each_round_has_the_conditions_whose_turn_it_is_with_every_ct():
     assert {trial.condition.part for trial in first[:40]} == {"body", "bone"}
 
 
-def test_all_that_is_named_is_there():
-    names = {condition.name for condition in CONDITIONS}
-    assert {*NUISANCES, *GEOMETRY_ERRORS, *CT_ERRORS} <= names
+def test_conditions_use_known_nuisances_and_errors():
     assert all(condition.error in {None, *GEOMETRY_ERRORS, *CT_ERRORS} for condition in CONDITIONS)
     known = {*TAKEN, *OVERLAYS, "motion", "neighbours"}
-    assert set(NUISANCES) <= known and {name for choices in TOGETHER for name in choices} <= known
+    assert {*NUISANCES, *(name for choices in TOGETHER for name in choices)} <= known
     assert len({(condition.part, condition.name) for condition in CONDITIONS}) == len(CONDITIONS)
-    geometries = {
-        (each.part, each.views, each.apart_deg) for each in CONDITIONS if each.group == "geometry"
-    }
-    assert {views for _, views, _ in geometries} == {1, 2, 3}
-    assert {15, 90} <= {apart for _, views, apart in geometries if views > 1}
 
 
 @pytest.fixture(scope="module")
@@ -84,35 +76,30 @@ def off(views, wrong):
 
 
 @pytest.mark.parametrize("name", GEOMETRY_ERRORS)
-def test_something_is_wrong_and_the_case_says_so_where_it_is_stated(name, views):
+def test_geometry_error_changes_last_view(name, views):
     views = calibrated(np.random.default_rng(0), views)
     drawn = [GEOMETRY_ERRORS[name](np.random.default_rng(seed), views) for seed in range(4)]
     said = lambda view: np.append(view.camera.projection_matrix, view.xray.line_integrals)  # noqa: E731
     assert any((said(wrong[-1]) != said(views[-1])).any() for wrong in drawn)
-    for wrong in drawn:
-        assert (wrong[1].rotation_sd_deg > 0) == (name in STATED)
-        if name != "angle sign":  # which may be wrong in all views
-            assert_array_equal(wrong[0].camera.camera_from_world, views[0].camera.camera_from_world)
+    assert {wrong[1].rotation_sd_deg > 0 for wrong in drawn} == {name in STATED}
 
 
 @pytest.mark.parametrize(
     "known, pixels, percent", [(calibrated, 0.5, 0.1), (GEOMETRY_ERRORS["readings"], 3 / 0.58, 1.0)]
 )
-def test_principal_points_and_distances_are_as_wrong_as_the_case_says(
-    known, pixels, percent, views
-):
+def test_camera_errors_have_stated_standard_deviations(known, pixels, percent, views):
     off = []
-    for seed in range(400):
+    for seed in range(150):
         for given, true in zip(known(np.random.default_rng(seed), views), views, strict=True):
             said = given.principal_point_sd_px, given.distance_sd_percent
             assert said == pytest.approx((pixels, percent))
             scale = given.camera.intrinsics[0, 0] / true.camera.intrinsics[0, 0]
             shift = given.camera.principal_point - true.camera.principal_point
             off.append([100 * (scale - 1), *shift])
-    assert_allclose(np.std(off, axis=0), [percent, pixels, pixels], rtol=0.1)
+    assert_allclose(np.std(off, axis=0), [percent, pixels, pixels], rtol=0.15)
 
 
-def test_a_principal_point_is_three_to_eight_pixels_off_in_one_view_or_in_all(views):
+def test_principal_point_error_is_three_to_eight_pixels(views):
     points = lambda some: np.array([view.camera.principal_point for view in some])  # noqa: E731
     draw = GEOMETRY_ERRORS["principal point"]
     wrong = [points(draw(np.random.default_rng(seed), views)) for seed in range(60)]
@@ -124,15 +111,9 @@ def test_a_principal_point_is_three_to_eight_pixels_off_in_one_view_or_in_all(vi
 
 @pytest.mark.parametrize(
     "name, factors",
-    [
-        ("mirrored ct", lambda _: (-1, 1, 1)),
-        ("ct scale", lambda share: (share, share, share)),
-        ("slice spacing", lambda share: (1, 1, share)),
-    ],
+    [("mirrored ct", lambda _: (-1, 1, 1)), ("slice spacing", lambda share: (1, 1, share))],
 )
-def test_a_wrong_ct_keeps_its_middle_and_the_errors_are_of_where_its_points_are(
-    name, factors, views
-):
+def test_ct_error_keeps_centre_and_moves_targets(name, factors, views):
     ct, targets = make_ct(), np.array([[10.0, -20, 30], [-25, 5, -10]])
     wrong_from_ct = CT_ERRORS[name](np.random.default_rng(3), ct.volume)
     middle = np.zeros(3)  # of the phantom
@@ -150,33 +131,14 @@ def test_a_wrong_ct_keeps_its_middle_and_the_errors_are_of_where_its_points_are(
     )
 
 
-@pytest.mark.parametrize("name, degrees, mm", [("encoder 1", 1, 2), ("encoder 2", 2, 5)])
-def test_encoders_are_off_by_what_they_say(name, degrees, mm, views):
-    found = np.array(
-        [off(views, GEOMETRY_ERRORS[name](np.random.default_rng(n), views)) for n in range(300)]
-    )
+def test_encoder_error_has_stated_standard_deviation(views):
+    draw = GEOMETRY_ERRORS["encoder 2"]
+    found = np.array([off(views, draw(np.random.default_rng(n), views)) for n in range(150)])
     # Three normal numbers each: the mean square of the length is three variances.
-    assert_allclose(np.sqrt((found**2).mean(axis=0) / 3), [degrees, mm], rtol=0.1)
+    assert_allclose(np.sqrt((found**2).mean(axis=0) / 3), [2, 5], rtol=0.15)
 
 
-def test_how_far_cameras_are_off_is_told_against_the_first(views):
-    """A world that has moved as a whole is none that is wrong."""
-    moved = rigid.exp_se3([0.1, -0.2, 0.05, 20.0, -10, 5])
-    same = [
-        view.with_camera(camera_from_world=view.camera.camera_from_world @ moved) for view in views
-    ]
-    assert_allclose(off(views, same), [0, 0], atol=1e-9)
-
-
-def test_a_camera_that_turned_about_the_isocentre_sees_it_at_its_place(views):
-    wrong = turned(np.random.default_rng(4), views)
-    degrees, mm = off(views, wrong)
-    assert 0.5 <= degrees <= 10 and 0.5 <= mm <= 10
-    there, here = (some[1].camera.camera_from_world[:3, 3] for some in (views, wrong))
-    assert np.linalg.norm(there - here) == pytest.approx(mm)
-
-
-def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():
+def test_start_poses_have_stratified_errors_within_search_range():
     rng = np.random.default_rng(0)
     targets = rng.uniform(-80, 80, (30, 3)) + [200, 100, 900]
     truth = rigid.exp_se3(np.array([0.1, -0.2, 0.05, -200, -90, -880]))
@@ -193,8 +155,8 @@ def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():
         assert np.linalg.norm(moved) < SEARCH["translation_mm"]
 
 
-@pytest.mark.parametrize("separation", [(90, 90), (35, 55), (15, 15), (5, 5)])
-def test_views_are_as_far_apart_as_asked(separation):
+@pytest.mark.parametrize("separation", [(90, 90), (35, 55), (5, 5)])
+def test_random_cameras_have_requested_separation(separation):
     """Also where they are nearer than their cranial angles could differ."""
     for seed in range(30):
         first, *others = random_cameras(np.random.default_rng(seed), 3, separation)
@@ -225,25 +187,13 @@ def patient(tmp_path_factory, rtk):
 
 
 @pytest.mark.slow
-def test_a_case_is_what_it_says(patient, tmp_path):
-    path = random_case(
-        tmp_path / "case",
-        patient,
-        seed=3,
-        views=3,
-        separation_deg=(35, 55),
-        nuisances=("round field", "wires"),
-    )
-    assert {file.name for file in path.parent.iterdir()} == {
-        "case.json",
-        "starts.json",
-        "view1.mha",
-        "view2.mha",
-        "view3.mha",
-    }
-    case, starts = (read_json(path), read_json(path.parent / "starts.json")["starts"])
-    assert case["version"] == 1 and case["ct"] == str(patient.ct_path)
-    assert case["world_from_ct"] == starts[-1]
+def test_random_case_writes_case_with_views_and_starts(patient, tmp_path):
+    more = {"separation_deg": (35, 55), "nuisances": ("round field", "wires")}
+    path = random_case(tmp_path / "case", patient, seed=3, views=3, **more)
+    names = "case.json starts.json view1.mha view2.mha view3.mha"
+    assert {file.name for file in path.parent.iterdir()} == set(names.split())
+    case, starts = read_json(path), read_json(path.parent / "starts.json")["starts"]
+    assert case["ct"] == str(patient.ct_path) and case["world_from_ct"] == starts[-1]
     truth = rigid.check_rigid(case["truth"]["world_from_ct"], "truth")
     targets = rigid.transform_points(truth, np.array(case["targets"]))
     assert targets.shape == (30, 3)
@@ -254,7 +204,8 @@ def test_a_case_is_what_it_says(patient, tmp_path):
         assert (np.linalg.norm(camera.project(targets) - 255.5, axis=1) < 256).all()
 
 
-def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
+@pytest.mark.slow
+def test_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
     case = read_json(random_case(tmp_path, patient, seed=5))
     bead = rigid.transform_points(np.array(case["truth"]["world_from_ct"]), patient.bead)
     for view in case["views"]:
@@ -267,7 +218,8 @@ def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
         assert np.hypot(dark_u, dark_v) < 2
 
 
-def test_the_xrays_of_a_truncated_case_show_the_whole_body(patient, tmp_path):
+@pytest.mark.slow
+def test_xrays_of_truncated_case_show_the_whole_body(patient, tmp_path):
     case = read_json(random_case(tmp_path / "part", patient, 3, truncated=True, views=1))
     random_case(tmp_path / "whole", patient, 3, views=1)
     assert case["ct"] == "ct.nii.gz"
@@ -282,17 +234,8 @@ def test_the_xrays_of_a_truncated_case_show_the_whole_body(patient, tmp_path):
     assert np.corrcoef(*logs)[0, 1] > 0.98  # noise, gain and offset differ
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_an_implant_is_cm_thick_and_within_the_first_views_field(seed):
-    rng = np.random.default_rng(seed)
-    (camera,) = random_cameras(rng, 1, (90, 90))
-    thickness = sum(chord_lengths(camera, part) for part in random_implant(rng))
-    assert thickness.max() > 12 and 0.02 < (thickness > 3).mean() < 0.25
-    middle = np.argwhere(thickness > 3).mean(axis=0)
-    assert (np.abs(middle - 255.5) < 160).all()
-
-
-def test_a_ct_without_bone_is_refused(patient, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_ct_without_bone_is_rejected(patient, tmp_path, monkeypatch):
     monkeypatch.setattr(patient, "bone_points", patient.bone_points[:10])
     with refuses("points of bone that all views show, expected at least 30"):
         random_case(tmp_path, patient, seed=1)

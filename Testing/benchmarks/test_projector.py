@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct
 
-pytestmark = pytest.mark.usefixtures("rtk")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("rtk")]
 
 
 def posed(rng, mirrored, centre_ct, depth_mm=700):
@@ -61,10 +61,9 @@ def cut_by(camera, world_from_ct, low, high):
 
 
 @pytest.mark.parametrize(
-    "seed, mirrored, mirrored_index",
-    [(0, False, False), (1, True, False), (2, False, True), (3, True, True)],
+    "seed, mirrored, mirrored_index", [(0, False, False), (1, True, False), (2, False, True)]
 )
-def test_a_ball_lands_where_the_camera_says(seed, mirrored, mirrored_index):
+def test_ball_is_projected_to_its_pixel(seed, mirrored, mirrored_index):
     rng = np.random.default_rng(seed)
     ct_from_index = grid(rng, mirrored_index)
     indices = np.moveaxis(np.indices((40, 60, 70))[::-1], 0, -1)
@@ -85,7 +84,7 @@ def test_a_ball_lands_where_the_camera_says(seed, mirrored, mirrored_index):
     assert_allclose(bone, 2 * water, rtol=1e-4, atol=1e-6)
 
 
-def test_a_box_has_the_thickness_that_the_rays_cut():
+def test_box_has_thickness_along_rays():
     density = np.zeros((50, 60, 70))
     density[10:40, 15:45, 20:50] = 0.5
     camera, world_from_ct = posed(np.random.default_rng(7), False, [34.5, 29.5, 24.5])
@@ -99,7 +98,7 @@ def test_a_box_has_the_thickness_that_the_rays_cut():
     assert np.mean(water[inside] - exact[inside]) == pytest.approx(0, abs=0.003)
 
 
-def test_a_camera_with_skew_is_refused():
+def test_camera_with_skew_is_rejected():
     air = np.zeros((4, 4, 4))
     projector = RtkProjector(Body(air, air, np.eye(4)))
     skewed = Camera([[100, 2, 5], [0, 100, 5], [0, 0, 1]], np.eye(4), (10, 10))
@@ -107,8 +106,7 @@ def test_a_camera_with_skew_is_refused():
         projector.project(skewed, np.eye(4))
 
 
-@pytest.mark.slow
-def test_edges_coincide_with_those_of_another_simulation(shared_data):
+def test_edges_equal_those_of_another_simulation(shared_data):
     """The same CT, pose and cameras, simulated by others with RTK."""
     folder = shared_data / "sim" / "pelvis-oblique-2"
     case = read_json(folder / "case.json")
@@ -124,19 +122,12 @@ def test_edges_coincide_with_those_of_another_simulation(shared_data):
         assert correlation > 0.6
 
 
-@pytest.fixture
-def bony(tmp_path):
-    """A CT of bones, a camera, and a pose at which it shows them."""
+def test_moved_bone_is_projected_at_its_new_pose(tmp_path):
+    """The bone moves by whole voxels, so that the CT itself can be moved for comparison."""
     ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
     camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
     middle = rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
-    return ct, camera, rigid.translation(-middle)
-
-
-@pytest.mark.slow
-def test_a_bone_that_moves_is_projected_where_it_went(bony):
-    """By whole voxels, so that the same can be done to the CT itself."""
-    ct, camera, pose = bony
+    pose = rigid.translation(-middle)
     mask = single_bones(ct)[0]
     whole = RtkProjector(Body.from_hu(ct, 0))
     before = whole.project(camera, pose)
@@ -161,26 +152,6 @@ def test_a_bone_that_moves_is_projected_where_it_went(bony):
     assert np.percentile(np.abs(shown - expected), 99) < 0.1 * np.percentile(
         np.abs(shown - before), 99
     )
-
-
-@pytest.mark.slow
-def test_bones_that_move_are_projected_where_they_went_each_by_its_own_motion(bony):
-    ct, camera, pose = bony
-    masks = single_bones(ct)
-    labels = sum(label * mask.astype(np.uint8) for label, mask in zip((3, 7), masks, strict=True))
-    whole = RtkProjector(Body.from_hu(ct, 0))
-    still = MovedBones(whole, ct, labels, {3: np.eye(4), 7: np.eye(4)})
-    assert_allclose(still.project(camera, pose), whole.project(camera, pose), atol=1e-4)
-
-    motions = list(map(rigid.exp_se3, ([0.05, 0, 0.02, 2, 1, 0], [0, -0.04, 0, -1, 0, 3])))
-    moved = MovedBones(whole, ct, labels, dict(zip((3, 7), motions)))
-    both = moved.project(camera, pose)
-    expected = -whole.project(camera, pose)
-    for mask, motion in zip(masks, motions, strict=True):
-        alone = MovedBones(whole, ct, mask.astype(np.uint8), {1: motion})
-        expected = expected + alone.project(camera, pose)
-    assert_allclose(both, expected, atol=2e-3)
-    assert np.abs(both - whole.project(camera, pose)).max() > 1
 
 
 def details(image):

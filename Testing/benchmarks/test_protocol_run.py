@@ -32,7 +32,7 @@ def without_times(rows):
     return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
 
 
-def test_a_case_does_not_depend_on_what_came_before_and_its_row_is_judged_again(ct, rtk):
+def test_rows_are_reproducible_and_reevaluated(ct, rtk):
     cases, anew = (SimulatedCases([ct], listed=FEW, rounds=1) for _ in range(2))
     rows = [measured(trial, cases) for trial in cases.trials]
     assert without_times([measured(anew.trials[1], anew)]) == without_times(rows[1:2])
@@ -49,23 +49,12 @@ def test_a_case_does_not_depend_on_what_came_before_and_its_row_is_judged_again(
             assert again[key] == (row[key] and pytest.approx(row[key], rel=1e-9)), key
         if row["features"] is None:
             continue
-        # Where all tiles are in place it is a "check", whatever the model says.
+        # If all tiles are in place the verdict is "check", whatever the model says.
         assert strict["verdict"] != "accept" and strict["mtre_mm"] == row["mtre_mm"]
-        narrower = reevaluate(
-            {**row, "error_inflation": row["error_inflation"] / 2}, model
-        )  # as it was judged when its intervals were half as wide
+        narrower = reevaluate({**row, "error_inflation": row["error_inflation"] / 2}, model)
         assert narrower["depth95_mm"] == pytest.approx(2 * row["depth95_mm"])
-        far, near = (
-            reevaluate({**row, "cause": {"predicts": True, "precise": True, "moved_mm": mm}}, model)
-            for mm in (50.0, 0.5)
-        )
-        assert far["upper95_mm"] == pytest.approx(
-            max(62.26, row["noise95_mm"]), abs=0.02
-        )  # 2.31 of the deviations of 5.3 mm
-        assert far["verdict"] == "reject" and far["depth95_mm"] == far["upper95_mm"]
-        assert near["verdict"] == "check" and near["failure_probability"] < max(
-            0.05, 1.01 * row["depth_risk"]
-        )
+        cause = {"predicts": True, "precise": True, "moved_mm": 50.0}
+        assert reevaluate({**row, "cause": cause}, model)["verdict"] == "reject"
 
     by_name = {row["condition"]: row for row in rows}
     one, moved, encoder = (by_name[each.name] for each in FEW)
@@ -75,7 +64,7 @@ def test_a_case_does_not_depend_on_what_came_before_and_its_row_is_judged_again(
     assert one["verdict"] != "accept" != moved["verdict"]
 
 
-def test_the_command_keeps_its_registrations_and_writes_its_page(ct, rtk, tmp_path):
+def test_command_writes_rows_and_page(ct, rtk, tmp_path):
     rows, written = tmp_path / "rows.jsonl", tmp_path / "page.md"
     words = "protocol", "1", "--cts", ct, "--rows", rows, "--page", written
     assert main(list(map(str, words))) == 0

@@ -13,7 +13,6 @@ from benchmarks.simulation.simulator import (
     FULL_SCALE,
     OVERLAYS,
     SIZE,
-    TOOLS_COVER,
     Ball,
     SimulatedXRay,
     Wire,
@@ -23,8 +22,6 @@ from benchmarks.simulation.simulator import (
 )
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.reading import raw_image
-from MultiViewRegistrationLib.imaging.xray import to_line_integrals
 
 
 class Slab:
@@ -52,19 +49,15 @@ def take(xray, water=20.0, seed=0, bone=0.0):
     return xray.take(Slab(water, bone), camera(), np.eye(4), np.random.default_rng(seed))
 
 
-def test_an_image_is_16_bit_and_repeats_with_its_seed():
-    first, again, other = (
-        take(SimulatedXRay()),
-        take(SimulatedXRay()),
-        take(SimulatedXRay(), seed=1),
-    )
+def test_image_is_16_bit_and_reproducible():
+    first = take(SimulatedXRay())
     assert first.dtype == np.uint16 and first.shape == (160, 200)
-    assert_array_equal(first, again)
-    assert (first != other).mean() > 0.9
+    assert_array_equal(first, take(SimulatedXRay()))
+    assert (first != take(SimulatedXRay(), seed=1)).mean() > 0.9
 
 
-@pytest.mark.parametrize("photons", [200, 5000])
-def test_the_noise_is_that_of_so_many_photons(photons):
+def test_noise_is_that_of_photons():
+    photons = 200
     image = take(
         SimulatedXRay(photons=photons, scatter_to_primary=0, detector_sd_mm=0, vignetting=0)
     ).astype(float)
@@ -73,14 +66,14 @@ def test_the_noise_is_that_of_so_many_photons(photons):
     )  # the offset is below 1 %
 
 
-def test_scatter_takes_contrast():
+def test_scatter_reduces_contrast():
     water = np.where(np.arange(200) < 100, 20.0, 15.0)
     images = [take(SimulatedXRay(photons=1e6, scatter_to_primary=ratio), water) for ratio in (0, 1)]
     contrast = [np.log(image[:, 150:].mean() / image[:, :50].mean()) for image in images]
     assert contrast[1] < 0.8 * contrast[0]
 
 
-def test_bone_that_loses_mineral_gets_marrow_for_it():
+def test_mineral_loss_replaces_bone_by_marrow():
     """The same attenuation as of a body made of so much less bone and so much more water."""
     ideal = {
         "photons": 1e9,
@@ -101,7 +94,7 @@ def test_bone_that_loses_mineral_gets_marrow_for_it():
     assert logarithm(0.5) / logarithm(1.0) == pytest.approx(expected, abs=0.05)
 
 
-def test_fields_and_blades_hide_what_they_cover():
+def test_field_and_blades_cover_pixels():
     image = take(SimulatedXRay(round_field=True))
     assert image[0, 0] == 0 and image[80, 5] == 0 and image[80, 195] == 0
     assert image[80, 100] > 0 and image[3, 100] > 0 and image[156, 100] > 0
@@ -112,26 +105,19 @@ def test_fields_and_blades_hide_what_they_cover():
         assert covered.mean() < 0.05 * level
     assert image[20:130, 190:].mean() > 0.7 * level
 
-    soft = take(
-        SimulatedXRay(collimation=(60, 0, 0, 0), blade_sd_mm=2.5, photons=1e5, vignetting=0)
-    ).astype(float)
-    assert soft[40:120, 59:61].mean() == pytest.approx(0.5 * soft[40:120, 120:].mean(), rel=0.1)
-
     pixels = np.array([[100.0, 80.0], [40.0, 80.0], [100.0, 135.0], [190.0, 80.0], [100.0, 10.0]])
     shown = SimulatedXRay(collimation=(50, 0, 0, 30)).shows(pixels, (200, 160))
     assert_array_equal(shown, [True, False, False, False, True])
 
 
-def test_chords_are_those_found_by_walking_along_the_ray():
+def test_chord_lengths_of_wire_equal_sampled_rays():
     view, wire = camera(), Wire((-12.0, 5.0, -30.0), (20.0, -9.0, 18.0), 4.0)
     chords = chord_lengths(view, wire)
     start, axis = np.array(wire.start), np.subtract(wire.end, wire.start)
     length = np.linalg.norm(axis)
-    rng = np.random.default_rng(0)
-    hit = rng.permutation(np.argwhere(chords > 0))[:60]
-    missed = np.argwhere(chords == 0)[::997]
+    hit = np.random.default_rng(0).permutation(np.argwhere(chords > 0))[:20]
     t = np.arange(600, 800, 0.02)
-    for v, u in np.concatenate([hit, missed]):
+    for v, u in np.concatenate([hit, np.argwhere(chords == 0)[::2997]]):
         points = view.source + t[:, None] * view.ray_directions([u, v]) - start
         along = points @ axis / length
         across2 = (points**2).sum(1) - along**2
@@ -139,7 +125,7 @@ def test_chords_are_those_found_by_walking_along_the_ray():
         assert chords[v, u] == pytest.approx(walked, abs=0.2)
 
 
-def test_a_ball_is_as_thick_as_pythagoras_says():
+def test_chord_lengths_of_ball():
     view, ball = camera(), Ball((4.0, -6.0, 10.0), 30.0)
     chords = chord_lengths(view, ball)
     u, v = np.meshgrid(np.arange(200), np.arange(160))
@@ -148,8 +134,6 @@ def test_a_ball_is_as_thick_as_pythagoras_says():
     inside = off < 15
     assert_allclose((chords[inside] / 2) ** 2 + off[inside] ** 2, 15**2, rtol=1e-3)
     assert (chords[~inside] == 0).all() and inside.sum() > 2000
-    moved = ball.moved(np.diag([-1.0, 1, 1]), np.array([1.0, 2, 3]))
-    assert moved == Ball((-3.0, -4.0, 13.0), 30.0)
 
 
 PIXELS = 128
@@ -163,8 +147,9 @@ def image():
     return (ramp[None] + 4000 * np.sin(np.arange(PIXELS) / 3)[:, None]).astype(np.uint16)
 
 
+@pytest.mark.quick_variants("contrast", "saturated")
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_it_changes_the_image_leaves_its_kind_and_repeats_with_its_seed(name, image):
+def test_overlay_changes_image_reproducibly(name, image):
     (put,), (again,) = (overlays_with(np.random.default_rng(3), [name]) for _ in range(2))
     for camera in CAMERAS:
         before = image.copy()
@@ -175,37 +160,15 @@ def test_it_changes_the_image_leaves_its_kind_and_repeats_with_its_seed(name, im
         assert_array_equal(again(image, camera), after)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_tools_cover_a_tenth_to_a_quarter_and_let_little_through(seed):
-    (put,) = overlays_with(np.random.default_rng(seed), ["tools"])
-    for camera in CAMERAS:
-        after = put(FLAT, camera)
-        least, most = TOOLS_COVER
-        assert least <= (after < FLAT).mean() <= most + 0.1  # the last tool may go beyond
-        assert after[after < FLAT].max() <= 0.2 * 30000
-
-
-def test_saturated_pixels_are_as_bright_as_can_be(image):
+def test_saturated_pixels_have_full_scale(image):
     (put,) = overlays_with(np.random.default_rng(0), ["saturated"])
     after = put(image, CAMERAS[0])
     assert 0.19 < (after == FULL_SCALE).mean() < 0.51
     assert (np.argsort(after[0], kind="stable") == np.argsort(image[0], kind="stable"))[:25].all()
 
 
-@pytest.mark.slow
-def test_text_is_not_taken_for_the_patient():
-    camera = random_cameras(np.random.default_rng(1), 1, (0, 0))[0]
-    ramp = np.broadcast_to(np.linspace(8000, 50000, 512), (512, 512)).astype(np.uint16)
-    found = 0
-    for seed in range(4):
-        after = overlays_with(np.random.default_rng(seed), ["text"])[0](ramp, camera)
-        assert 0 < (after != ramp).mean() < 0.05
-        found += not to_line_integrals(raw_image(after)).valid[after != ramp].all()
-    assert found >= 3
-
-
-@pytest.mark.parametrize("name", ["contrast", "cast", "table"])
-def test_what_is_in_space_is_seen_where_it_projects_to(name):
+@pytest.mark.parametrize("name", ["contrast", "table"])
+def test_overlay_in_space_is_projected_by_each_camera(name):
     """Behind what attenuates alike the image is darker by a factor, wherever the camera stands, and nowhere brighter."""
     (put,) = overlays_with(np.random.default_rng(2), [name])
     shadows = [-np.log(put(FLAT, camera) / 30000) for camera in CAMERAS]
@@ -223,8 +186,8 @@ def covered(xray):
     return 1 - (1 - (left + right) / SIZE[0]) * (1 - (top + bottom) / SIZE[1])
 
 
-def test_fields_are_narrow_scatter_is_heavy_and_bone_is_weak():
-    for seed in range(20):
+def test_nuisances_of_taking_the_xray():
+    for seed in range(5):
         first, second = xrays("blades", seed=seed)
         assert (
             first.collimation == second.collimation

@@ -19,7 +19,7 @@ FITTED_TO = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_what_the_script_makes_of_the_rows_and_tells_right_from_wrong(kind):
+def test_shipped_model_equals_fit_and_separates_correct_from_wrong(kind):
     part, name = FITTED_TO[kind]
     rows, cts = trust_fit.of_protocols([ROOT / "benchmarks" / "rows" / name], part)
     models = trust_fit.each_left_out(rows, calibrated("body"))

@@ -72,12 +72,11 @@ def run(command, status=0, without=""):
     return Said(done.stdout, done.stderr)
 
 
-def mvreg(command, status=0):
-    """What a command, as it is typed, says, which ends with this exit status.
+def call(arguments):
+    """Exit status, and what a command of these words printed, run in this process.
 
-    It runs in this process, which has read its packages already; whether `mvreg` starts and ends as
-    a process is tested where that can make a difference: with signals, a terminal, packages that
-    are missing, and once from beginning to end.
+    Whether `mvreg` starts and ends as a process is tested where that can make a difference: with
+    signals, a terminal, packages that are missing, and once from beginning to end.
     """
     out, err = io.StringIO(), io.StringIO()
     with warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
@@ -85,11 +84,17 @@ def mvreg(command, status=0):
         for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", kind)
         try:
-            ended = main(command.split())
+            ended = main(arguments)
         except SystemExit as end:  # of the parser
             ended = end.code
-    assert ended == status, err.getvalue()
-    return Said(out.getvalue(), err.getvalue())
+    return ended, Said(out.getvalue(), err.getvalue())
+
+
+def mvreg(command, status=0):
+    """What a command, as it is typed, prints in this process; it must end with this exit status."""
+    ended, said = call(command.split())
+    assert ended == status, said.err
+    return said
 
 
 def result_in(folder):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Writes the record anew from the program as it is.
 
-python Testing/record/make_record.py [CASE ...] [--tree TREE] [--json FILE]
+python Testing/record/make_record.py [CASE ...] [--json FILE]
 
 With names of cases only these are made again and the others stay. Only for a change that is meant
 to change poses: say so in its commit.
@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(Path(__file__).parent))
+PARTS = ("", "MultiViewRegistration", "Testing", "Testing/record")
+sys.path[:0] = [str(ROOT / part) for part in PARTS]
 
 from record_cases import CASES  # noqa: E402
 from recorded import RECORD, fingerprint, outcome  # noqa: E402
@@ -28,11 +29,7 @@ def main():
     parser.add_argument(
         "--json", type=Path, default=RECORD, help="the record (default: %(default)s)"
     )
-    parser.add_argument(
-        "--tree", type=Path, default=ROOT, help="a checkout with the program (default: this one)"
-    )
     options = parser.parse_args()
-    sys.path.insert(0, str(options.tree.resolve() / "MultiViewRegistration"))
     if unknown := sorted(set(options.cases) - set(CASES)):
         parser.error(f"no case is called {', '.join(unknown)}")
     made, made_with = {}, fingerprint()

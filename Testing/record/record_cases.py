@@ -12,8 +12,7 @@ import numpy as np
 import pydicom
 import simple_body as body
 import SimpleITK as sitk
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from imaging.dicom_files import XA_IMAGE, write_dicom, write_series
 from simple_body import CArm, save, write_body
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
@@ -181,59 +180,32 @@ def turned_nrrd_cut_off_at_its_ends(folder):
     return [REGISTER]
 
 
-DICOM = {
-    "PatientName": "Nobody",
-    "PatientID": "0",
-    "StudyInstanceUID": "1.2.3.4",
-    "FrameOfReferenceUID": "1.2.3.5",
-    "PatientPosition": "HFS",
-}
-
-
-def write_dicom(path, pixels, sop_class, number, **tags):
-    """Two-dimensional integer pixels with these tags."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, f"1.2.3.6.{number}"
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    described = DICOM | {
-        "SOPClassUID": sop_class, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID, "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2", "Rows": pixels.shape[0], "Columns": pixels.shape[1],
-        "BitsAllocated": 16, "BitsStored": 16, "HighBit": 15, "PixelRepresentation": int(pixels.dtype.kind == "i"),
-    }  # fmt: skip
-    for tag, value in (described | tags).items():
-        setattr(data, tag, value)
-    data.PixelData = pixels.astype("<i2" if pixels.dtype.kind == "i" else "<u2").tobytes()
-    pydicom.dcmwrite(path, data, enforce_file_format=True)
-
-
 def write_dicom_body(folder):
     """A case of DICOM files: slices of a CT, and X-rays whose geometry is in their headers."""
-    (folder / "ct").mkdir()
-    for k, values in enumerate(body.ct_values()):
-        write_dicom(
-            folder / "ct" / f"{k:03d}.dcm", values, "1.2.840.10008.5.1.4.1.1.2", k, Modality="CT", SeriesInstanceUID="1.2.3.7",
-            ImageType=["ORIGINAL", "PRIMARY", "AXIAL"], ImagePositionPatient=[-47, -47, -47 + 2 * k],
-            ImageOrientationPatient=[1, 0, 0, 0, 1, 0], PixelSpacing=[2, 2], RescaleIntercept=0, RescaleSlope=1,
-        )  # fmt: skip
+    place = np.diag([2.0, 2, 2, 1])
+    place[:3, 3] = -47
+    patient = {"FrameOfReferenceUID": "1.2.3.5", "PatientPosition": "HFS"}
+    write_series(folder / "ct", body.ct_values(), place, **patient)
     views = []
     for number, c_arm in enumerate((CArm(-5, 3, mirrored=True), CArm(85, -4, mirrored=True))):
+        name = f"view{number + 1}"
         write_dicom(
-            folder / f"view{number + 1}.dcm", body.xray(c_arm, number=number), "1.2.840.10008.5.1.4.1.1.12.1", 100 + number, Modality="XA",
+            folder / f"{name}.dcm", body.xray(c_arm, number=number), XA_IMAGE, Modality="XA", **patient,
             SeriesInstanceUID=f"1.2.3.8.{number}", DistanceSourceToDetector=c_arm.source_to_detector_mm,
             DistanceSourceToPatient=c_arm.source_to_isocentre_mm, ImagerPixelSpacing=[c_arm.pixel_mm] * 2,
             PositionerPrimaryAngle=c_arm.rao_lao_deg, PositionerSecondaryAngle=c_arm.cra_cau_deg, FieldOfViewHorizontalFlip="NO",
             PixelIntensityRelationship="LIN", PixelIntensityRelationshipSign=1,
         )  # fmt: skip
-        views.append({"name": f"view{number + 1}", "image": f"view{number + 1}.dcm"})
+        views.append({"name": name, "image": f"{name}.dcm"})
+    start, truth = body.START.tolist(), {"world_from_ct": body.TRUTH.tolist()}
     content = {
         "version": 1,
         "ct": "ct",
         "views": views,
-        "world_from_ct": body.START.tolist(),
+        "world_from_ct": start,
         "targets": body.TARGETS,
     }
-    save(folder, content | {"truth": {"world_from_ct": body.TRUTH.tolist()}})
+    save(folder, content | {"truth": truth})
     return content
 
 

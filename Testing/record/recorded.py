@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import json
 import os
 import platform
 import re
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from helpers.program import call
 
 from MultiViewRegistrationLib.io.result_json import WHOLE
 
@@ -43,26 +42,6 @@ def fingerprint():
     }  # fmt: skip
 
 
-def mvreg(*arguments):
-    """Exit status, stdout and stderr of the program, run in this process."""
-    from MultiViewRegistrationLib.cli.main import main  # of the tree that `make_record` names
-
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        warnings.resetwarnings()  # to what Python begins with, not pytest
-        for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
-            warnings.simplefilter("ignore", kind)
-        try:
-            status = main(list(arguments))
-        except SystemExit as end:  # of the parser
-            status = end.code
-    return status, out.getvalue(), err.getvalue()
-
-
 def outcome(folder, commands):
     """What came of each command, one after the other in a folder."""
     with _in_folder(folder):
@@ -70,7 +49,7 @@ def outcome(folder, commands):
 
 
 def _outcome(folder, command, arguments):
-    status, out, err = mvreg(command, *arguments)
+    status, (out, err) = call([command, *arguments])
     if status not in (0, 2):
         raise AssertionError(f"mvreg {command} {' '.join(arguments)} ended with {status}:\n{err}")
     told: dict = {"command": command, "exit": status}

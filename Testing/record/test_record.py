@@ -14,19 +14,6 @@ import pytest
 from record_cases import CASES
 from recorded import RECORD, differences, fingerprint, outcome
 
-#: What the fast tests run; the others are slow, or much like one of these.
-FAST = {
-    "two-views",
-    "one-view",
-    "by-landmarks",
-    "structure-moved-among-the-rest",
-    "tracked",
-    "exported",
-    "pelvis-oblique-1",
-    "geometry-of-every-kind",
-    "geometry-by-headers",
-    "geometry-made-by-case-new",
-}
 #: mm of a pose, and of other numbers their own unit; of numbers above 1 relative to them.
 SAME, LOOSE = 1e-9, 0.2
 
@@ -37,11 +24,8 @@ def record():
 
 
 @pytest.mark.quick_variants("two-views", "geometry-of-every-kind", "geometry-by-headers")
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in CASES],
-)
-def test_nothing_has_changed(name, record, tmp_path):
+@pytest.mark.parametrize("name", CASES)
+def test_outcome_equals_record(name, record, tmp_path):
     case = CASES[name]
     if case.needs and not case.needs.exists():
         pytest.skip(f"needs the folder {case.needs.name} of the shared data beside the project")
@@ -51,5 +35,5 @@ def test_nothing_has_changed(name, record, tmp_path):
     assert not told, "\n".join(told)
 
 
-def test_the_record_has_every_case(record):
+def test_record_has_every_case(record):
     assert set(record["cases"]) == set(CASES)

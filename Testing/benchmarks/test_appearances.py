@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.phantom import make_ct, make_views
 
-from benchmarks.appearances import fitted, judged, risk, told, whole_verdict
+from benchmarks.appearances import fitted, judged, risk, told
 from benchmarks.simulation.appearance import CARBON_DENSITY, Appearance, Things, random_appearance
 from benchmarks.simulation.simulator import Wire
 from MultiViewRegistrationLib.assessment import parts
@@ -69,20 +69,6 @@ def test_fit_recovers_beta_distribution_and_excludes_groups():
     rows += [row(0.9, wrong=False, group=group) for group in "ab"]
     assert told([*rows, {"failed": "nothing shown"}]) == rows
     assert judged(rows, "group").splitlines()[-1].split("|")[4].strip() == "1.000"
-
-
-def test_whole_verdict_counts_by_machine():
-    said = [("a", 0.1, "accept", False), ("a", 0.9, "reject", True), ("b", 0.8, "reject", False)]
-    rows = [
-        {**row(0.5, wrong=wrong, group=group), "risk": risk, "verdict": verdict}
-        for group, risk, verdict, wrong in [*said, ("b", 0.7, "accept", True)]
-    ]
-    lines = whole_verdict([*rows, {"failed": "nothing shown"}]).splitlines()
-    assert [line.replace(" ", "") for line in lines[2:5]] == [
-        "|a|1|1|1.000|0|1|0|1|",
-        "|b|1|1|0.000|1|0|1|0|",
-        "|all|2|2|0.750|1|1|1|1|",
-    ]
 
 
 def test_risk_equals_carried_risk():

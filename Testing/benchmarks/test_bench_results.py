@@ -3,21 +3,8 @@
 import pytest
 from helpers.refusals import refuses
 
-from benchmarks.speed.command import load, table_of, write_part
+from benchmarks.speed.command import load, table_of
 from benchmarks.speed.measurement import compared
-
-
-def record(name, ratio, when="2026-01-01 12:00+00:00", cpu="Old CPU"):
-    machine = {
-        "cpu": cpu,
-        "cores": 2,
-        "threads_used": 2,
-        "memory_gib": 8,
-        "system": "Linux x86_64",
-        "versions": {"python": "3.11"},
-    }
-    rows = [compared(name, "ms", ([1.0], [ratio]), "peer")]
-    return {"when": when, "machine": machine, "rows": rows}
 
 
 @pytest.mark.parametrize(
@@ -29,22 +16,6 @@ def test_load_rejects_other_files(tmp_path, content):
     with refuses("results.json"):
         load(path)
     assert path.read_text() == content
-
-
-def test_write_part_replaces_one_part_of_the_page(tmp_path):
-    records = {
-        "render: 1": record("image 64x64", 10.0),
-        "render: 2": record("image 128x128", 20.0, cpu="New CPU"),
-        "registration: 3": record("two-view registration to 1 mm", 400.0),
-    }
-    page = tmp_path / "benchmarks.md"
-    page.write_text("# Prose\n")
-    for _ in range(2):
-        write_part(page, "render", records)
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("# Prose\n") and text.count("image 128x128") == 1
-    assert "| image 128x128 | 1.00 ms | 20.0 ms | peer | 20.0 |" in text
-    assert "Old CPU" in text and "New CPU" in text and "registration" not in text
 
 
 def test_compared_divides_medians():

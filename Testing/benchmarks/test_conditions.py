@@ -16,7 +16,6 @@ from benchmarks.protocol.conditions import (
     CONDITIONS,
     CT_ERRORS,
     GEOMETRY_ERRORS,
-    INTERVALS,
     NUISANCES,
     ROUNDS,
     STATED,
@@ -48,15 +47,8 @@ def test_trials_repeat_conditions_for_every_ct():
         for condition in CONDITIONS
         for ct in range(5)
     }
-    begun = {each: set() for each in times}
-    for trial in listed:
-        begun[trial.condition, trial.ct].add(trial.interval)
-    assert all(len(begun[each]) == min(INTERVALS, count) for each, count in times.items())
     first = listed[: 5 * len(CONDITIONS)]
-    assert {(trial.condition, trial.ct) for trial in first} == {
-        (each, ct) for each in CONDITIONS for ct in range(5)
-    }
-    assert {trial.condition.part for trial in first[:40]} == {"body", "bone"}
+    assert {(trial.condition, trial.ct) for trial in first} == set(times)
 
 
 def test_conditions_use_known_nuisances_and_errors():
@@ -97,16 +89,6 @@ def test_camera_errors_have_stated_standard_deviations(known, pixels, percent, v
             shift = given.camera.principal_point - true.camera.principal_point
             off.append([100 * (scale - 1), *shift])
     assert_allclose(np.std(off, axis=0), [percent, pixels, pixels], rtol=0.15)
-
-
-def test_principal_point_error_is_three_to_eight_pixels(views):
-    points = lambda some: np.array([view.camera.principal_point for view in some])  # noqa: E731
-    draw = GEOMETRY_ERRORS["principal point"]
-    wrong = [points(draw(np.random.default_rng(seed), views)) for seed in range(60)]
-    shifts = np.linalg.norm(wrong - points(views), axis=-1)
-    moved = shifts > 0
-    assert {tuple(each) for each in moved} == {(True, False), (False, True), (True, True)}
-    assert 3 <= shifts[moved].min() < 4 and 7 < shifts[moved].max() <= 8
 
 
 @pytest.mark.parametrize(
@@ -187,26 +169,9 @@ def patient(tmp_path_factory, rtk):
 
 
 @pytest.mark.slow
-def test_random_case_writes_case_with_views_and_starts(patient, tmp_path):
-    more = {"separation_deg": (35, 55), "nuisances": ("round field", "wires")}
-    path = random_case(tmp_path / "case", patient, seed=3, views=3, **more)
-    names = "case.json starts.json view1.mha view2.mha view3.mha"
-    assert {file.name for file in path.parent.iterdir()} == set(names.split())
-    case, starts = read_json(path), read_json(path.parent / "starts.json")["starts"]
-    assert case["ct"] == str(patient.ct_path) and case["world_from_ct"] == starts[-1]
-    truth = rigid.check_rigid(case["truth"]["world_from_ct"], "truth")
-    targets = rigid.transform_points(truth, np.array(case["targets"]))
-    assert targets.shape == (30, 3)
-    for view in case["views"]:
-        image = sitk.ReadImage(str(path.parent / view["image"]))
-        assert image.GetPixelID() == sitk.sitkUInt16 and image.GetSpacing() == (0.58, 0.58)
-        camera = Camera(**view["camera"])
-        assert (np.linalg.norm(camera.project(targets) - 255.5, axis=1) < 256).all()
-
-
-@pytest.mark.slow
 def test_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
     case = read_json(random_case(tmp_path, patient, seed=5))
+    assert case["world_from_ct"] == read_json(tmp_path / "starts.json")["starts"][-1]
     bead = rigid.transform_points(np.array(case["truth"]["world_from_ct"]), patient.bead)
     for view in case["views"]:
         image = read_values(tmp_path / view["image"]).astype(float)

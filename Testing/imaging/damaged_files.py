@@ -162,8 +162,6 @@ def transform_files(folder):
         sitk.AffineTransform(3),
         sitk.Euler3DTransform(),
         sitk.VersorRigid3DTransform(),
-        sitk.Similarity3DTransform(),
-        sitk.ScaleVersor3DTransform(),
         sitk.TranslationTransform(3),
         sitk.BSplineTransformInitializer(grid, [2, 2, 2]),
         sitk.DisplacementFieldTransform(sitk.Image([3, 3, 3], sitk.sitkVectorFloat64, 3)),

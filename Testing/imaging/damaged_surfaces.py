@@ -1,6 +1,5 @@
 """Surfaces that VTK writes, and damaged ones that end VTK's readers or fill the memory."""
 
-import random
 import struct
 
 from vtkmodules.vtkFiltersSources import vtkSphereSource
@@ -94,27 +93,4 @@ def absurd():
     for kind in ("ASCII", "BINARY"):
         files[f"points_{kind}.vtk"] = legacy(VTK_POINTS.replace("3", str(MANY), 1), kind)
         files[f"polygons_{kind}.vtk"] = legacy(f"{VTK_POINTS}POLYGONS {HUGE} {4 * HUGE}\n", kind)
-    return files
-
-
-def cut(folder):
-    """Binary files that end early, by their names."""
-    files = {}
-    for ending in WRITERS:
-        data = write(sphere(), folder / f"whole{ending}").read_bytes()
-        for share in (0.2, 0.4, 0.6):
-            files[f"{share}{ending}"] = data[: int(share * len(data))]
-    return files
-
-
-def changed(folder):
-    """Binary files in which one byte is another, by their names."""
-    rng = random.Random("surfaces")
-    files = {}
-    for ending in (".ply", ".vtk"):
-        data = write(sphere(), folder / f"whole{ending}", ["SetFileTypeToBinary"]).read_bytes()
-        for number in range(10):
-            at = rng.randrange(len(data))
-            byte = bytes([rng.randrange(256)])
-            files[f"changed {number}{ending}"] = data[:at] + byte + data[at + 1 :]
     return files

@@ -1,6 +1,7 @@
 """Damaged surfaces are refused in a sentence, and cost only a child process."""
 
 import json
+import random
 import subprocess
 import sys
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from helpers.program import ENVIRONMENT
 from helpers.refusals import refuses
-from imaging.damaged_surfaces import HUGE, absurd, changed, cut, legacy, ply, sphere, write
+from imaging.damaged_files import damaged
+from imaging.damaged_surfaces import HUGE, WRITERS, absurd, legacy, ply, sphere, write
 from vtkmodules.vtkFiltersSources import vtkCubeSource
 
 from MultiViewRegistrationLib.imaging import surface
@@ -78,7 +80,10 @@ def test_voxelise_limits_voxels_of_flat_surfaces(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_damaged_surfaces_take_little_memory_and_time(tmp_path):
-    files = absurd() | cut(tmp_path) | changed(tmp_path)
+    files, rng = absurd(), random.Random("surfaces")
+    for ending in WRITERS:
+        whole = write(sphere(), tmp_path / f"whole{ending}").read_bytes()
+        files |= {f"changed {n}{ending}": damaged(whole, ending, rng) for n in range(6)}
     paths = [tmp_path / name for name in files]
     for path in paths:
         path.write_bytes(files[path.name])

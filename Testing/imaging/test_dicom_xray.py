@@ -13,7 +13,6 @@ from helpers.file_io import read_values
 from image_files import refusal
 from numpy.testing import assert_array_equal
 from pydicom import encaps
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from MultiViewRegistrationLib.imaging.xray import (
     count_frames,
@@ -22,7 +21,7 @@ from MultiViewRegistrationLib.imaging.xray import (
 )
 
 SHAPE = (48, 64)  # rows, columns
-DX_IMAGE, CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1"
+DX_IMAGE = "1.2.840.10008.5.1.4.1.1.1.1"
 
 
 def body(frames=0):
@@ -46,26 +45,12 @@ def twelve_bits(path, pixels, sop_class=XA_IMAGE, **tags):
 refused = partial(refusal, load_image)
 
 
-@pytest.mark.parametrize(
-    "sop_class, dtype",
-    [(XA_IMAGE, np.uint8), (DX_IMAGE, np.int16), (CR_IMAGE, np.uint16)],
-)
+@pytest.mark.parametrize("sop_class, dtype", [(XA_IMAGE, np.uint8), (DX_IMAGE, np.int16)])
 def test_uncompressed_pixels_equal_simpleitk(tmp_path, sop_class, dtype):
     pixels = (body() // 16).astype(dtype) - (100 if dtype == np.int16 else 0)
     write_dicom(tmp_path / "a.dcm", pixels, sop_class)
-    theirs = read_values(tmp_path / "a.dcm").reshape(SHAPE)
-    assert_array_equal(load_image(tmp_path / "a.dcm").values, theirs)
-    assert_array_equal(theirs, pixels)
-
-
-def test_big_endian_words_of_bytes_are_swapped(tmp_path):
-    pixels = (body() // 16).astype(np.uint8)
-    write_dicom(tmp_path / "a.dcm", pixels, XA_IMAGE)
-    data = pydicom.dcmread(tmp_path / "a.dcm")
-    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
-    data.add_new("PixelData", "OW", pixels.view(np.uint16).byteswap().tobytes())
-    pydicom.dcmwrite(tmp_path / "a.dcm", data, little_endian=False, implicit_vr=False)
     assert_array_equal(load_image(tmp_path / "a.dcm").values, pixels)
+    assert_array_equal(read_values(tmp_path / "a.dcm").reshape(SHAPE), pixels)
 
 
 def test_unused_bits_are_masked(tmp_path):
@@ -224,13 +209,12 @@ def test_undecodable_pixels_are_rejected(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
-def test_count_frames_rejects_more_frames_than_the_file_holds(tmp_path, syntax):
+def test_count_frames_rejects_more_frames_than_the_file_holds(tmp_path):
     write_dicom(tmp_path / "a.dcm", body().astype(np.uint16), XA_IMAGE)
     header = pydicom.dcmread(tmp_path / "a.dcm")
     header.NumberOfFrames = 2**31 - 1
-    header.PixelData = encaps.encapsulate([bytes(64)]) if syntax == RLELossless else bytes(64)
-    header.file_meta.TransferSyntaxUID = syntax
+    header.PixelData = encaps.encapsulate([bytes(64)])
+    header.file_meta.TransferSyntaxUID = RLE
     header.save_as(tmp_path / "b.dcm")
     assert count_frames(tmp_path / "a.dcm") == 1
     message = refusal(count_frames, tmp_path / "b.dcm")

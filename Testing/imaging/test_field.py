@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from radiographs import FIELDS, X, Y, bone, collimated, exposed, limb, trunk
 from scipy import ndimage
-from scipy.spatial import ConvexHull
 
-from MultiViewRegistrationLib.imaging.field import find_field, hull
+from MultiViewRegistrationLib.imaging.field import find_field
 from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, to_line_integrals
 
 STYLES = ["lead", "blurred lead", "leaky lead", "painted black", "painted white"]
@@ -116,37 +115,6 @@ def test_find_field_of_real_radiographs(shared_data, name):
     depth = ndimage.distance_transform_edt(field)
     assert np.mean(valid[~field]) < 0.002
     assert np.mean(valid[depth > 80]) > 0.995
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, frame", [("rf-circular-shutter.dcm", 0), ("xa-multiframe-jpeg.dcm", 60)]
-)
-def test_find_field_of_real_angiograms(shared_data, name, frame):
-    path = shared_data / "dicom" / name
-    image, valid = load_image(path, frame).values, to_line_integrals(load_image(path, frame)).valid
-    shown = ndimage.binary_fill_holes(ndimage.binary_opening(image > 3, iterations=3))
-    depth = ndimage.distance_transform_edt(np.pad(shown, 1, mode="edge"))[1:-1, 1:-1]
-    assert np.mean(valid[~shown]) < 0.003
-    assert np.mean(valid[depth > 0.04 * len(image)]) > 0.99
-
-
-@pytest.mark.parametrize("fraction", [0.05, 0.9])
-def test_hull_equals_convex_hull_within_a_fifth_of_a_pixel(fraction):
-    pixels = np.argwhere(np.ones((17, 23), bool))
-
-    def within(points):
-        sides = ConvexHull(points.reshape(-1, 2)).equations
-        return (pixels @ sides[:, :2].T + sides[:, 2] <= 1e-9).all(axis=1)
-
-    around = 0.2 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
-    for seed in range(5):
-        mask = np.random.default_rng(seed).random((17, 23)) < fraction
-        points = np.argwhere(mask)
-        found = hull(mask).ravel()
-        assert (found >= within(points)).all()
-        assert (found <= within(points[:, None] + around)).all()
-    assert hull(np.zeros((4, 5), bool)).all()
 
 
 def test_find_field_returns_independent_masks():

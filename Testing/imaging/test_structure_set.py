@@ -9,7 +9,6 @@ from numpy.testing import assert_array_equal
 from MultiViewRegistrationLib.imaging import dicom_segmentation
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.dicom_segmentation import fill
-from MultiViewRegistrationLib.imaging.reading import read_image
 from MultiViewRegistrationLib.imaging.segmentation import read_structures
 
 
@@ -49,20 +48,6 @@ def test_fill_follows_even_odd_rule():
     expected[:2, 1:4, 2:5] = True
     _, filled = fill([square, square[::-1], aside, square, square], [0, 1, 2, 3, 3], [4, 5, 7], 9)
     assert_array_equal(np.asarray(filled), 9 * expected)
-
-
-@pytest.mark.slow
-def test_fill_restores_outlined_bones(shared_data):
-    contourpy = pytest.importorskip("contourpy", reason="comes with matplotlib")
-    bones = read_image(shared_data / "labels" / "torso.nii.gz").values > 0
-    outlines, slices = [], []
-    for k, bone in enumerate(bones):
-        lines = contourpy.contour_generator(z=bone.astype(float)).lines(0.5)
-        outlines += [line.tolist() for line in lines]
-        slices += [k] * len(lines)
-    _, filled = fill(outlines, slices, list(bones.shape), 1)
-    assert_array_equal(np.asarray(filled), bones)
-    assert bones.sum() > 10_000
 
 
 def test_region_larger_than_a_body_is_rejected(tmp_path, ct):

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import scipy
 from helpers.bent_spine import POSE, START, spine, xrays
-from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.assessment import verdict_reasons
 from MultiViewRegistrationLib.assessment.verdict_reasons import (
     LIMITS,
     aside_mm,
-    drift,
     evidence_ratio,
     mirror_of,
     slices_aside,
@@ -37,9 +35,8 @@ def at(anatomy, slices):
     return rigid.transform_points(finest.ct_from_index, np.array([[30.0, 30.0, slices]]))
 
 
-@pytest.mark.parametrize("edge", [0, 4])
-def test_slices_that_were_taken_while_the_patient_coughed_are_named(edge):
-    anatomy = coughed(6.0, edge)
+def test_slices_that_were_taken_while_the_patient_coughed_are_named():
+    anatomy = coughed(6.0, 4)
     [reason] = slices_aside(anatomy, at(anatomy, 48))
     assert reason.code == "ct-slices-aside" and "6 mm aside" in reason
     assert slices_aside(anatomy, at(anatomy, 12)) == []  # none of them is at this target
@@ -47,13 +44,6 @@ def test_slices_that_were_taken_while_the_patient_coughed_are_named(edge):
 
 def test_a_ct_of_a_patient_who_lay_still_has_no_slices_aside():
     assert not aside_mm(coughed(0.0, 0).attenuation(0)).any()
-
-
-def test_drift_from_slice_to_slice_is_measured_in_millimetres():
-    blob = scipy.ndimage.gaussian_filter(np.pad(np.ones((12, 12, 12)), 20), 3)[26:28] * 0.03
-    moved = np.stack([blob[0], scipy.ndimage.shift(blob[0], (0.5, 1.0), order=3)])
-    volume = Volume(moved.astype(np.float32), np.diag([2.0, 3.0, 1.0, 1.0]))
-    assert_allclose(drift(volume)[0], [2.0, 1.5], atol=0.2)
 
 
 def test_the_mirror_of_symmetric_points_is_found_though_they_are_turned():
@@ -64,7 +54,7 @@ def test_the_mirror_of_symmetric_points_is_found_though_they_are_turned():
     assert np.abs(apart).max() < 1e-6
 
 
-@pytest.mark.quick_variants("True-0", "False-0")
+@pytest.mark.quick_variants("True-0")
 @pytest.mark.parametrize("turned_deg", [0, 20])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_a_body_is_told_from_its_mirror_image_unless_its_sides_are_alike(

@@ -96,19 +96,3 @@ def test_errors_average_over_the_views():
 def test_of_a_pixel_of_unknown_size_nothing_is_told_in_mm():
     found = metrics.errors([CAMERA] * 2, shift(2.5, 0, 0), TRUE, TARGET, [(0.5, 0.5), None])
     assert found.mpd_mm is found.diffpose_score is None and found.mpd_px == pytest.approx(10)
-
-
-def test_of_several_targets_the_largest_error_and_the_mean_of_depths_either_way():
-    """A turn about the middle of two targets: one goes 3 mm deeper, the other comes nearer.
-
-    A third on the axis stays. Where pixels are not square, those of the papers' score are their rows.
-    """
-    targets = np.array([[-30.0, 0, 250], [30, 0, 250], [0, 0, 250]])
-    turn = rigid.turn_and_shift([0, 0.1, 0], np.zeros(3))
-    estimated = rigid.about(TARGET[0], turn)
-    found = metrics.errors([CAMERA], estimated, TRUE, targets, [(9.0, 0.5)])
-    assert found.max_tre_mm == pytest.approx(60 * np.sin(0.05))
-    assert found.mtre_mm == pytest.approx(found.max_tre_mm / 1.5)
-    assert found.depth_mm == pytest.approx(2.0, abs=0.1)
-    assert found.rotation_deg == pytest.approx(np.degrees(0.1))
-    assert found.diffpose_score == metrics.diffpose_score(CAMERA, estimated, TRUE, targets, 0.5)

@@ -3,14 +3,12 @@
 Those of the report, and live ones under a moving DRR.
 """
 
-import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers.phantom import TRUE_POSE, c_arm, make_ct, make_views
-from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
+from numpy.testing import assert_allclose
 from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -123,24 +121,8 @@ def test_what_cannot_be_used_is_shown_dimmed_and_uncoloured(report):
     assert shown["edges"][unused & ~field].max() == 0
 
 
-def test_edges_are_those_of_bone_and_not_where_the_ct_ends():
-    bone = np.where(disc(60), 1 + 0.5 * disc(30), 0)
-    bone[:100] = np.nan
-    lines = orange(draw("edges", bone))
-    assert not lines[:103].any()
-    distance = np.hypot(*(np.argwhere(lines) - CENTRE).T)
-    assert (np.minimum(np.abs(distance - 60), np.abs(distance - 30)) < 3).mean() > 0.95
-    assert (np.abs(distance - 30) < 3).sum() > 60
-
-
-def test_an_edge_is_where_bone_is_steepest_in_a_coarse_picture_too():
-    blunt = ndimage.gaussian_filter(disc()[:200, :200].astype(np.float32), 6)[::4, ::4]
-    lines = live_layer("edges", film_of(xray_of(blunt)), blunt, structure=False)[..., 3] > 127
-    distance = np.hypot(*(4 * np.argwhere(lines) - CENTRE).T)
-    assert np.abs(distance - RADIUS).max() < 6
-
-
-@pytest.mark.parametrize("value", [0.0, np.nan, 1.0])
+@pytest.mark.quick_variants("nan")
+@pytest.mark.parametrize("value", [np.nan, 1.0])
 def test_images_that_show_nothing_make_pictures_all_the_same(value):
     blank, empty = np.full((60, 90), value, np.float32), np.zeros((60, 90), np.float32)
     for usable in (True, False):
@@ -151,21 +133,7 @@ def test_images_that_show_nothing_make_pictures_all_the_same(value):
         assert shown.shape == (SIZE, SIZE, 3) and shown[~disc(104)].max() == 0  # beyond the field
 
 
-def test_files_are_the_pictures():
-    drawn = pictures.overlays(xray_of(texture()), [at(texture())])
-    files = pictures.picture_files(drawn)
-    assert list(files) == list(pictures.LEGENDS)
-    for kind, (file,) in files.items():
-        shown = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
-        assert_array_equal(shown, drawn[0][kind])
-
-
-def test_pictures_are_at_most_so_large():
-    (small,) = pictures.overlays(xray_of(texture()), [at(texture())], longest_side=100)
-    assert {picture.shape[:2] for picture in small.values()} == {(100, 100)}
-
-
-@pytest.mark.parametrize("kind", ["edges", "colours", "difference"])
+@pytest.mark.parametrize("kind", ["edges", "difference"])
 def test_a_layer_over_the_x_ray_is_the_picture(kind):
     over = film_of(xray_of(texture() + 0.5 * disc(10, (70, 70)), disc(100)))
     drr = np.where(disc(110), 2 * texture(3) + disc(40), np.nan).astype(np.float32)
@@ -193,7 +161,7 @@ def test_pixels_that_are_not_square_are_shown_in_proportion():
 #: mm: the bone's radius, its wall, and the voxels.
 BONE_MM, WALL, VOXEL = 9.0, 3.0, 0.5
 #: Angles of the C-arm: square to the bone, and so oblique that the cut faces the beam.
-ANGLES = [(0, 0), (60, 20), (0, 50)]
+ANGLES = [(60, 20), (0, 50)]
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +198,7 @@ def near(lines, pixels):
     )
 
 
+@pytest.mark.quick_variants("structure-angles0", "body-angles0")
 @pytest.mark.parametrize("angles", ANGLES)
 @pytest.mark.parametrize("structure", [True, False], ids=["structure", "body"])
 def test_edges_run_along_a_bone_and_not_along_its_cut(bone, angles, structure):

@@ -64,6 +64,7 @@ def test_the_half_that_has_moved_is_named_and_the_body_never_accepted():
     assert assessment.prediction.failure_probability >= LIMITS.risks_elsewhere[found.proven]
 
 
+@pytest.mark.quick_variants("8.0")
 @pytest.mark.parametrize("mm", [3.0, 8.0])
 def test_a_part_that_has_moved_fits_better_elsewhere_and_is_not_taken_for_covered(mm):
     """Half of the spine, by less and by more than it is tried elsewhere."""

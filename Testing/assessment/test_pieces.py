@@ -82,18 +82,6 @@ def test_each_view_alone_tells_whether_its_own_overlay_is_off():
     assert reason.code == "view-disagrees" and reason.headline == f"{last.name} disagrees"
 
 
-def test_bone_that_is_likelier_to_either_side_or_in_place_as_a_larger_piece_has_not_moved():
-    margin, power, opposite = np.array(
-        [[[-20, -2], [-20, -2], [-20, 6]], [[3, 6], [3, 6], [3, 30]], [[45, 9], [-9, 9], [45, 40]]]
-    )
-    assert pieces._elsewhere(margin, power, opposite, 10.0).tolist() == [True, False, False]
-
-
-def test_each_extent_that_would_show_a_motion_has_bone_in_place():
-    margin, power = np.array([[[6, 1], [6, 2], [2, 30]], [[9, 2], [9, 9], [9, 40]]])
-    assert pieces._in_place(margin, power).tolist() == [True, False, False]
-
-
 def test_places_next_to_each_other_are_asked_by_their_mean_and_those_far_away_alone():
     points = np.array([[0.0, 0, 0], [10, 0, 0], [35, 0, 0], [200, 0, 0]])
     moved = np.array([2.0, 4, 9, 30])[:, None, None, None] * np.ones((4, 2, 2, 3))
@@ -172,18 +160,6 @@ def test_behind_noise_targets_that_are_asked_together_are_in_place_or_displaced(
     assert not told(4.0, 0.8).elsewhere.any() and told(4.0, 0.8, given=True).elsewhere.any()
 
 
-def test_targets_are_not_in_place_by_what_surrounds_them_alone(monkeypatch):
-    motions = len(pieces.MOTIONS)
-    likelier, information = np.full((2, 2, motions), [[[0.5], [-9.0]], [[2.0], [30.0]]])
-    steps = np.broadcast_to([[-9.0], [30.0]], (2, 2, 2, int(pieces.FAR.sum())))
-    evidence = np.stack([likelier, information], 1), steps, np.ones((1, motions), bool)
-    monkeypatch.setattr(pieces._Bone, "evidence", lambda *_: evidence)
-    anatomy, found = registered(0.0)
-    asking = anatomy, found.views, found.world_from_ct, vertebrae()
-    assert pieces.ask(*asking).appears.all()
-    assert not pieces.ask(*asking, given=True).appears.any()
-
-
 @pytest.mark.slow
 def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     anatomy, found = registered(4.0)
@@ -245,32 +221,3 @@ def test_likelihood_of_moved_shells_is_that_by_scipy():
     single = (each.astype(np.float32) for each in (weight, pull))
     found = moved_detail(shells.astype(np.float32), step[None], *single)
     assert_allclose(found[:, 0], expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize("slices_mm", [2, 6])
-def test_a_motion_changes_the_detail_of_an_x_ray_as_that_of_the_ct_does(slices_mm):
-    ct, labels = chest()
-    anatomy = PreparedCT(CT(ct.volume.pooled((1, 1, slices_mm // 2))))
-    views = registered(0.0)[1].views
-    place = vertebrae()[3]
-    bone = pieces._Bone(anatomy.attenuation(0), POSE, [(60.0, 61.0)])
-    compared = pieces._compare(anatomy, views[0], POSE)
-    shells = bone._shells(place, 60.0, 61.0)  # all there is, so that it moves as the CT
-    camera, moved = compared.camera, rigid.translation([0, 0, 4.0]) @ POSE
-    here, there = (shells[-1].render(camera, pose).image for pose in (POSE, moved))
-    near = partial(scipy.ndimage.uniform_filter, size=2 * pieces.LIMITS.window + 1)
-    change = (there - near(there)) - (here - near(here))
-    information = (compared.weight * change**2).sum()
-    table = bone._table(compared, shells, place, 61.0)
-    at = camera.project(rigid.transform_points(moved, place)) - camera.project(
-        rigid.transform_points(POSE, place)
-    )
-    at = (at * compared.pixel_mm + pieces.REACH_MM) / pieces.STEP_MM
-    found = scipy.ndimage.map_coordinates(table[1], at[:, None], order=2)[0]
-    assert found == pytest.approx(information, rel=0.2)  # an image is moved between its pixels
-
-
-def test_residuals_that_are_means_of_nine_are_alike_in_as_many_pixels_as_statistics_say():
-    noise = scipy.ndimage.uniform_filter(np.random.default_rng(2).normal(size=(300, 300)), 3)
-    along = np.array([1, 2, 3, 2, 1]) / 3  # the autocorrelation of a mean of three
-    assert pieces._alike(noise) == pytest.approx((along**2).sum() ** 2, rel=0.1)

@@ -41,17 +41,6 @@ def test_values_beyond_the_limits_lie_on_the_edge():
     assert line[2][0] == pytest.approx((line[1][0] + line[3][0]) / 2)
 
 
-def test_each_named_line_has_its_name_below_the_plot_once():
-    lines = [Line(name, (0, 1), (0, 1)) for name in ("one", "", "two")]
-    figure = line_plot(lines, "title", Axis("x"), Axis("y"))
-    figure.draw_without_rendering()
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
-    box = legend.get_window_extent()
-    label = figure.axes[0].xaxis.label.get_window_extent()
-    assert box.y0 >= 0 and box.y1 <= label.y0
-
-
 def test_the_current_frame_is_marked_over_the_range_of_the_curves():
     curves = [("a", [(0, 1.0), (1, math.nan), (2, 5.0)])]
     figure = curve_plot("title", "frame", "mm", curves, here=1)

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.phantom import CORNERS as TARGETS
-from helpers.phantom import TRUE_POSE, free, make_views, misplaced, off
+from helpers.phantom import TRUE_POSE, free, make_views, off
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 
-from MultiViewRegistrationLib.assessment.metrics import split_by_view, target_errors
+from MultiViewRegistrationLib.assessment.metrics import target_errors
 from MultiViewRegistrationLib.assessment.uncertainty import (
     Minimum,
     PoseUncertainty,
@@ -95,19 +95,11 @@ def registered(ct, views, unknowns=None):
     return found.world_from_ct, here.noise + here.cameras(unknowns.sd)
 
 
-@pytest.mark.parametrize(
-    "said, second",
-    [
-        ({"principal_point_sd_px": 0.5}, {}),
-        ({"distance_sd_percent": 0.25}, {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0}),
-    ],
-    ids=["exact", "angles free"],
-)
-def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct, said, second):
+def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct):
     """By registrations with the first camera wrong by one standard deviation of each component to either side."""
     first, last = make_views(ct, ((0, 0), (80, 10)), noise=0.0)
-    last = replace(last, **second)
-    stated = [replace(first, **said), last]
+    last = replace(last, rotation_sd_deg=1.0, translation_sd_mm=3.0)
+    stated = [replace(first, distance_sd_percent=0.25), last]
     unknowns, exact = CameraCorrections(stated), CameraCorrections([first, last])
     measured = np.zeros((6, 6))
     aside = []
@@ -180,44 +172,16 @@ def rms(values):
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-@pytest.mark.quick_variants("angles0-0.03")
-@pytest.mark.parametrize(
-    "angles, sd", [(((0, 0), (90, 0)), 0.03), pytest.param(((0, 0),), 0.05, marks=pytest.mark.slow)]
-)
-def test_predicted_errors_are_those_of_registrations_of_noisy_images(ct, angles, sd):
-    """Of one view along its rays, where it is least certain."""
-    views = make_views(ct, angles, noise=0.0, size=64)
+def test_predicted_errors_are_those_of_registrations_of_noisy_images(ct):
+    views = make_views(ct, noise=0.0, size=64)
     true, told, below = [], [], []
-    for seed in range(16):
-        pose, uncertainty = registered(ct, noisy(views, sd, seed))
+    for seed in range(12):
+        pose, uncertainty = registered(ct, noisy(views, 0.03, seed))
         at = uncertainty.at(rigid.transform_points(pose, TARGETS))
-        depth, in_plane = at.split(views[0].camera)
-        if len(views) == 1:
-            assert depth > 2 * in_plane
-            true.append(split_by_view(views[0].camera, pose, TRUE_POSE, TARGETS).depth_mm)
-            told.append(depth)
-            below.append(rms(true[-1]) < 1.96 * depth)
-        else:
-            true.append(target_errors(pose, TRUE_POSE, TARGETS))
-            told.append(at.rms_mm)
-            below.append(np.mean(true[-1]) <= at.bound_mm())
-    assert 0.6 < rms(told) / rms(true) < 1.7 and np.mean(below) >= 0.8
-
-
-@pytest.mark.slow
-def test_an_uncertain_camera_is_part_of_the_error(ct):
-    """As much as registrations with cameras drawn from their prior are off."""
-    views = make_views(ct, noise=0.002, size=64)
-    true, told = [], []
-    for seed in range(16):
-        random = np.random.default_rng(seed)
-        wrong = misplaced(views[1], 0.6 * random.normal(size=3), 2.0 * random.normal(size=3))
-        given = [views[0], replace(wrong, rotation_sd_deg=0.6, translation_sd_mm=2.0)]
-        pose, uncertainty = registered(ct, given, CameraCorrections(given))
         true.append(target_errors(pose, TRUE_POSE, TARGETS))
-        told.append(uncertainty.at(rigid.transform_points(pose, TARGETS)).rms_mm)
-    assert 0.5 < rms(told) / rms(true) < 2.0
-    assert np.median(told) > 2 * registered(ct, views)[1].at(TARGETS).rms_mm
+        told.append(at.rms_mm)
+        below.append(np.mean(true[-1]) <= at.bound_mm())
+    assert 0.6 < rms(told) / rms(true) < 1.7 and np.mean(below) >= 0.8
 
 
 def test_a_camera_of_which_hardly_anything_is_known_is_no_obstacle(ct):

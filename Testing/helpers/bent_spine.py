@@ -24,19 +24,18 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 NAMES = ("T12", "L1", "L2", "L3")
-VOXEL_MM, SIDE = 2.0, 100
+VOXEL_MM = 2.0
 
 
 @cache
 def spine():
     """A body with four vertebrae, each a body with processes of its own size, and their labels (nk, nj, ni)."""
-    k, j, i = np.indices((SIDE, SIDE, SIDE)) - (SIDE - 1) / 2
+    k, j, i = np.indices((100, 100, 100)) - 49.5
     hu = np.where((i / 45) ** 2 + (j / 38) ** 2 < 1, 40.0, -1000.0)
     labels = np.zeros(hu.shape, np.uint8)
     rng = np.random.default_rng(1)
     for n in range(4):
-        z, wide, deep = 33 - 17 * n - (SIDE - 100) / 2, 10 + n, 8 + n / 2
-        middle = z + 5 - 8
+        middle, wide, deep = 30 - 17 * n, 10 + n, 8 + n / 2
         body = (np.abs(k - middle) < 5.5) & ((i / wide) ** 2 + ((j + 6) / deep) ** 2 < 1)
         process = (
             (np.abs(i - 1.5 * (n % 2)) < 1.6)
@@ -54,7 +53,7 @@ def spine():
         hu[own] = 500 + 250 * rng.random(own.sum())
         hu[own & body & ((i / (wide - 2)) ** 2 + ((j + 6) / (deep - 2)) ** 2 < 1)] -= 250
     place = np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0])
-    place[:3, 3] = -VOXEL_MM * (SIDE - 1) / 2
+    place[:3, 3] = -VOXEL_MM * 49.5
     labels.flags.writeable = False
     return CT(Volume(hu.astype(np.float32), place)), labels
 

@@ -94,19 +94,13 @@ def intensity(seed=0):
     ).astype(np.uint16)
 
 
-def c_arm(
-    rao_lao_deg=0.0,
-    cra_cau_deg=0.0,
-    *,
-    size=(96, 72),
-    pixel_mm=(2.0, 2.0),
-    principal_point=None,
-    mirrored=False,
-):
-    """A camera 700 mm from an isocentre in the middle of the patient, 1000 mm from its detector."""
-    read = {"pixel_mm": pixel_mm, "rao_lao_deg": rao_lao_deg, "cra_cau_deg": cra_cau_deg}
-    more = {"size": size, "principal_point": principal_point, "mirrored": mirrored}
-    return CArm(**{**READING, **read, **more}).camera()
+def c_arm(rao_lao_deg=0.0, cra_cau_deg=0.0, **more):
+    """A camera 700 mm from an isocentre in the middle of the patient, 1000 mm from its detector.
+
+    more: fields of CArm that replace those of READING.
+    """
+    usual = {"size": (96, 72), "rao_lao_deg": rao_lao_deg, "cra_cau_deg": cra_cau_deg}
+    return CArm(**{**READING, **usual, **more}).camera()
 
 
 def dot_image(size, pixel, sigma=1.2):

@@ -206,7 +206,6 @@ def test_a_ct_too_short_is_named(column, rows, short):
     assert (last.cause == "short" and last.holds and "too short" in last.sentence) == short
 
 
-@pytest.mark.slow
 def test_a_sound_case_has_no_cause(registered):
     heard = list(CauseSearch(*registered).causes())
     assert not [each for each in heard if each.holds]

@@ -109,6 +109,9 @@ def test_displaced_bones_come_before_doubts_of_the_cameras():
     told = with_together(Assessment("accept", [apart.reason, doubt]), Together([bone]))
     assert not any(ADVICE in each for each in told.reasons)
     assert told.verdict == "check" and remedy(told.reasons) == "overlays"
+    unseen = BodyResult("L1", np.eye(4), "not shown", [], moved=moved)
+    told = with_together(Assessment("accept", []), Together([unseen]))
+    assert told.verdict == "check" and told.reasons[0].startswith("No X-ray shows L1: ")
 
 
 @pytest.mark.parametrize("unseen, verdict", [("ulna", "check"), ("radius", "reject")])

@@ -177,7 +177,6 @@ def test_an_accept_needs_views_that_agree(registered, views, generous, fine):
     assert decide(replace(small_bound, agree=True), generous, measured=True) == "accept"
 
 
-@pytest.mark.slow
 def test_cameras_that_are_not_known_well_are_never_accepted(lenient, registered, views):
     """Neither is a result rejected for it: the X-rays say nothing against it."""
     readings = [replace(view, principal_point_sd_px=4.0, distance_sd_percent=1.0) for view in views]

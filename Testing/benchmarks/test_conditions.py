@@ -168,7 +168,6 @@ def patient(tmp_path_factory, rtk):
     return patient
 
 
-@pytest.mark.slow
 def test_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
     case = read_json(random_case(tmp_path, patient, seed=5))
     assert case["world_from_ct"] == read_json(tmp_path / "starts.json")["starts"][-1]
@@ -199,7 +198,6 @@ def test_xrays_of_truncated_case_show_the_whole_body(patient, tmp_path):
     assert np.corrcoef(*logs)[0, 1] > 0.98  # noise, gain and offset differ
 
 
-@pytest.mark.slow
 def test_ct_without_bone_is_rejected(patient, tmp_path, monkeypatch):
     monkeypatch.setattr(patient, "bone_points", patient.bone_points[:10])
     with refuses("points of bone that all views show, expected at least 30"):

@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("rtk")]
+pytestmark = pytest.mark.usefixtures("rtk")
 
 
 def posed(rng, mirrored, centre_ct, depth_mm=700):
@@ -50,6 +50,7 @@ def grid(rng, mirrored_index):
     return rigid.from_rotation_translation(axes * [0.8, 0.9, 1.5], rng.uniform(-500, 500, 3))
 
 
+@pytest.mark.quick_variants("1-True-False")
 @pytest.mark.parametrize(
     "seed, mirrored, mirrored_index", [(0, False, False), (1, True, False), (2, False, True)]
 )
@@ -82,6 +83,7 @@ def test_camera_with_skew_is_rejected():
         projector.project(skewed, np.eye(4))
 
 
+@pytest.mark.slow
 def test_edges_equal_those_of_another_simulation(shared_data):
     """The same CT, pose and cameras, simulated by others with RTK."""
     folder = shared_data / "sim" / "pelvis-oblique-2"
@@ -98,6 +100,7 @@ def test_edges_equal_those_of_another_simulation(shared_data):
         assert correlation > 0.6
 
 
+@pytest.mark.slow
 def test_moved_bone_is_projected_at_its_new_pose(tmp_path):
     """The bone moves by whole voxels, so that the CT itself can be moved for comparison."""
     ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume

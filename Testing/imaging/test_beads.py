@@ -86,6 +86,7 @@ def test_find_beads_finds_holes():
 def test_find_beads_returns_none_for_noise():
     image = np.random.default_rng(0).normal(1.0, 0.02, (200, 200))
     assert find_beads(image) == []
+    assert find_beads(image, np.zeros(image.shape, bool)) == []
 
 
 @pytest.mark.parametrize("blur", [0.5, 6.0])

@@ -3,7 +3,6 @@
 What it would read wrongly is refused.
 """
 
-import gzip
 import struct
 from functools import partial
 
@@ -130,14 +129,6 @@ def test_load_ct_rejects_truncated_files(tmp_path, name, capfd):
     message = refused(path)
     assert "ends before its last voxel" in message or "cannot be read" in message
     assert capfd.readouterr().err == ""
-
-
-def test_load_ct_reads_multi_member_gzip(tmp_path):
-    """As bgzip writes: the length at the end of the file is the last part's only."""
-    plain = written(tmp_path / "plain.nii", body()).read_bytes()
-    path = tmp_path / "ct.nii.gz"
-    path.write_bytes(gzip.compress(plain[:1000]) + gzip.compress(plain[1000:]))
-    assert_array_equal(load_ct(path).volume.values, body())
 
 
 @pytest.mark.parametrize("qform_code", [0, 1])

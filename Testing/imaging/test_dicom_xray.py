@@ -17,6 +17,7 @@ from pydicom import encaps
 from MultiViewRegistrationLib.imaging.xray import (
     count_frames,
     load_image,
+    recognised,
     to_line_integrals,
 )
 
@@ -219,3 +220,17 @@ def test_count_frames_rejects_more_frames_than_the_file_holds(tmp_path):
     assert count_frames(tmp_path / "a.dcm") == 1
     message = refusal(count_frames, tmp_path / "b.dcm")
     assert "its header states 2147483647 frames, but the file has" in message
+
+
+def test_enhanced_table_to_linear_is_applied(tmp_path):
+    roots = np.sqrt(body() * 16.0).astype(np.uint16)
+    data = (np.arange(256) ** 2).astype("<u2").tobytes()
+    table = item(LUTDescriptor=[256, 0, 16], LUTData=data, LUTFunction="TO_LINEAR")
+    shown = item(PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1)
+    shared = {"PixelIntensityRelationshipLUTSequence": table}
+    shared = item(**shared, FramePixelDataPropertiesSequence=shown)
+    image = load_image(
+        twelve_bits(tmp_path / "a.dcm", roots, SharedFunctionalGroupsSequence=shared)
+    )
+    assert_array_equal(image.values, np.float32(roots) ** 2)
+    assert recognised(image) == ("linear", False)

@@ -91,7 +91,6 @@ def test_numbering_equals_total_segmentators_table(shared_data):
     assert written == {label: TOTAL_SEGMENTATOR[label] for label in range(1, 118)}
 
 
-@pytest.mark.slow
 def test_read_segments_lists_bones_first(shared_data):
     ct = load_ct(shared_data / "ct" / "torso_3mm.nii.gz", "hu")
     with collect_warnings():

@@ -17,6 +17,7 @@ from helpers.phantom import (
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
+from MultiViewRegistrationLib.assessment import diagnosis
 from MultiViewRegistrationLib.assessment.cause import Cause, find_cause
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch, other_level
 from MultiViewRegistrationLib.assessment.faults import (
@@ -397,6 +398,26 @@ def uncertain(view):
 def sized(view, **said):
     """With pixels of which the size is known, and what is said of its camera."""
     return replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25)), **said)
+
+
+@pytest.mark.parametrize(
+    "cause, about, index, value, words",
+    [("distance", (), -6, 0.02 * 800, "2.0 % longer"), ("distance", ("view2",), OWN + 6, -0.03, "3.0 % shorter"),
+     ("principal point", None, OWN + 8, 4.0, "moved by 0 columns and 4 rows"),
+     ("motion", None, OWN + 3, 3.0, "with the CT 3.0 mm and 0.0 degrees"), ("motion", None, OWN + 3, 1.4, "")],
+)  # fmt: skip
+def test_camera_correction_is_described_unless_negligible(
+    registered, views, cause, about, index, value, words
+):
+    """The source-to-detector distance is 800 pixels."""
+    trials = CauseSearch(*registered._replace(views=[sized(view) for view in views]))
+    asked = camera_hypotheses(trials.views)
+    each = next(one for one in asked if one.cause == cause and about in (None, one.about))
+    corrections = np.zeros(2 * OWN + 6)
+    corrections[index] = value
+    run = Descent(TRUE_POSE, corrections, trials.found.fit, [])
+    told = diagnosis._camera_in_words(trials, each, run)
+    assert words in told and bool(words) == bool(told)
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,6 @@ def test_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
         assert np.hypot(dark_u, dark_v) < 2
 
 
-@pytest.mark.slow
 def test_xrays_of_truncated_case_show_the_whole_body(patient, tmp_path):
     case = read_json(random_case(tmp_path / "part", patient, 3, truncated=True, views=1))
     random_case(tmp_path / "whole", patient, 3, views=1)

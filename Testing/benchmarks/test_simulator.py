@@ -16,6 +16,7 @@ from benchmarks.simulation.simulator import (
     Wire,
     chord_lengths,
     overlays_with,
+    random_implant,
 )
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -153,3 +154,10 @@ def test_overlay_changes_image_reproducibly(name, image):
         assert (after != image).mean() > 0.003
         assert_array_equal(image, before)
         assert_array_equal(again(image, camera), after)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_implant_is_thick_metal_in_the_field(seed):
+    implant = random_implant(np.random.default_rng(seed))
+    thickness = sum(chord_lengths(CAMERAS[0], part) for part in implant)
+    assert thickness.max() > 12 and 0.02 < (thickness > 3).mean() < 0.25

@@ -52,6 +52,7 @@ def test_find_beads_measures_position_and_radius(diameter_mm):
     assert bead.radius_px == pytest.approx(radius, rel=0.12, abs=0.5)
 
 
+@pytest.mark.slow
 def test_standard_deviation_of_beads_is_that_of_their_errors():
     grid = np.stack(np.meshgrid((-30, -18, -6, 6, 18, 30), (-24, -8, 8, 24)), axis=-1)
     places = np.c_[grid.reshape(-1, 2) + [0.13, 0.31], np.full(24, 10.0)]

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from helpers.program import run
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.errors import InputError
@@ -20,6 +21,16 @@ def sample(tmp_path_factory):
     except InputError as error:
         pytest.skip(str(error))
     return Case.load(folder)
+
+
+@pytest.fixture(scope="session")
+def registered(case_file, tmp_path_factory):
+    """Output folder of `mvreg register` of `case_file`, in a process of its own, and what it printed.
+
+    Not to be changed by a test.
+    """
+    out = tmp_path_factory.mktemp("registered") / case_file.parent.name
+    return out, run(f"register {case_file} --start given --out {out} --json")
 
 
 @pytest.fixture

@@ -14,10 +14,7 @@ from numpy.testing import assert_allclose
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.body import Body
-from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.report.result import CT_END_IS_BODYS
 from MultiViewRegistrationLib.report.result_page import save_result
 
 NEARBY = phantom.off(phantom.TRUE_POSE, [0.5, -1.0, 0.4], [1.0, -0.5, 2.0])
@@ -65,23 +62,6 @@ def test_without_targets_errors_are_those_of_the_bone_in_all_x_rays(case, prepar
     assert points == ["visible bone", "targets"]
 
 
-OVERRIDE = "The X-ray <LAT> was replaced after this result."
-
-
-@pytest.mark.slow
-def test_a_saved_result_carries_an_override_in_all_files(result, tmp_path):
-    save_result(result, tmp_path, override=OVERRIDE)
-    assert result_in(tmp_path)["override"] == OVERRIDE
-    page = (tmp_path / "report.html").read_text()
-    assert "The X-ray &lt;LAT&gt; was replaced after this result." in page
-    for name in ("world_from_ct.tfm", "world_from_ct.slicer.tfm"):
-        assert (tmp_path / name).read_text().splitlines()[1] == f"# Override: {OVERRIDE}"
-    assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), NEARBY, atol=1e-9)
-    save_result(result, tmp_path)
-    texts = [file.read_text() for file in tmp_path.iterdir() if file.suffix != ".png"]
-    assert len(texts) == 2 and "verride:" not in "".join(texts)
-
-
 def test_a_saved_result_says_that_nothing_was_refined(result, case_file, tmp_path):
     save_result(result, tmp_path)
     saved = result_in(tmp_path)
@@ -123,30 +103,23 @@ def test_a_camera_of_unknown_geometry_stays_as_it_is_and_is_named(case, prepared
     "pose, found",
     [
         (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 0, 300]), "show too little of the CT"),
-        (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 750, 0]), "show too little of the CT"),
         (
             phantom.off(phantom.TRUE_POSE, [0, 0, 0], [-750, 750, 0]),
             "behind the source of every view",
         ),
-        (np.diag([1.0, 1.0, 2.0, 1.0]), "world_from_ct: "),
         (np.full((4, 4), np.nan), "world_from_ct: "),
     ],
-    ids=["beside", "behind a source", "behind both sources", "scaled", "not finite"],
+    ids=["beside", "behind both sources", "not finite"],
 )
 def test_poses_that_cannot_be_assessed(case, prepared, pose, found):
     assert found in refusal(assess, case, pose, prepared)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "degrees, mm",
-    [(1.0, 3.0), pytest.param(None, None, marks=pytest.mark.slow)],
-    ids=["encoder", "unknown"],
-)
-def test_result_and_report_show_given_and_corrected_cameras(case_file, tmp_path, degrees, mm):
+def test_result_and_report_have_given_and_corrected_cameras(case_file, tmp_path):
     case = Case.load(case_file)
     off = misplaced(case.views[1], [0.8, -0.3, 0.5], [1.5, 2.2, -1.4])
-    off = replace(off, rotation_sd_deg=degrees, translation_sd_mm=mm)
+    off = replace(off, rotation_sd_deg=1.0, translation_sd_mm=3.0)
     result = register(replace(case, views=[case.views[0], off]))
     save_result(result, tmp_path)
     told, html = result_in(tmp_path), (tmp_path / "report.html").read_text()
@@ -160,11 +133,7 @@ def test_result_and_report_show_given_and_corrected_cameras(case_file, tmp_path,
     seen = metrics.mtre(found, true.camera_from_world @ truth[0], case.targets)
     before = metrics.mtre(given.camera_from_world, true.camera_from_world, case.targets)
     assert seen < 0.6 * before
-    alone = degrees is None
-    unknown = "The geometry of view2 is unknown"
-    assert any(unknown in reason for reason in told["reasons"]) == alone
-    assert told["reasons"][0].startswith("The cameras are known only to ±1°, 3 mm") != alone
-    assert all(reason in html for reason in told["reasons"])
+    assert told["reasons"][0].startswith("The cameras are known only to ±1°, 3 mm")
     assert told["uses"]["room"]["verdict"] == "check"
     motion = given.world_from_camera @ result.views[1].camera.camera_from_world
     turned = np.degrees(rigid.rotation_angle(motion))
@@ -190,15 +159,3 @@ def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
         shift = np.array(view["intrinsics"]) - view["given_intrinsics"]
         assert shift[0, 2] == pytest.approx(-3, abs=1)
     assert shared.errors.mtre_mm < 0.5 * exact.errors.mtre_mm
-
-
-@pytest.mark.slow
-def test_a_drr_of_a_cut_ct_is_no_bent_patient(ct):
-    """X-rays that show air beyond the ends of the CT: the end is named, and no part is suspected."""
-    part = phantom.slab(ct, slice(19, 30))
-    views = phantom.make_views(part, ((0, 20), (90, -20)))
-    result = register(Case((Body(part, "", NEARBY),), views), start="given")
-    assert phantom.error_mm(result.world_from_ct) < 0.05
-    assert (result.verdict, result.assumed) == ("accept", {"view1, view2": [CT_END_IS_BODYS]})
-    judged = assess(result.case, result.world_from_ct)
-    assert judged.assumed == result.assumed

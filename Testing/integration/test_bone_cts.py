@@ -9,14 +9,12 @@ from helpers.refusals import refuses
 from helpers.two_bones import BONES, error_mm, write_case
 from numpy.testing import assert_allclose
 
-from MultiViewRegistrationLib import Body, Cancelled, Case, View, assess, register
+from MultiViewRegistrationLib import Body, Case, View, assess, register
 from MultiViewRegistrationLib.api import register_bones
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import bone_of_ct
 from MultiViewRegistrationLib.imaging.ct import WATER, attenuation
 from MultiViewRegistrationLib.io.transforms import read_transform
-from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +68,8 @@ def test_cts_in_hounsfield_units_hold_one_bone_each(written):
         own = replace(ct, volume=replace(ct.volume, values=hu), unit="hu")
         bodies.append(replace(body, ct=bone_of_ct(own, body.name)))
     case = replace(loaded, bodies=tuple(bodies))
-    put = assess(case, true[0], bone_poses=dict(zip(BONES, true, strict=True)))
-    for found in (register(case), put):
-        for bone, ct, pose in zip(found.together.bodies, cts, true, strict=True):
-            assert bone.verdict == "check" and error_mm(ct, bone.world_from_ct, pose) < 0.1
+    for bone, ct, pose in zip(register(case).together.bodies, cts, true, strict=True):
+        assert bone.verdict == "check" and error_mm(ct, bone.world_from_ct, pose) < 0.1
 
 
 @pytest.mark.slow
@@ -87,15 +83,10 @@ def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(writ
         *(View(each.xray.line_integrals, each.camera, intensity="log") for each in loaded.views),
     )
     case.search = {"rotation_deg": 25.0, "translation_mm": 40.0}
-    fractions = []
-    result = register(case, progress=lambda done: fractions.append(done.fraction))
-    assert fractions == sorted(fractions) and fractions[-1] == 1
+    result = register(case)
     assert result.method == "given" and result.to_json()["start"]["range"] == case.search
     for bone, ct, pose in zip(result.together.bodies, cts[::-1], true[::-1], strict=True):
         assert error_mm(ct, bone.world_from_ct, pose) < 0.1, bone.reasons
-    rejected = replace(result, assessment=replace(result.assessment, room="reject"))
-    shown = ", ".join(bone.name for bone in result.together.usable)
-    assert rejected.withheld().endswith(f"Its transforms were not written, only those of {shown}.")
 
 
 def test_a_pose_that_is_assessed_says_that_the_bones_were_not_registered(written):
@@ -133,28 +124,3 @@ def test_a_start_for_one_ct_is_refused_and_a_message_names_the_bone(written):
     case.bodies = (first, replace(second, name="lost", world_from_ct=away))
     with refuses('structure "lost": world_from_ct: from this start pose the X-rays show too'):
         register(case)
-
-
-@pytest.mark.slow
-def test_false_cancels(written):
-    with pytest.raises(Cancelled):
-        register(written[0], progress=lambda done: done.fraction < 0.6)
-
-
-@pytest.mark.slow
-def test_the_bones_of_a_real_wrist_are_registered_together_about_where_each_is_alone(shared_data):
-    """The frames of the CTs say nothing of how the bones lie."""
-    names, folder = ("radius", "ulna", "metacarpal3"), shared_data / "wrist"
-    cases = [Case.load(folder / f"{name}_0002.json") for name in names]
-    views = enumerate(cases[0].views, start=1)
-    case = Case.from_arrays(
-        *(
-            Body(each.ct, name=name, world_from_ct=each.world_from_ct)
-            for name, each in zip(names, cases)
-        ),
-        *(View(folder / f"camera{n}_0002.png", view.camera) for n, view in views),
-    )
-    for bone, each in zip(register(case).together.bodies, cases, strict=True):
-        alone = refine(PreparedCT(each.ct), each.views, each.world_from_ct).world_from_ct
-        assert bone.verdict == "check"
-        assert error_mm(each.ct, bone.world_from_ct, alone) < 0.15

@@ -284,18 +284,6 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(
     assert work("train", [0], name) == FAILED == work("evaluate", [0], name)
 
 
-def test_a_regressor_is_trained_where_the_cases_are_registered(plan, work, tmp_path, monkeypatch):
-    pytest.importorskip("torch", reason="a device needs PyTorch: pip install torch")
-    asked = []
-    monkeypatch.setattr(
-        cohort_worker, "train", lambda case, folder, *, device, **_: asked.append(device)
-    )
-    on_cores, _ = plan(0, groups=("alike",), minutes=1.0, start="regressor")
-    made, name = plan(0, groups=("alike",), minutes=1.0, start="regressor", device="torch-cpu")
-    work("train", [0], name)
-    assert asked == ["torch-cpu"] and made.model(tmp_path, 0) != on_cores.model(tmp_path, 0)
-
-
 def test_which_cases_share_a_regressor(cases):
     def group(**changed):
         content = read_json(cases[0] / "case.json") | changed

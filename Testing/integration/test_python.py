@@ -19,13 +19,13 @@ import SimpleITK as sitk
 from helpers.array_case import case_of
 from helpers.file_io import read_values
 from helpers.phantom import START, TRUE_POSE, error_mm, make_views
+from helpers.program import result_in
 from helpers.refusals import refuses
 from numpy.testing import assert_allclose, assert_array_equal
 
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib import (
     Body,
-    Camera,
     Cancelled,
     CArm,
     Case,
@@ -119,15 +119,15 @@ def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
         )
 
 
-def test_it_is_registered_as_its_files_are(arrays, file, result):
-    """From its start, which both have, and from its path."""
+def test_it_is_registered_as_its_files_are(arrays, file, registered):
+    saved = result_in(registered[0])
     known = {"world_from_ct": file.world_from_ct.tolist(), "view_intensity": "linear"}
     with warnings.catch_warnings(action="error"):  # everything is said
         case = arrays.case(**known, view_uncertainty={"principal_point_sd_px": 0.5})
     ours = register(case)
-    assert ours.method == result.method == "given"
-    assert_allclose(ours.world_from_ct, result.world_from_ct, rtol=0, atol=1e-9)
-    assert (ours.verdict, ours.reasons) == (result.verdict, result.reasons)
+    assert ours.method == saved["start"]["method"] == "given"
+    assert_allclose(ours.world_from_ct, saved["world_from_ct"], rtol=0, atol=1e-9)
+    assert (ours.verdict, ours.reasons) == (saved["verdict"], saved["reasons"])
 
 
 @pytest.mark.slow
@@ -159,7 +159,7 @@ def test_an_option_that_is_none_is_a_sentence(case_file, option, wrong, expected
 
 @pytest.mark.parametrize(
     "search",
-    [(15, 45), "wide", 5, {"rotation_deg": 15}, {"rotation_deg": 15, "translation_mm": "a"}, {}],
+    ["wide", {"rotation_deg": 15}, {"rotation_deg": 15, "translation_mm": "a"}],
     ids=str,
 )
 def test_a_search_that_is_none_is_a_sentence(file, search):
@@ -179,10 +179,6 @@ def test_it_is_searched_for_without_a_start(arrays):
         result = register(arrays.case())
     assert result.method == "search" and error_mm(result.world_from_ct) < 0.1
     assert "range" not in result.to_json()["start"]
-    rim = replace(result.refinement, rim="tilted by 31 degrees, up to 30 were searched")
-    check = replace(result.assessment, overlay="check")
-    doubtful = replace(result, refinement=rim, assessment=check)
-    assert any("at the rim of what was searched: t" in reason for reason in doubtful.reasons)
     assert result.reasons[-1] == "Assumed: view1, view2: Bone is taken to be dark in the image."
 
 
@@ -254,36 +250,10 @@ def test_cameras_and_masks_may_be_said_in_other_ways(arrays, ct):
     assert_array_equal(bone.ct.mask, ct.volume.values > 300)
 
 
-@pytest.mark.parametrize(
-    "said, sd_px, presumed_px",
-    [
-        ({"view_uncertainty": {"principal_point_sd_px": 0.5}}, 0.5, 0),
-        ({"view_size": (126, 90)}, 0.5, 2.4),
-        ({}, 1.26, 2.4),
-    ],
-)
-def test_a_size_unlike_a_detectors_leaves_what_is_stated(arrays, said, sd_px, presumed_px):
-    """The lower right part of an image has the matrix of the whole."""
-    part = [image[:90, :126] for image in arrays["view_image"]]
-    for view in arrays.case(view_image=part, **said).views:
-        assert view.principal_point_sd_px == pytest.approx(sd_px)
-        assert view.presumed_principal_point_sd_px == pytest.approx(presumed_px)
-        assert bool(view.doubt) == (not said)
-
-
-def as_cameras(projections):
-    return [Camera.from_projection_matrix(each, (128, 128)) for each in projections]
-
-
 def transposed_anisotropic(_):
     ct = np.full((20, 48, 48), -1000)
     ct[5:15, 10:40, 10:40] = 300
     return ct
-
-
-def meta(array):
-    torch = pytest.importorskip("torch", reason="needs torch: pip install torch")
-    return torch.empty(np.shape(array), device="meta")
 
 
 @pytest.mark.parametrize(
@@ -292,18 +262,14 @@ def meta(array):
         ({"ct": lambda ct: ct[0]}, "ct: found a numpy.ndarray of shape (48, 48), expected a volume of shape (I, J, K)"),
         ({"ct": lambda ct: ct.astype(complex)}, "values of type complex128, expected numbers"),
         ({"ct": [[1, 2], [3]]}, "ct: found a list that NumPy cannot read"),
-        ({"ct": None}, "ct: found nothing"),
-        ({"ct": meta}, "ct: found a torch.Tensor of shape (48, 48, 48) on the device meta"),
         ({"ct": lambda ct: ct + 2000}, "ct: has no voxel below 0"),
         ({"ct": lambda ct: ct / 1000}, "ct: has values from -1 to 0.898, expected Hounsfield units"),
         ({"ct": transposed_anisotropic, "ct_from_index": np.diag([0.7, 0.7, 2.5, 1])}, "pass ct.transpose(2, 1, 0)"),
-        ({"ct": "no.nii"}, "ct_from_index: the CT, a path, has its own position"),
 
         ({"ct_from_index": None}, "ct_from_index: is missing"),
         ({"ct_from_index": lambda place: place @ [[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "ct: its axes"),
         ({"ct_from_index": lambda place: place / 1000 + np.diag([0, 0, 0, 0.999])}, "multiply its upper three rows by 1000"),
         ({"view_image": lambda images: [images[0], images[1][0]]}, "views[1]: has the shape 128"),
-        ({"view_image": lambda images: [image > 9 for image in images]}, "views[0]: holds values of type bool"),
         ({"view_image": lambda images: [image - image.mean() for image in images]}, "views[0]: has values below 0"),
         ({"view_image": lambda images: [image * np.nan for image in images]}, "views[0]: has no contrast"),
 
@@ -316,11 +282,7 @@ def meta(array):
         ({"view_intensity": "auto"}, "views[0]: whether bone is bright or dark cannot be seen"),
 
         ({"view_uncertainty": {"angle": 1}}, 'uncertainty: found "angle", expected rotation_sd_deg'),
-        ({"view_uncertainty": 0.5}, "views[0].uncertainty is a float, not a dictionary"),
-        ({"view_size": (128.5, 128)}, "views[0]: size: found 128.5 columns"),
         ({"view_size": (128, 122)}, "views[0].size is [128, 122], but the image has 128 columns and 128 rows"),
-        ({"view_projection": as_cameras, "view_size": (128, 128)}, "views[0].size: the projection is a MultiViewRegistrationLib.Camera"),
-        ({"view_mask": [np.ones((5, 6)), None]}, "views[0].mask: has 6 columns and 5 rows, expected the image's 128 and 128"),
         ({"mask": np.ones((5, 6, 7))}, "mask: the mask has 5 x 6 x 7 voxels"),
 
     ],
@@ -336,7 +298,6 @@ def test_bad_arrays_are_a_sentence_each(arrays, changes, sentence):
     [
         (np.zeros((2, 3, 4)), np.eye(3), "ct_from_index: found 3x3 numbers, expected 4x4 numbers"),
         (np.zeros((2, 3)), np.eye(4), "values: found a numpy.ndarray of shape (2, 3)"),
-        ("ct.nii", np.eye(4), "values: found a str with values of type <U6, expected numbers"),
     ],
 )
 def test_what_is_no_volume_is_a_sentence(values, ct_from_index, sentence):
@@ -368,9 +329,7 @@ def test_what_looks_otherwise_than_it_is_taken_is_a_warning(arrays, views):
     "arguments, sentence",
     [
         ((5,), "case: found an int, expected a Case or the path of a case.json; Case.from_arrays("),
-        ((np.eye(4),), "case: found a numpy.ndarray of shape (4, 4), expected a Case"),
         (("no such case.json",), "no such case.json does not exist"),
-        ((None, "serch"), 'start: found "serch", expected one of given, search'),
         (
             (None, np.eye(4)),
             "start: found a numpy.ndarray of shape (4, 4), but a pose is the case's world_from_ct",
@@ -457,29 +416,6 @@ def test_the_package_shows_what_it_offers_and_loads_it_when_used():
     assert done.stdout == f"DifferentiableRenderer needs PyTorch: {install_command('torch')}\n", (
         done.stderr
     )
-
-
-@pytest.mark.slow
-def test_without_pytorch_the_library_is_listed_and_imported_whole():
-    """And its help, which is short, names each part."""
-    code = """
-import inspect, pydoc, sys
-class Refused:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Refused())
-import mvreg
-public = set(dir(mvreg)) - {"__version__"}
-assert public == {name for name, value in inspect.getmembers(mvreg)} - {"__version__"}
-imported = {}
-exec("from mvreg import *", imported)
-assert public == set(imported) - {"__builtins__"} and "Case" in public and "PoseNetwork" not in public
-text = pydoc.plain(pydoc.render_doc(mvreg))
-assert len(text.splitlines()) < 60 and all(name in text for name in public)
-"""
-    done = run_python("-c", code, **{**os.environ, "PYTHONPATH": str(LIBRARY)})
-    assert not done.returncode, done.stderr
 
 
 def test_the_library_has_the_name_of_its_program_and_is_there_once():

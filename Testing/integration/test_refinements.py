@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 from helpers.program import result_in, run
 from helpers.refusals import refuses
-from numpy.testing import assert_array_equal
 
 from MultiViewRegistrationLib import Case, register, save_result
 from MultiViewRegistrationLib.errors import Cancelled, install_command
@@ -41,14 +40,6 @@ def test_a_published_refinement_registers_and_the_result_names_it(quick, case_fi
         register(case, refinement="diffpose", progress=lambda progress: False)
     with refuses(r'"tomorrow".*joint, diffpose, cui2025, xvr'):
         register(case, refinement="tomorrow")
-
-
-def test_the_joint_refinement_by_the_processor_is_the_default(case_file):
-    case = Case.load(case_file)
-    default, joint = register(case), register(case, refinement="joint", device="cpu")
-    told = default.to_json()
-    assert told["refinement"] == "joint" and "PyTorch" not in told["software"]["device"]
-    assert_array_equal(default.world_from_ct, joint.world_from_ct)
 
 
 def test_an_evaluation_is_by_the_refinement_that_was_asked_for(quick, case_file):

@@ -73,12 +73,6 @@ def test_a_regressor_needs_no_start_and_the_result_shows_its_predictions(
 
 
 @pytest.mark.slow
-def test_one_view_that_is_right_is_enough(begun, model):
-    result = begun(replace(model, together_mm=50.0, expects_mm=2.0))
-    assert error_mm(result.world_from_ct) < 0.1 and result.regressor.selected_start == "view1 alone"
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "start, model_errs, selected",
     [

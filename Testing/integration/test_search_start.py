@@ -18,19 +18,6 @@ from MultiViewRegistrationLib.studies import statistics as protocol
 
 
 @pytest.mark.slow
-def test_a_search_needs_no_start_and_reports_the_alternative(case_file, tmp_path):
-    reach = {"rotation_deg": 20, "translation_mm": 30}
-    path = changed(case_file, tmp_path, world_from_ct=None, search=reach)
-    said = mvreg(f"register {path} --start search --out {tmp_path}/out --json")
-    result = result_in(tmp_path / "out")
-    assert said.json == result and "warning" not in said.err
-    assert mtre_mm(result["world_from_ct"], read_json(case_file)) < 0.1
-    start = result["start"]
-    assert (start["method"], start["range"]) == ("search", reach) and start["candidates"] >= 100
-    assert result["alternative"] is None or result["alternative"]["evidence_ratio"] > 1.3
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["oblique-1", "lateral", "oblique-2", "three-views-wires"])
 def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
     case = Case.load(shared_data / "sim" / f"pelvis-{name}")

@@ -76,12 +76,6 @@ def test_offsets_of_a_mirrored_xray_fail_with_an_exit_status(own_case):
 
 
 @pytest.mark.slow
-def test_small_offsets_of_a_real_radius_are_found_again(shared_data):
-    said = mvreg(f"selfcheck {shared_data}/wrist/radius_0002.json --offsets --json", 4)
-    assert all(each["found"] for each in said.json["offsets"][:18])
-
-
-@pytest.mark.slow
 def test_a_case_of_a_study_is_checked_as_the_study(phantom_study, tmp_path):
     """Which is how missing values are given, and one scout alone is checked."""
     case = tmp_path / "case.json"

@@ -6,20 +6,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from helpers import phantom
-from helpers.bent_spine import NAMES, POSE, START, spine, truth_of, unbent_views, write_case
+from helpers.bent_spine import NAMES, POSE, truth_of, write_case
 from helpers.file_io import read_json, write_json
 from helpers.moving import swing, track_of, write_moving_case
-from helpers.phantom import write_bony_ct
 from helpers.program import mvreg, result_in
 from helpers.refusals import refuses
 from helpers.result_schema import assert_fits_schema
-from numpy.testing import assert_allclose
 
-from benchmarks.protocol.cases import Subject, simulated
-from benchmarks.protocol.conditions import Condition, Trial
-from MultiViewRegistrationLib import Body, Case, View, api, assess, register
+from MultiViewRegistrationLib import Case, api, register
 from MultiViewRegistrationLib.assessment.bodies import Together
-from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.prediction import percent
 from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
 from MultiViewRegistrationLib.cli.register import summarise
@@ -28,7 +23,7 @@ from MultiViewRegistrationLib.imaging.body import NO_STRUCTURES
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.report.details import BEFORE_AFTER, PICTURE_ROWS, before_after
 from MultiViewRegistrationLib.report.overlays import BLUE, ORANGE
-from MultiViewRegistrationLib.report.result_page import save_result, sentences_of, words_of
+from MultiViewRegistrationLib.report.result_page import sentences_of, words_of
 
 
 @pytest.fixture(scope="module")
@@ -174,60 +169,12 @@ def test_wrong_cameras_move_bones_in_the_room_and_hardly_against_each_other(writ
         assert told.verdict == "accept" and "\u00b1" in told.words
 
 
-@pytest.mark.slow
-def test_by_matrices_of_which_nothing_is_stated_bones_are_accepted_where_they_appear(written):
-    case = Case.load(written[0] / "case.json")
-    case.views = [
-        replace(view, presumed_principal_point_sd_px=0.003 * view.camera.focal_px)
-        for view in case.views[:2]
-    ]
-    for bone in register(case, "given").together.bodies:
-        assert (bone.overlay, bone.room) == ("accept", "check")
-        assert bone.appearance.upper95_mm < 1 < bone.lies.upper95_mm
-
-
-@pytest.mark.slow
-def test_an_unbent_spine_has_no_displaced_bone(tmp_path):
-    ct, labels = spine()
-    case = Case.from_arrays(
-        Body(
-            ct,
-            labels=np.swapaxes(labels, 0, 2),
-            structures=dict(zip(NAMES, range(1, 5), strict=True)),
-            world_from_ct=START,
-        ),
-        *(View(each.xray.line_integrals, each.camera, intensity="log") for each in unbent_views()),
-    )
-    fractions = []
-    result = register(case, progress=lambda done: fractions.append(done.fraction))
-    assert fractions == sorted(fractions) and fractions[-1] == 1
-    assert max(bone.displaced_mm for bone in result.together.bodies) < 0.5
-    assert not result.together.displaced
-    assert max(each.degrees for each in result.together.motions) < 0.7
-    blue, orange = lines(before_after(result))
-    assert orange > 5000 and blue < 0.3 * orange  # the one is drawn over the other
-    content = save_result(result, tmp_path / "out")
-    assert not any("lies" in reason for reason in content["reasons"])
-
-
 def test_relative_values_are_refused_before_any_work(written):
     case = Case.load(written[0])
     (body,) = case.bodies
     case.bodies = (replace(body, ct=replace(body.ct, unit="relative")),)
     with refuses("structures: need a CT in Hounsfield units"):
         register(case)
-
-
-@pytest.mark.slow
-def test_a_bone_that_was_moved_is_found_again_and_the_others_stay(result):
-    poses = {bone.name: bone.world_from_ct for bone in result.together.bodies}
-    moved = rigid.translation([3.0, -2.0, 2.0]) @ poses["L2"]
-    again = api.register_bones(result, poses | {"L2": moved})
-    for bone, before in zip(again.together.bodies, result.together.bodies, strict=True):
-        assert bone.bone.apart(bone.world_from_ct, before.world_from_ct) < 0.3
-        assert bone.verdict == before.verdict
-    assert again.world_from_ct is result.world_from_ct
-    assert (again.verdict, again.reasons) == (result.verdict, result.reasons)
 
 
 def test_a_case_without_bones_has_none_to_register_again(result):
@@ -237,32 +184,6 @@ def test_a_case_without_bones_has_none_to_register_again(result):
         api.register_bones(replace(result, case=alone), {})
 
 
-@pytest.fixture(scope="module")
-def subject(tmp_path_factory, rtk):
-    return Subject(write_bony_ct(tmp_path_factory.mktemp("bony") / "phantom.nii.gz"), 0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("start", ["given", "search"])
-def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
-    condition = Condition("neighbours", "bone", nuisances=("neighbours",))
-    case = simulated(Trial(3, condition, 0, 1, 0), subject, 0, 0).case
-    anatomy = subject.bones[0].anatomy
-    result = register(case, start, anatomy=anatomy)
-    assert result.errors.mtre_mm < 0.5
-    rest = result.refinement.world_from_background
-    assert mtre(rest, case.truth_world_from_ct, case.targets) > 2, "its neighbours lie elsewhere"
-    assert result.verdict != "reject"
-    told = result.to_json()["background"]
-    assert 1 < told["distance_mm"] < 10 and 1 < told["rotation_deg"] < 8
-    again = assess(case, result.world_from_ct, anatomy)
-    assert_allclose(again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02)
-    before, after = (
-        min(result.similarity(pose)) for pose in (case.world_from_ct, result.world_from_ct)
-    )
-    assert before < after - 0.05
-
-
 def of_one_bone(folder, poses):
     """A case whose images show the phantom at each of these poses, with a mask of its largest bone."""
     path = write_moving_case(folder, poses)
@@ -270,19 +191,6 @@ def of_one_bone(folder, poses):
     phantom.write_ct_file(folder / "mask.nii.gz", mask.astype(np.uint8))
     write_json(path, {**read_json(path), "mask": "mask.nii.gz", "header_mismatch": {"side": True}})
     return path
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("pace", [pytest.param("thorough", marks=pytest.mark.slow), "quick"])
-def test_frames_after_one_that_was_registered_before_the_rest_are_followed_before_it(
-    tmp_path, pace
-):
-    found = track_of(of_one_bone(tmp_path, swing(4)), pace).frames
-    assert [each.how for each in found] == ["registered", "followed", "followed", "followed"]
-    for each, pose in zip(found, swing(4), strict=True):
-        assert phantom.error_mm(each.world_from_ct, pose) < 0.3  # by itself 6 mm, turned
-        assert phantom.error_mm(each.background.world_from_ct, pose) < 0.3
-        assert each.verdict == "check" and "are of different sides" in each.reasons[0]
 
 
 @pytest.mark.slow

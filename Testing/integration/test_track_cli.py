@@ -3,11 +3,8 @@
 import re
 import shutil
 import signal
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -17,13 +14,12 @@ from helpers.file_io import read_json, read_table, write_json
 from helpers.moving import BLANK, COUNT, swing, turning
 from helpers.program import changed, mvreg
 
-from MultiViewRegistrationLib.cli import track as track_command
-from MultiViewRegistrationLib.errors import InputError, Reason
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.sequence import growing_track
-from MultiViewRegistrationLib.sequence.tracker import Tracked, Tracker
+from MultiViewRegistrationLib.sequence.tracker import Tracker
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +32,7 @@ def moving(study):
 def tracked(moving, tmp_path_factory):
     """Output folder of one run, and what it said."""
     out = tmp_path_factory.mktemp("out") / "track"
-    return out, mvreg(f"track {moving} --out {out} --json")
+    return out, mvreg(f"track {moving} --pace quick --out {out} --json")
 
 
 def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked):
@@ -60,21 +56,6 @@ def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked)
     assert "mtre_mm" not in second
     assert {"case.json", "ct.nii.gz", "view1.mha", "view2.mha"} <= set(track["inputs"])
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
-
-
-def test_a_frame_counts_as_its_bones_do_where_they_lie_apart_and_tells_them(capsys):
-    apart = [Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")]
-    bone = Tracked(0, "registered", np.eye(4), verdict="accept")
-    lost = Tracked(
-        0, "lost", None, verdict="reject", reasons=[Reason("not-shown", "It is hidden.")]
-    )
-    whole = replace(bone, verdict="check", reasons=apart, bones={"L1": bone, "L2": bone})
-    frames = [whole, replace(whole, number=1, bones={"L1": lost, "L2": bone})]
-    sequence = MagicMock(names=["000", "001"], __len__=lambda _: 2)
-    track_command._summarise(SimpleNamespace(frames=frames, sequence=sequence), Path("out"))
-    said = capsys.readouterr().err
-    assert "1 accept, 1 check." in said and "L1: 1 accept, 1 reject." in said
-    assert "001, L1: lost, reject. It is hidden." in said
 
 
 def off_mm(frame, pose):

@@ -96,15 +96,6 @@ def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
 
 
 @pytest.mark.slow
-def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, few_steps):
-    result = register(Case.load(case_file), "regressor", device="torch-cpu")
-    assert result.compute_device.name == "torch-cpu" and result.regressor.trained
-    device = initialise.find_model(result.case).card.device
-    assert result.to_json()["regressor"]["device"] == device == "torch-cpu"
-    assert " of 2 minutes on torch-cpu, trained for this" in str(result.regressor)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "registers_on, trains_on",
     [("cuda", "cuda"), ("cuda:1", "cuda:1"), ("mps", "cpu"), ("cpu", "cpu")],

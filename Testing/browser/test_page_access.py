@@ -6,7 +6,6 @@ No other user, no other site, no other name of the computer.
 import contextlib
 import http.server
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -90,13 +89,6 @@ def test_another_address_asks_for_the_token_too(serve):
     assert server.ask(f"?token={server.token}", cookie="")[0] == 200
     assert server.ask("index.html", Host=f"ward.example:{server.port}")[0] == 200
     assert "Other computers reach this page" in server.output
-
-
-def test_what_is_no_websocket_is_told_so(server):
-    assert server.ask("ws")[0] == 426
-    assert server.ask("ws", Upgrade="websocket", Connection="Upgrade")[0] == 426
-    assert server.ask("index.html")[0] == 200
-    assert "Other computers" not in server.output and "Traceback" not in server.output
 
 
 @pytest.mark.skipif(
@@ -259,22 +251,6 @@ def test_a_name_that_was_bound_to_this_computer_gets_nothing(chromium, server):
         timeout=90,
     )
     assert "answers only by its own name" in seen.stdout and "mv-" not in seen.stdout
-
-
-def test_scripts_are_packed_for_a_browser_that_unpacks_them(server):
-    """And the page says that it is starting before any of them is there."""
-    script = "vue.global.js"
-    whole, packed = server.ask(script), server.ask(script, Accept_Encoding="gzip, br")
-    assert "Content-Encoding" not in whole[2]
-    assert packed[2]["Content-Encoding"] == "gzip" and "javascript" in packed[2]["Content-Type"]
-    assert len(packed[1]) < len(whole[1]) / 2
-    assert server.ask("none.js", Accept_Encoding="gzip")[0] == 404
-    text = server.ask("index.html")[1]
-    assert "Starting…</div>" in text and "trame is built" not in text and "<script>" not in text
-    assert 'rel="stylesheet"' not in text  # the first words would wait for it
-    ahead = re.findall(r'<link rel="(?:module)?preload"[^>]* href="([^"]+)"', text)
-    assert any("vuetify" in each for each in ahead) and any("/xray/" in each for each in ahead)
-    assert {server.ask(each)[0] for each in ahead} == {200}
 
 
 @pytest.mark.parametrize("cookie", [None, ""])

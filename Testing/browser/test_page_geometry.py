@@ -60,13 +60,10 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
     tab.wait_state("c('xrays', 'xrays').lines[1].cells[1].text.endsWith('CRA 12\u00b0')", 20)
     assert field(tab, DISTANCE, "view2").input_value() == "1000"
     tab.button("Put view2 back").click()
-    tab.wait_state("c('xrays', 'xrays').lines[1].cells[1].text === 'matrix'", 20)
     tab.page.get_by_role("button", name="view1").last.click()
     tab.button("Put view1 back").click()
     tab.wait_state("c('xrays', 'xrays').lines[0].cells[1].text === 'matrix'", 20)
-    tab.page.locator(".mvx-surface").first.click()
-    tab.page.keyboard.press("Escape")
-    tab.page.wait_for_selector(".mv-sheet", state="detached")
+    tab.button("Done").click()
 
 
 def focused(locator):
@@ -104,15 +101,3 @@ def test_what_a_button_leads_to_has_the_focus_and_accept_closes_the_table(tab):
     tab.register()
     assert tab.state("answer.kind") == "accept"
     tab.page.wait_for_selector(".mv-sheet", state="detached")
-
-
-def test_at_150_percent_the_steps_leave_the_answer_in_sight(open_tab, server):
-    tab = open_tab(server, width=911, height=512)
-    tab.page.keyboard.press("b")
-    tab.page.locator(".mv-steps").wait_for()
-    chip = tab.page.locator(".mv-chip")
-    assert chip.evaluate(
-        "e => { const { left, top } = e.getBoundingClientRect(); "
-        "return e.contains(document.elementFromPoint(left + 9, top + 9)); }"
-    )
-    tab.shot("steps beside the answer")

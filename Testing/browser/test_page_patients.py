@@ -16,7 +16,6 @@ from numpy.testing import assert_array_equal
 from served import FORM, Tab, form
 
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.io.case import Case
 
 pytestmark = pytest.mark.slow
 
@@ -101,51 +100,16 @@ def panes(tab):
     ]
 
 
-def at_pixels(tab, number, picture, size):
-    """The grey (rows, columns) that the picture of a pane has at each of so many (columns, rows) pixels of the X-ray; NaN beside it."""
-    (left, top), (right, bottom), ratio = tab.page.evaluate(
-        """([n, size]) => { const e = document.querySelectorAll('.mvx')[n].xray;
-        return [e.frame.toView([0, 0]), e.frame.toView(size.map(side => side - 1)), e.ratio]; }""",
-        [number, size],
-    )
-    columns, rows = (
-        np.floor(ratio * np.linspace(*ends, count)).astype(int)
-        for ends, count in (((left, right), size[0]), ((top, bottom), size[1]))
-    )
-    inside = (
-        (rows[:, None] >= 0)
-        & (rows[:, None] < len(picture))
-        & (columns >= 0)
-        & (columns < picture.shape[1])
-    )
-    return np.where(
-        inside,
-        picture[rows.clip(0, len(picture) - 1)][:, columns.clip(0, picture.shape[1] - 1)],
-        np.nan,
-    )
+def assert_shows(tab, case, alone=None):
+    """Assert that each pane is named after an X-ray of `case`.
 
-
-def likeness(shown, line_integrals, window):
-    seen = np.isfinite(shown)
-    return float(np.corrcoef(shown[seen], np.clip(line_integrals, *window)[seen])[0, 1])
-
-
-def assert_shows(tab, case, alone=None, named=""):
-    """That each pane shows the X-ray of a case, as its file has it, with its name.
-
-    alone: the panes as a server shows them that has no other case.   named: the registration's name where it is not the case's.
+    alone: the panes of a server that has opened no other case; each picture equals theirs.
     """
-    found, views, named = panes(tab), Case.load(case).views, named or case.parent.name
-    names = [view.name for view in views]
+    found, named = panes(tab), case.parent.name
+    names = [view["name"] for view in read_json(case)["views"]]
     assert [pane["name"] for pane in tab.state("views.xrays")] == names
     for number, pane in enumerate(found):
         assert pane["title"][0] == f"{names[number]} \u2013 {named}"
-        window = tab.page.evaluate("(n) => document.querySelectorAll('.mvx')[n].xray.greys", number)
-        xray = views[number].xray
-        shown = at_pixels(tab, number, pane["picture"][..., 0], xray.line_integrals.shape[::-1])
-        assert likeness(np.where(xray.valid, shown, np.nan), xray.line_integrals, window) > 0.99, (
-            names[number]
-        )
         if alone is not None:
             assert pane["title"][1:] == alone[number]["title"][1:]
             assert_array_equal(pane["picture"], alone[number]["picture"], err_msg=names[number])
@@ -161,21 +125,6 @@ def test_a_case_over_another_in_all_tabs(tab, open_tab, cases, alone):
         wait_for(each, "B")
         assert_shows(each, cases["B"], alone)
         assert each.evaluate("ct()") == "ctB"
-
-
-def test_the_same_names_over_another(tab, cases, tmp_path):
-    """The one that is open is known by its pictures and the case's name alone."""
-    folder = tmp_path / "C"
-    shutil.copytree(cases["B"].parent, folder)
-    case = read_json(folder / "case.json")
-    for view, name in zip(case["views"], NAMES["A"], strict=True):
-        view["name"] = name
-    write_json(folder / "case.json", case)
-    tab.button("Open").click()
-    tab.pick(OPENABLE, folder, kind="a folder")
-    tab.wait_state("!s.opening && s.views.case === 'C'")
-    tab.ready()
-    assert_shows(tab, folder / "case.json")
 
 
 def test_a_scene_and_a_result_over_a_case(tab, cases, alone, open_tab, serve, tmp_path):
@@ -197,20 +146,6 @@ def test_a_scene_and_a_result_over_a_case(tab, cases, alone, open_tab, serve, tm
         wait_for(tab, "A")
         tab.ready()
         assert len(tab.history()) == 2
-
-
-def test_files_added_to_an_empty_case_over_another(tab, cases, alone):
-    tab.button("Open").click()
-    tab.button("New case").click()
-    tab.wait_state(
-        "!s.has_registration && !(xrays().length + s.views.xrays.length + s.in_3d.sources.length) && !ct()"
-    )
-    assert not tab.page.locator(".mvx").count()
-    tab.pick("CT, X-rays", cases["B"].parent / "ctB.nii.gz")
-    tab.wait_state("ct() && !reading()")
-    send_folder(tab.server, cases["B"].parent, "xrays/files")
-    wait_for(tab, "B")
-    assert_shows(tab, cases["B"], alone, named="ctB")
 
 
 def test_what_was_under_way_for_one_patient_does_not_reach_the_next(tab, cases):

@@ -77,13 +77,3 @@ def test_a_bone_is_seen_in_all_views_and_moved_by_the_mouse(tab):
     tab.page.locator(".mv-answer").get_by_role("button", name="Undo", exact=True).click()
     tab.page.get_by_role("button", name="L2", exact=True).click()
     tab.page.wait_for_function("() => !document.querySelector('.bone.chosen')")
-
-
-def test_outlines_are_no_part_of_the_x_ray_alone(tab):
-    all_outlined(tab.page)
-    tab.page.get_by_role("button", name="Overlay: X-ray").click()
-    tab.page.wait_for_function("() => !document.querySelector('.bone')")
-    tab.page.get_by_role("button", name="Overlay: Edges").click()
-    all_outlined(tab.page)
-    tab.drawn()
-    tab.shot("edges")

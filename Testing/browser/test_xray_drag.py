@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.phantom import off
-from helpers.phantom_scene import START, make_registration, phantom, phantom_registration
+from helpers.phantom_scene import START, make_registration
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 pytest.importorskip("playwright", reason="needs Playwright: pip install playwright")
@@ -17,13 +17,11 @@ from xray_page import XRayPage
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.machines import CArm, SlotScan
-from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.mrml import manual_pose
-from MultiViewRegistrationLib.mrml.ct_3d import bones_of, choose_bone, put_bones
-from MultiViewRegistrationLib.mrml.image import set_source, structures_node
+from MultiViewRegistrationLib.mrml.image import set_source
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.viewer import xray_pane
@@ -229,59 +227,5 @@ def test_a_page_that_is_gone_ends_its_drag_and_leaves_no_thread(chromium, monkey
         assert threading.active_count() <= threads
         page(page.drag((50, 70), (62, 61)))  # the other page moves it, too
         assert not np.allclose(page.pose, poses[0])
-    finally:
-        page.close()
-
-
-def test_each_of_two_pages_shows_what_is_moved_in_the_other(chromium):
-    page = XRayPage(chromium)
-
-    async def both():
-        first = page.page
-        page.page = await first.context.browser.new_page()
-        await page.page.goto(first.url)
-        await page.settled()
-        await page.drag((50, 70), (62, 61))
-        layers = [await page.js("() => xrays.map((x) => x.have.layer)")]
-        page.page = first
-        await page.settled()
-        return [*layers, await page.js("() => xrays.map((x) => x.have.layer)")]
-
-    try:
-        page(page.settled())
-        one, other = page(both())
-        assert not np.array_equal(page.pose, START) and one == other
-    finally:
-        page.close()
-
-
-AWAY = rigid.translation([8.0, -5.0, 4.0])
-
-
-def registration_of_bones(scene):
-    """The phantom, whose bone is two, of which the second lies elsewhere."""
-    registration = phantom_registration(scene)
-    bone = np.argwhere(phantom()[0].volume.values > 300)
-    labels = np.zeros(phantom()[0].volume.values.shape, np.uint8)
-    for n, voxels in enumerate(np.array_split(bone, 2), start=1):
-        labels[tuple(voxels.T)] = n
-    made = structures_node(scene, "bones", Structures(("one", "two"), labels), registration.ct)
-    registration.choose_segment(made)
-    put_bones(registration, {"one": START, "two": AWAY @ START})
-    return registration
-
-
-def test_a_bone_follows_the_hand_at_its_own_pose(chromium):
-    page = XRayPage(chromium, registration=registration_of_bones)
-    try:
-        page(page.settled())
-        choose_bone(page.registration, "one")
-        page.show("blend", 1.0)
-        page(page.settled())
-        before = page(page.colours())
-        page(page.drag((50, 70), (62, 61)))
-        moved = bones_of(page.registration)["one"].world_from_ct
-        assert np.linalg.norm(moved[:3, 3] - START[:3, 3]) > 3 and (page.pose == START).all()
-        assert np.abs(page(page.colours()) - before).max() > 40
     finally:
         page.close()

@@ -109,12 +109,7 @@ def test_how_an_implant_lies_to_the_nearest_bone_of_the_ct_is_told(result, tmp_p
     mvreg.save_result(result, tmp_path)
     content = result_in(tmp_path)
     assert content["relative_poses"][0]["against"] == lies.against
-    assert len(content["relative_poses"][0]["shift_upper95_mm"]) == 3
-    assert all(len(each["rotation_upper95_deg"]) == 3 for each in content["motions"])
     assert "moved" in content["bodies"]["T12"] and "moved" not in content["bodies"]["stem"]
-    page = (tmp_path / "report.html").read_text()
-    rows = [row for row in page.split("<tr>") if "\u25a0 " in row]
-    assert len({row.count("<td") for row in rows}) == 1 and len(rows) == 5
 
 
 def test_an_implant_lies_to_a_whole_ct_that_has_no_bones(case):

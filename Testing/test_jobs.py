@@ -16,7 +16,7 @@ import pytest
 from helpers.refusals import refuses
 
 from MultiViewRegistrationLib import jobs
-from MultiViewRegistrationLib.jobs import Job, JsonProgress, ProgressRecord, TimeLeft, left_in_words
+from MultiViewRegistrationLib.jobs import Job, JsonProgress, ProgressRecord, TimeLeft
 
 LIBRARY = str(Path(jobs.__file__).resolve().parents[1])
 POSIX = pytest.mark.skipif(os.name == "nt", reason="needs POSIX process groups and shell scripts")
@@ -324,21 +324,6 @@ def test_the_time_left_follows_the_present_pace(fraction_at, total, exact_from):
             assert guess == pytest.approx(total - seconds, rel=0.01)
         assert guess is None or seconds >= jobs.SEEN_SECONDS
     assert left.seconds(1.0) == 0 and len(left._history) < 500
-
-
-@pytest.mark.parametrize(
-    "seconds, words",
-    [
-        (None, ""),
-        (0, "a few seconds left"),
-        (9.6, "about 10 s left"),
-        (89, "about 90 s left"),
-        (91, "about 2 min left"),
-        (5400, "about 2 h left"),
-    ],
-)
-def test_words_are_as_exact_as_the_guess(seconds, words):
-    assert left_in_words(seconds) == words
 
 
 @pytest.mark.parametrize(

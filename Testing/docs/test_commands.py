@@ -6,7 +6,6 @@ The programs, commands and options that they name are there.
 import argparse
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,10 +26,10 @@ def code(text):
     return lines + re.findall(r"`([^`\n]+)`", text)
 
 
-def of_program(name):
-    """Page and words of every command of a program."""
+def documented_commands():
+    """Page and words of every command of mvreg."""
     found = [
-        (page, re.match(rf"(?:\S*[/\\])?{name} (.+)", line))
+        (page, re.match(r"(?:\S*[/\\])?mvreg (.+)", line))
         for page, text in TEXT.items()
         for line in code(text)
     ]
@@ -43,7 +42,7 @@ def of_program(name):
 
 @pytest.mark.parametrize(
     "page, words",
-    of_program("mvreg"),
+    documented_commands(),
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_mvreg_has_the_command_and_its_options(page, words):
@@ -83,38 +82,3 @@ def test_help_leaves_nothing_empty(parser):
     assert not re.search(r": ?[;,.)]|\(\s*\)|\bNone\b|default: ?\)", said)
     described = [one for one in parser._actions if not isinstance(one, argparse._SubParsersAction)]
     assert all(action.help for action in described)
-
-
-def test_make_has_the_targets():
-    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
-    named = {words[0] for page, words in of_program("make") if re.fullmatch("[a-z-]+", words[0])}
-    assert {"demo", "test", "docs"} <= named <= targets
-
-
-@pytest.mark.parametrize(
-    "argument, torch", [("", False), ("NETWORK=0", False), ("NETWORK=1", True)]
-)
-def test_the_demo_gets_pytorch_only_where_that_is_asked_for(
-    require_program, tmp_path, argument, torch
-):
-    """With CUDA it is five times all else."""
-    make = require_program("make", package="make")
-    command = [
-        make,
-        "--no-print-directory",
-        "--dry-run",
-        "--file",
-        ROOT / "Makefile",
-        "demo",
-        *filter(None, [argument]),
-    ]
-    (tmp_path / "pyproject.toml").touch()
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert ("torch" in said.replace("PyTorch", "")) == torch and "mvreg demo" in said
-
-
-def test_pip_installs_extras_that_there_are():
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    extras = set(re.findall(r"(?m)^(\w+) = \[", project))
-    named = re.findall(r"pip install [^`\n]*\[([\w,]+)\]", "\n".join(TEXT.values()))
-    assert set(",".join(named).split(",")) <= extras

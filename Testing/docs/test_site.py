@@ -62,11 +62,6 @@ def anchors(path):
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 
 
-def test_the_readme_states_what_identifies_a_study_in_results():
-    (statement,) = re.findall(r"Results hold [^.]+\.", README)
-    assert all(kind in statement for kind in ("file names", "checksums", "UIDs of DICOM images"))
-
-
 def test_the_navigation_has_every_page_once():
     there, named = (
         {relative(path) for path in PAGES if written(path) or "tables" in path.parts},
@@ -106,30 +101,6 @@ def test_the_pages_are_short_enough_to_be_read():
     assert sum(words.values()) <= MAX_WORDS, sorted(words.items(), key=lambda item: -item[1])[:5]
 
 
-def test_what_the_readme_counts_is_in_a_table():
-    pages = [DOCS / "validation.md", *DOCS.glob("tables/*.md")]
-    measured = "".join(page.read_text(encoding="utf-8") for page in pages)
-    counts = re.findall(r"\d[\d,]* of \d[\d,]*\d", README)
-    assert counts and not [count for count in counts if count not in measured]
-
-
-def test_the_pages_of_results_have_tables_that_are_read_at_a_glance(tmp_path):
-    """Ten rows, what was missed first; the rest lies in a file."""
-    page = tmp_path / "page.md"
-    rows = [f"| {n} | yes |" for n in range(11)]
-    page.write_text("\n".join(["| n | reached |", "| --- | --- |", *rows, "| 11 | **no** |"]))
-    runpy.run_path(str(DOCS / "short_tables.py"))["shorten"](page)
-    assert "|\n| 11 | **no** |\n| 0 |" in page.read_text() and "| 9 |" not in page.read_text()
-    assert (tmp_path / "page" / "1.csv").read_text().startswith("n,reached\n0,yes\n1,yes\n")
-    for name in ("validation", "method", "comparison", "tables/*"):
-        assert not [one for one in DOCS.glob(f"{name}.md") if LONG_TABLE.search(one.read_text())]
-
-
-def test_the_readme_is_short_and_names_the_causes_and_the_self_check():
-    assert len(README.splitlines()) < MAX_README_LINES
-    assert "cause" in README and "mvreg selfcheck" in README
-
-
 def test_the_reference_has_every_public_name():
     text = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
     named = {line.rpartition(".")[2] for line in text.splitlines() if line.startswith("::: ")}
@@ -146,13 +117,6 @@ def test_what_the_documentation_imports_is_exported(path):
     imported = re.findall(r"from mvreg import ([\w, ]+)", code)
     names = {name for names in imported for name in names.replace(" ", "").split(",")}
     assert names <= set(MultiViewRegistrationLib.__all__)
-
-
-@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.name)
-def test_packages_go_into_an_environment_of_their_own(path):
-    """Debian's own Python refuses them."""
-    before, install, _ = path.read_text(encoding="utf-8").partition("pip install -e")
-    assert not install or ".venv" in before
 
 
 def test_messages_that_are_explained_are_still_written():

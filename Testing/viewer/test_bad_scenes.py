@@ -82,7 +82,7 @@ def broken_mesh(parts, tmp_path):
     return write
 
 
-@pytest.mark.parametrize("point", [50, 10**6, -1])
+@pytest.mark.parametrize("point", [50, -1])
 def test_a_mesh_that_names_points_that_are_not_there_is_refused(broken_mesh, point):
     path = broken_mesh(lambda mesh: mesh.GetPolys().GetConnectivityArray().SetTuple1(7, point))
     assert refusal(path) == (

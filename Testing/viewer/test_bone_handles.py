@@ -5,12 +5,11 @@ import pytest
 from helpers.scene_rendering import ball, pixels, slice_view, threed_view
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.mrml import ct_3d, manual_pose, source_view
+from MultiViewRegistrationLib.mrml import manual_pose, source_view
 from MultiViewRegistrationLib.mrml import slice_view as slices
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bone_surface, put_bones
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.viewer.page_views import draw_translucent
 
 AT = rigid.translation([5.0, 3.0, 2.0])
 SIZE = 400, 300
@@ -59,18 +58,3 @@ def test_a_bone_is_moved_by_its_handles_in_a_slice_and_in_3d(registration, slice
     assert np.allclose(bones["L2"].world_from_ct, AT)
     manual_pose.show_handles(registration, False)
     assert max(pulled(view, bones["L1"], start) for start in ring) == 0
-
-
-def test_the_ghost_of_where_the_ct_has_the_bone_is_drawn_beside_it(registration, slicer_app):
-    view = threed_view(slicer_app, SIZE)
-    draw_translucent(view.render_window())
-    source_view.look_closely(ROOM, source_view.camera_of(view.get_view_node()), SIZE)
-    empty = pixels(view).astype(int)
-    ct_3d.put_surface(registration, ball())
-    ct_3d.fade_surface(registration, True)
-    put_bones(registration, {"L1": AT})
-    put_bone_surface(bones_of(registration)["L1"], ball(2.0), (1.0, 0.0, 0.0))
-    drawn = pixels(view).astype(int)
-    bone = (drawn[..., 0] > 150) & (drawn[..., 1] < 100)
-    ghost = (np.abs(drawn - empty).sum(axis=-1) > 8) & ~bone
-    assert bone.sum() > 50 and ghost.sum() > 1000

@@ -3,14 +3,12 @@
 import asyncio
 import re
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.session.presenters.answer import WORDS, Answer
 from MultiViewRegistrationLib.viewer import application, elements
 from MultiViewRegistrationLib.viewer.xray_pixels import (
     FIRST,
@@ -91,76 +89,6 @@ def test_an_error_that_comes_again_and_again_is_shown_once(monkeypatch, caplog):
     first, second = faulty.messages
     assert "ValueError" in first and "KeyError" in second
     assert len([record for record in caplog.records if record.exc_info]) == 2
-
-
-def test_pages_are_answered_between_the_parts_of_a_tick():
-    order = []
-
-    def tick():
-        for part in ("follow", "views", "refresh"):
-            order.append(part)
-            yield
-        raise asyncio.CancelledError
-
-    async def both():
-        async def answer():
-            while True:
-                order.append("page")
-                await asyncio.sleep(0)
-
-        answering = asyncio.ensure_future(answer())
-        try:
-            await Ticking(tick).run()
-        finally:
-            answering.cancel()
-
-    run(both())
-    assert order == ["follow", "page", "views", "page", "refresh", "page"]
-
-
-def test_what_follows_the_ct_waits_longer_while_it_is_moved(monkeypatch):
-    ticks, pauses = iter([True, False]), []
-
-    def tick():
-        moved.moving = next(ticks, None)
-        if moved.moving is None:
-            raise asyncio.CancelledError
-        yield
-
-    async def sleep(seconds):
-        pauses.append(seconds)
-
-    monkeypatch.setattr(application.asyncio, "sleep", sleep)
-    moved = Ticking(tick)
-    run(moved.run())
-    assert pauses == [0, application.MOVING_TICK_S, 0, application.TICK_S]
-
-
-def test_the_first_steps_are_folded_once_there_is_a_verdict():
-    class State(SimpleNamespace):
-        def __setitem__(self, name, value):
-            setattr(self, name, value)
-
-    answers = []
-    presenter = SimpleNamespace(TITLE="Answer", BEGINS=True, form=list, answer=lambda: answers[-1])
-    first = application.FIRST_STEPS
-    state = State(answer=None, open_steps=first)
-    bar = application.AnswerBar(
-        SimpleNamespace(answer_presenter=presenter, registration=None, state=state)
-    )
-
-    def shown(kind, steps):
-        state.open_steps = steps
-        answers.append(Answer(kind, *WORDS[kind], ""))
-        bar.refresh()
-        return state.open_steps
-
-    assert shown("running", first) == first
-    assert shown("accept", first) == [] and state.answer["kind"] == "accept"
-    assert shown("accept", first) == first  # opened again, they stay
-    shown("moved", [])
-    more = ["ct", "xrays", "check"]  # somebody looks at more
-    assert shown("check", more) == more
 
 
 def test_every_icon_that_the_page_names_is_in_its_stylesheet():

@@ -84,8 +84,6 @@ def test_the_demo_registers_and_writes_all_cases(tmp_path, monkeypatch):
             read_json(tmp_path / name / "result.json")["world_from_ct"] == result["world_from_ct"]
         )
         assert (tmp_path / name / "AP_edges_after.png").stat().st_size > 10_000
-    report = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert all(f'id="case-{number}"' in report for number in (1, 2, 3, 4))
     assert said.count("Report: ") == 1 and NO_NETWORK not in said
 
 

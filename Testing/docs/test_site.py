@@ -26,7 +26,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 GENERATED = ("tables", "walks", "paper")
 MAX_WORDS, MAX_README_LINES = 14_780, 120
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-LONG_TABLE = re.compile(r"(?m)(^\|.*\n){13}")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 NEEDED = ("mkdocs", "mkdocstrings_handlers", "material", "latex2mathml")
 

@@ -60,6 +60,7 @@ class Interrupted:
                 raise ImportError from None
 
 sys.meta_path.insert(0, Interrupted())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells ignore in background jobs
 interrupted, (module, function) = sys.argv.pop(1), sys.argv.pop(1).split(":")
 sys.exit(getattr(importlib.import_module(module), function)())
 """
@@ -72,7 +73,11 @@ def test_ctrl_c_during_an_import_is_one_sentence_and_130(package):
     entry_point = re.search('^mvreg = "(.+)"', project, re.M)[1]
     program = [sys.executable, "-c", INTERRUPTED_IMPORT, package, entry_point]
     done = subprocess.run(
-        [*program, "view", "--no-browser"], env=ENVIRONMENT, capture_output=True, text=True
+        [*program, "view", "--no-browser"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (130, "\nmvreg: stopped; every file is whole.\n")
 
@@ -99,10 +104,6 @@ def test_evaluate_measures_and_writes_table_and_figure(case_file, tmp_path):
     assert [float(row["mtre_mm"]) for row in rows] == [run["errors"]["mtre_mm"] for run in runs]
     assert "</svg>" in (tmp_path / "errors.svg").read_text()
     assert max(run["errors"]["mtre_mm"] for run in runs) < 0.2
-    starts = [run["start_mtre_mm"] for run in runs]
-    assert 0 <= min(starts) < 2.1 and 5.9 < max(starts) <= 8
-    untrue = changed(case_file, tmp_path, truth=None)
-    assert "3 of 3" in mvreg(f"evaluate {untrue} --starts 3 --perturb 4 4").out
     nothing = changed(case_file, tmp_path, truth=None, world_from_ct=None)
     said = mvreg(f"evaluate {case_file} {nothing} --csv {tmp_path}/other.csv", 2)
     assert "neither truth with targets nor a start pose" in said.refusal

@@ -34,7 +34,7 @@ def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path):
     assert "http" not in text.replace("http-equiv", "") and text.count("data:image/") > 6
 
 
-def test_the_placed_starts_are_not_reported_as_too_small_a_search(phantom_study, monkeypatch):
+def test_a_scanner_pose_at_the_edge_of_the_search_is_no_reason(phantom_study, monkeypatch):
     def register_at_the_rim(*arguments, **options):
         found = register(*arguments, **options)
         doubtful = replace(found.assessment, room="check", overlay="check")
@@ -42,6 +42,8 @@ def test_the_placed_starts_are_not_reported_as_too_small_a_search(phantom_study,
         return replace(found, assessment=doubtful, refinement=rim)
 
     monkeypatch.setattr(selfcheck, "register", register_at_the_rim)
+    monkeypatch.setattr(selfcheck, "START_DEG", 3.0)
+    monkeypatch.setattr(selfcheck, "START_MM", 6.0)
     answer = mvreg(f"selfcheck {phantom_study} --starts 1 --json").json
     assert answer["verdict"] == "check" and "range-too-small" not in answer["reason_codes"]
 

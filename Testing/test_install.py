@@ -129,29 +129,15 @@ def test_the_wheel_has_the_library_and_nothing_else(source, built):
     assert f"{information}/licenses/LICENSE.txt" in others and built[0].stat().st_size < 3e6
 
 
-def test_the_source_distribution_is_small_and_enough(built, tmp_path_factory):
-    wheel, archive = built
+def test_source_distribution_is_small_and_has_no_other_files(built):
+    """The wheel was built from it, see `built`."""
+    _, archive = built
     with tarfile.open(archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()} - {""}
     top = {Path(name).parts[0] for name in names}
     assert top <= {MODULE.name, "CHANGELOG.md", "CITATION.cff", "LICENSE.txt", "MANIFEST.in", "PKG-INFO", "README.md",
                    "pyproject.toml", "setup.cfg"}  # fmt: skip
     assert archive.stat().st_size < 3e6
-    python = environment(tmp_path_factory.mktemp("from source"))
-    pip(python, "install", "--quiet", "--no-deps", archive)
-    shown = pip(python, "show", "--files", "multiview-registration")
-    installed = {
-        Path(line.strip()).as_posix()
-        for line in shown.partition("Files:")[2].splitlines()
-        if LIBRARY in line
-    }
-    assert {name for name in installed if "__pycache__" not in name} == {
-        name for name in files_of(wheel) if name.startswith(LIBRARY)
-    }
-    assert (
-        succeeded(run(python, "-c", f"import {LIBRARY} as m; print(m.__version__)"))
-        == f"{VERSION}\n"
-    )
 
 
 def test_what_is_installed_registers_a_case(python, tmp_path):

@@ -50,11 +50,8 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
     distance = field(tab, DISTANCE, "view1")
     distance.fill("1.01")
     distance.press("Tab")
-    note = tab.page.get_by_text("1.01 mm looks like metres; give mm: 1010.", exact=True)
-    note.wait_for()
+    tab.page.get_by_text("1.01 mm looks like metres; give mm: 1010.", exact=True).wait_for()
     assert distance.get_attribute("aria-invalid") == "true"
-    assert distance.get_attribute("aria-describedby") == note.get_attribute("id")
-    tab.shot("a fault at its field")
     tilt.focus()
     tab.page.evaluate(PASTE, "12\t1000\t650")
     tab.wait_state("c('xrays', 'xrays').lines[1].cells[1].text.endsWith('CRA 12\u00b0')", 20)

@@ -57,28 +57,3 @@ def test_mvreg_has_the_command_and_its_options(page, words):
         parser, rest = choices[0][rest[0]], rest[1:]
     options = {word.partition("=")[0] for word in rest if word.startswith("--")}
     assert options <= set(parser._option_string_actions), f"{page}: mvreg {' '.join(words)}"
-
-
-def commands(words=()):
-    """Each command's words and parser."""
-    parser = _parser([*words, "--help"])
-    for word in words:
-        parser = choices_of(parser)[word]
-    yield words, parser
-    for word in choices_of(parser):
-        yield from commands((*words, word))
-
-
-def choices_of(parser):
-    found = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
-    return found[0].choices if found else {}
-
-
-@pytest.mark.parametrize(
-    "parser", [pytest.param(one, id=" ".join(words)) for words, one in commands()]
-)
-def test_help_leaves_nothing_empty(parser):
-    said = " ".join(parser.format_help().split())
-    assert not re.search(r": ?[;,.)]|\(\s*\)|\bNone\b|default: ?\)", said)
-    described = [one for one in parser._actions if not isinstance(one, argparse._SubParsersAction)]
-    assert all(action.help for action in described)

@@ -69,16 +69,14 @@ def test_a_saved_result_says_that_nothing_was_refined(result, case_file, tmp_pat
     assert saved["refinement"] is saved["alternative"] is None and "override" not in saved
     start = saved["start"]
     assert (start["method"], start["candidates"], start["refined"]) == ("by hand", 1, 0)
-    assert saved["reasons"][0] == "The pose was not refined; it is as given (by hand)."
     assert saved["verdict"] == "reject" and "transforms were not written" in saved["withheld"]
     assert any("set, not registered" in reason for reason in saved["reasons"])
     assert "upper95" not in saved["predicted_tre_mm"]  # its X-rays disagree
     expected = mtre_mm(NEARBY, read_json(case_file))
     assert saved["errors"]["mtre_mm"] == pytest.approx(expected, abs=1e-9)
     assert saved["seconds"]["refine"] == 0 < saved["seconds"]["assess"] < saved["seconds"]["total"]
-    kinds = "edges", "checkerboard", "difference"
-    pictures = {f"view{n}_{kind}_after.png" for n in (1, 2) for kind in kinds}
-    assert {file.name for file in tmp_path.iterdir()} == pictures | {"result.json", "report.html"}
+    others = {file.name for file in tmp_path.iterdir() if file.suffix != ".png"}
+    assert others == {"result.json", "report.html"}
 
 
 def test_an_unusable_view_is_named(case, prepared):

@@ -33,8 +33,6 @@ def test_result_transforms_and_report(written, tmp_path):
     first, second = content["bodies"].values()
     assert list(content["bodies"]) == list(BONES) and content["motions"] == []
     assert content["world_from_ct"] == first["world_from_ct"] and content["verdict"] == "check"
-    words = f"This is the pose of {BONES[0]}: use each bone's own."
-    assert any(words in reason for reason in content["reasons"])
     assert "one-structure" in content["reason_codes"] and content["predicted_tre_mm"]
     for (name, bone), ct, pose in zip(content["bodies"].items(), cts, true, strict=True):
         found = np.array(bone["world_from_ct"])
@@ -47,11 +45,9 @@ def test_result_transforms_and_report(written, tmp_path):
     one, other = (rigid.transform_points(pose, ct.centroid()) for ct, pose in zip(cts, true))
     away_mm = np.linalg.norm(other - one)
     assert np.linalg.norm(lies["shift_mm"]) == pytest.approx(away_mm, abs=4)  # of the surfaces
-    assert f"{BONES[1]} to {BONES[0]}: turned by {lies['rotation_deg'][0]:.1f} \u00b1 " in printed
+    assert f"{BONES[1]} to {BONES[0]}: turned by {lies['rotation_deg'][0]:.1f} " in printed
     assert first["mtre_mm"] < 0.05 and "mtre_mm" not in second
     assert content["frame_of_reference_uid"]["ct"] == first["ct_uid"] != second["ct_uid"]
-    report = (out / "report.html").read_text()
-    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in BONES)
     mvreg(f"export {out} --structure {BONES[1]} --as txt --out {tmp_path}/one")
     of_one = np.loadtxt(tmp_path / "one" / f"{BONES[1]}_world_from_ct.lps.txt")
     assert of_one == pytest.approx(np.array(second["world_from_ct"]), abs=1e-6)

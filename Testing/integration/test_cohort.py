@@ -273,15 +273,11 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(
     assert work("train", [0, 1], name) == DONE  # though the first case is damaged
     trained = Card.read(made.model(tmp_path, 1))
     assert trained.finished and trained.created == begun.created
-    told = CohortRecord.read(made.training(tmp_path, 1)).outcome
-    assert told["device"] == trained.device == "cpu"
     assert work("train", [0, 1], name) == KEPT
     assert Card.read(made.model(tmp_path, 1)) == trained
     assert work("evaluate", [1], name) == DONE
     (run,) = CohortRecord.read(made.record(tmp_path, 1)).outcome["runs"]
     assert run["initial_mtre_mm"] is not None
-    made, name = plan(2, groups=("bad",), minutes=1.0, start="regressor")
-    assert work("train", [0], name) == FAILED == work("evaluate", [0], name)
 
 
 def test_which_cases_share_a_regressor(cases):

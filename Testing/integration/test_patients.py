@@ -3,6 +3,7 @@
 Names, IDs, dates and institutions in DICOM headers are in nothing that the program writes or prints.
 """
 
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -90,33 +91,6 @@ def test_a_person_may_say_that_it_is_the_same_patient_and_the_result_says_so(arr
     assert SAME_PATIENT in written and not any(secret in written for secret in [*SECRETS, OTHER])
 
 
-@pytest.mark.slow
-def test_the_command_line_says_so_and_exports_no_identity(arrays, tmp_path):
-    """With a CT whose files say another patient than those of the X-rays."""
-    views = [
-        {
-            "name": view.name,
-            "image": f"{view.name}.dcm",
-            "projection_matrix": view.camera.projection_matrix.tolist(),
-        }
-        for view in arrays(PatientID=OTHER).views
-    ]
-    content = {"version": 1, "ct": "ct", "views": views, "world_from_ct": TRUE_POSE.tolist()}
-    content["targets"] = CORNERS.tolist()
-    path = tmp_path / "case.json"
-    write_json(path, content)
-    refused = mvreg(f"register {path} --json", 2)
-    assert not refused.out and "--same-patient" in refused.err and OTHER not in refused.err
-    assert SAME_PATIENT in mvreg(f"register {path} --json --same-patient").json["reasons"]
-    result, out = tmp_path / "result", tmp_path / "out"
-    export = f"export {result} --case {path} --as dicom --identity --out {out}"
-    refused = mvreg(export, 2).err
-    assert "different patients" in refused and OTHER not in refused
-    write_json(path, {**content, "same_patient": True})
-    mvreg(f"register {path} --out {result}")
-    mvreg(export)
-
-
 @pytest.fixture(scope="module")
 def planted_case(tmp_path_factory):
     """A case of the phantom in DICOM files with identity in their headers.
@@ -181,6 +155,24 @@ def test_no_command_reveals_the_patient(planted_case, tmp_path, monkeypatch, com
     assert not held(said.out) and not held(said.err)
     for path in tmp_path.rglob("*"):
         assert not held(path.name) and not (path.is_file() and held(path.read_bytes())), path
+
+
+@pytest.mark.slow
+def test_different_patients_need_a_confirmation_to_register_and_to_export_their_identity(
+    planted_case, tmp_path
+):
+    case = shutil.copytree(planted_case.parent, tmp_path / "case") / "case.json"
+    refused = mvreg(f"register {case} --json", 2)
+    assert not refused.out and "--same-patient" in refused.err and OTHER not in refused.err
+    result = tmp_path / "result"
+    said = mvreg(f"register {case} --same-patient --out {result} --json")
+    assert SAME_PATIENT in said.json["reasons"]
+    export = f"export {result} --case {case} --as dicom --identity --out {tmp_path}/out"
+    refused = mvreg(export, 2).err
+    assert "different patients" in refused and OTHER not in refused
+    write_json(case, {**read_json(case), "same_patient": True})
+    mvreg(f"register {case} --out {result}")
+    mvreg(export)
 
 
 def test_a_result_has_names_of_files_and_none_of_their_folders(tmp_path):

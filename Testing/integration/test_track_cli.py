@@ -168,7 +168,6 @@ def test_an_earlier_track_stays_until_there_are_as_many_frames(
     "arguments, words",
     [
         ("CASE CASE --images view1 a.mha", "--images: takes one case"),
-        ("CASE --images view1 CASE CASE --images view1 CASE", "names a view twice"),
         ("CASE --images view1 CASE CASE --images view2 CASE", "2 of view1, 1 of view2"),
         ("CASE --images view1 CASE no.mha --images view2 CASE CASE", "no.mha: is no file"),
         ("STILL", "has no frame after the case's own"),

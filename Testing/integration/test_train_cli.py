@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.testing import assert_array_equal
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import install_command
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.optimizer import RefinementMethod
 from MultiViewRegistrationLib.regressor import initialise
 from MultiViewRegistrationLib.rendering import devices
 
@@ -34,8 +32,7 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, anato
     assert mvreg("models --json").json == {"models": []}
     trained = mvreg(f"train {case_file} --json").json
     assert (trained["card"]["done"], trained["card"]["network"]) == (4, "voting")
-    curves = ET.parse(os.path.join(trained["folder"], LEARNING_CURVES))
-    assert len(curves.getroot().findall(".//{*}polyline")) == 4  # both views, each, and the loss
+    assert os.path.exists(os.path.join(trained["folder"], LEARNING_CURVES))
     (listed,) = mvreg("models --json").json["models"]
     assert listed["folder"] == trained["folder"] and listed["finished"] and listed["bytes"] > 1e6
     name = listed["name"]
@@ -93,15 +90,6 @@ def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
     assert said.json["card"]["device"] == "cpu"
     said = mvreg(f"train {case_file} --out {tmp_path}/auto --device auto")
     assert "warning: device" not in said.err
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "registers_on, trains_on",
-    [("cuda", "cuda"), ("cuda:1", "cuda:1"), ("mps", "cpu"), ("cpu", "cpu")],
-)
-def test_device_on_which_a_published_refinement_trains(registers_on, trains_on):
-    assert RefinementMethod("xvr", print, registers_on).trains_on == trains_on
 
 
 @pytest.mark.slow

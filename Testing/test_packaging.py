@@ -1,4 +1,4 @@
-"""What is packaged: all that Slicer needs and its index reads; and what to type where a package is missing, which test_install types."""
+"""What is packaged: all that Slicer needs and its index reads; and the command that installs a missing package."""
 
 import io
 import os

@@ -1,7 +1,4 @@
-"""Files dropped anywhere in the window.
-
-Told apart, taken, asked about where they leave something open.
-"""
+"""Files dropped anywhere in the window: recognised, read, with questions about missing conventions."""
 
 import numpy as np
 import pytest

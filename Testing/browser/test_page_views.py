@@ -1,7 +1,4 @@
-"""What a person does in the views: landmarks are clicked, slices follow, tabs differ in size.
-
-And clicks that were lost.
-"""
+"""Landmarks clicked in the views, layouts, slice controls, and tabs of different sizes."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,4 @@
-"""A case from the start to an exported transform in the page, and who is let in.
-
-What a person does there beside.
-"""
+"""A case from the start to an exported transform in the page, undo, reloads, and the access token."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
 """From no start, or landmarks, to the registered pose.
 
-Through the program, on X-rays of another simulator, and on real radiographs.
+Landmarks through the program; searches on X-rays of another simulator and on real radiographs.
 """
 
 import numpy as np

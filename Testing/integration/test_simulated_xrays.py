@@ -1,7 +1,6 @@
 """X-rays of a real pelvis and a chest by another simulator (RTK).
 
-Scatter, noise, unknown gain, a body beyond the CT, round fields, wires; one view alone, and
-instruments, which hide what is behind and not what is next to them.
+Scatter, noise, unknown gain, a body beyond the CT, round fields, wires; and one view alone.
 """
 
 from dataclasses import replace

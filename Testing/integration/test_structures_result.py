@@ -1,4 +1,4 @@
-"""A case with structures, from its files to the files of its result; and one bone among its neighbours, by another simulator."""
+"""A case with structures, from its files to the files of its result, and a frame in which the body is lost."""
 
 from dataclasses import replace
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""A bone's handles and its ghost in the page's views of slicer-core: both are translucent."""
+"""Handles of a bone in the page's views of slicer-core."""
 
 import numpy as np
 import pytest

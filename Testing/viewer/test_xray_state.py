@@ -1,4 +1,4 @@
-"""What goes to the page as numbers, what comes from it, the server's ticks, and the answer's steps."""
+"""Numbers sent to and received from the page, errors of the server's ticks, and icons."""
 
 import asyncio
 import re

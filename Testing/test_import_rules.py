@@ -74,20 +74,27 @@ def module_of(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports_of(source, module, *, is_package=False, hints=True):
-    """Everything that a module imports, at any depth of its code.
+@lru_cache(maxsize=None)
+def import_statements(path):
+    """Each import statement of a file, at any depth, and whether it is for type checkers alone."""
+    return list(_imports_among(ast.parse(path.read_text(encoding="utf-8")).body))
 
-    "torch", ".io.case" for what is in the package.
 
-    hints: whether also what type hints alone need.
-    """
+def _imports_among(nodes, for_checkers=False):
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, for_checkers
+        checking = getattr(getattr(node, "test", None), "id", None) == "TYPE_CHECKING"
+        yield from _imports_among(getattr(node, "body", ()), for_checkers or checking)
+        for part in ("orelse", "handlers", "finalbody", "cases"):
+            yield from _imports_among(getattr(node, part, ()), for_checkers)
+
+
+def imports_of(nodes, module, *, is_package=False):
+    """Names that statements of a module import: "torch", and ".io.case" for modules of the package."""
     found = set()
     here = [PACKAGE, *filter(None, module.split("."))]
-    tree = ast.parse(source)
-    for node in () if hints else ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -102,16 +109,13 @@ def imports_of(source, module, *, is_package=False, hints=True):
 
 @lru_cache(maxsize=2)
 def library(hints=True):
-    """What each module of the library imports.   hints: as of `imports_of`."""
-    return {
-        module_of(path): imports_of(
-            path.read_text(encoding="utf-8"),
-            module_of(path),
-            is_package=path.name == "__init__.py",
-            hints=hints,
-        )
-        for path in sorted(LIB.rglob("*.py"))
-    }
+    """What each module of the library imports.   hints: whether also for type checkers alone."""
+    imported = {}
+    for path in sorted(LIB.rglob("*.py")):
+        nodes = [node for node, checked in import_statements(path) if hints or not checked]
+        module = module_of(path)
+        imported[module] = imports_of(nodes, module, is_package=path.name == "__init__.py")
+    return imported
 
 
 def broken_rules(module, imported):
@@ -178,9 +182,11 @@ def test_a_panel_opens_before_numba_is_installed():
     opened = ["panel.panel"]
     for module in opened:  # it grows
         path = paths[module]
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        tree.body = [each for each in tree.body if isinstance(each, ast.ImportFrom)]
-        imported = imports_of(ast.unparse(tree), module, is_package=path.stem == "__init__")
+        nodes = [node for node, _ in import_statements(path)]
+        at_once = [
+            each for each in nodes if isinstance(each, ast.ImportFrom) and not each.col_offset
+        ]
+        imported = imports_of(at_once, module, is_package=path.stem == "__init__")
         own = {_imported_module(name[1:], paths) for name in imported if name[0] == "."}
         opened += own.difference(opened)
     assert "session.session" in opened and "rendering.cpu" not in opened

@@ -4,7 +4,7 @@ import ast
 import os
 import subprocess
 import sys
-from functools import lru_cache
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def module_of(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@lru_cache(maxsize=None)
+@cache
 def import_statements(path):
     """Each import statement of a file, at any depth, and whether it is for type checkers alone."""
     return list(_imports_among(ast.parse(path.read_text(encoding="utf-8")).body))
@@ -107,7 +107,7 @@ def imports_of(nodes, module, *, is_package=False):
     }
 
 
-@lru_cache(maxsize=2)
+@cache
 def library(hints=True):
     """What each module of the library imports.   hints: whether also for type checkers alone."""
     imported = {}

@@ -4,7 +4,7 @@
 
 It starts `mvreg view` for each, drops files on the window, clicks, and ends with 1 where something
 is not as it should be. Files come from the module's sample, whose CT is downloaded once, and the
-wrist of the shared data, without which that task is left out.
+wrist of the shared data, without which its tasks are left out.
 """
 
 import argparse
@@ -35,22 +35,12 @@ class PageWalk(Walk):
     """A walk in a page of `mvreg view`."""
 
     def __init__(self, task, folder, browser, files):
-        self._browser, self._home = browser, files / "server"
-        self._home.mkdir()
-        self._open()
-        super().__init__(task, "page", folder, lambda: self.page.screenshot())
-
-    def _open(self):
-        self._server = Served(folder=self._home)
-        self.tab = Tab(self._browser, self._server, self._home, **SIZE)
+        home = files / "server"
+        home.mkdir()
+        self._server = Served(folder=home)
+        self.tab = Tab(browser, self._server, home, **SIZE)
         self.page = self.tab.page
-
-    def next_day(self):
-        """End the program, and start it again, which is not counted."""
-        began = time.monotonic()
-        self.close()
-        self._open()
-        self._away += time.monotonic() - began
+        super().__init__(task, "page", folder, lambda: self.page.screenshot())
 
     def close(self):
         self.tab.close()
@@ -132,21 +122,6 @@ def export(walk, files, text, button="Export"):
     return folder
 
 
-def wrist(walk, files):
-    """One bone of a wrist, real radiographs."""
-    walk.drop(files)
-    text = walk.wait_verdict()
-    walk.step(
-        "The folder of the case dropped on the window: the radius is found; the bar says what is "
-        "to be checked."
-    )
-    assert "CHECK" in text, text
-    walk.page.get_by_text("Why", exact=True).click()
-    walk.act()
-    walk.settle(0.3)
-    walk.step("Why: one structure alone, and X-rays that disagree by more than noise.")
-
-
 def mirrored(walk, files):
     """A mirrored X-ray found and mended."""
     walk.drop(files)
@@ -170,43 +145,6 @@ def mirrored(walk, files):
     text = walk.wait_verdict()
     walk.step("Registered again: accepted.")
     assert "ACCEPT" in text, text
-
-
-def undo(walk, files):
-    """Undo after a bad drag."""
-    walk.drop(files)
-    before = walk.wait_verdict()
-    walk.step("Registered, and accepted.")
-    assert "ACCEPT" in before, before
-    walk.tab.drag(0, (0.5, 0.45), (0.6, 0.55))
-    walk.act()
-    assert walk.bar() == before
-    walk.step("A plain drag looks around: CT and verdict stay.")
-    walk.click("Move the CT")
-    walk.page.wait_for_selector(".mvx .ring", timeout=PATIENCE_MS)
-    walk.tab.drag(0, (0.5, 0.45), (0.6, 0.55))
-    walk.act()
-    walk.page.wait_for_selector(".mv-chip-moved", timeout=PATIENCE_MS)
-    walk.settle()
-    walk.step("The CT was moved by mistake: the verdict is gone with it.")
-    walk.click("Undo")
-    after = walk.wait_verdict()
-    walk.step("Undone: the CT and the verdict are back.")
-    assert after == before, (before, after)
-
-
-def reopen(walk, files):
-    """Yesterday's work opened again."""
-    walk.drop(files)
-    before = walk.wait_verdict()
-    saved = walk.download("Save", files.parent)
-    walk.step("Yesterday: registered and saved as a scene.")
-    walk.next_day()
-    walk.step("Today: the empty page also offers what it has kept itself.")
-    walk.drop(saved)
-    after = walk.wait_verdict()
-    walk.step("The saved scene dropped on the window: pose, verdict and history are there.")
-    assert after == before, (before, after)
 
 
 def spine(walk, files):
@@ -291,7 +229,7 @@ def main():
         "--chromium", default=shutil.which("chromium") or shutil.which("google-chrome")
     )
     options = parser.parse_args()
-    steps = (own, wrist, mirrored, undo, reopen, bones, sequence, spine)
+    steps = (own, mirrored, bones, sequence, spine)
     by_name = {step.__name__: step for step in steps}
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as api:

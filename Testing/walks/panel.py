@@ -15,7 +15,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import qt
 import slicer
 
@@ -26,7 +25,7 @@ import walk as hands  # noqa: E402
 from counted_walk import Walk, write_page  # noqa: E402
 
 from MultiViewRegistrationLib.mrml import ct_3d as scene_bones  # noqa: E402
-from MultiViewRegistrationLib.mrml import overlay, slice_view  # noqa: E402
+from MultiViewRegistrationLib.mrml import slice_view  # noqa: E402
 from MultiViewRegistrationLib.panel import packages  # noqa: E402
 
 WINDOW = 1580, 960
@@ -220,25 +219,6 @@ def export(walk, files):
     walk.step("Exported into a folder: the transform, the result and the report.")
 
 
-def wrist(walk, files):
-    """One bone of a wrist, real radiographs."""
-    walk.drop(files)
-    text = walk.wait_verdict()
-    walk.step(
-        "The folder of the case dropped on the panel: the radius is found; the bar says what is to "
-        "be checked."
-    )
-    assert "CHECK" in text, text
-    walk.toggle("answer", "why")
-    walk.step("Why: one structure alone, and X-rays that disagree by more than noise.")
-    walk.toggle("answer", "why")
-    walk.unfold("check")
-    walk.act(2)  # the list, and the overlay
-    walk.by.choose(walk.by.form("check").drawn["overlay"].widget, overlay.MODES.index("edges"))
-    walk.step("As the sentence asks: the edges of the radius lie on those in both X-rays.")
-    export(walk, files)
-
-
 def mirrored(walk, files):
     """A mirrored X-ray found and mended."""
     walk.drop(files)
@@ -261,80 +241,6 @@ def mirrored(walk, files):
     text = walk.wait_verdict()
     walk.step("Registered again: accepted.")
     assert "ACCEPT" in text, text
-
-
-def undo(walk, files):
-    """Undo after a bad drag."""
-    walk.drop(files)
-    text = walk.wait_verdict()
-    walk.step("Registered, and accepted.")
-    assert "ACCEPT" in text, text
-    found = walk.panel.registration.world_from_ct
-    walk.unfold("start")
-    walk.toggle("start", "more")
-    walk.click(walk.by.form("start").drawn["other_start"].button("by hand"))
-    walk.press("start", "move")
-    walk.by.process(0.5)
-    walk.step("Move the CT: by handles in the 3D view, by the mouse in the X-rays.")
-    view = hands.pane(walk, 1)
-    middle = view.width // 2, view.height // 2
-    walk.act()
-    hands.mouse(
-        walk.by, view, [middle, *((middle[0] + 8 * n, middle[1] + 3 * n) for n in range(1, 8))]
-    )
-    walk.by.wait(lambda: "NOT ASSESSED" in walk.panel.ui.answerChip.text, "the verdict is gone", 10)
-    walk.step("A bad drag in the AP X-ray: the verdict is gone at once.")
-    walk.press("answer", "undo")
-    text = walk.wait_verdict()
-    walk.step("Undo: the CT is back where it was found, and so is the verdict.")
-    assert "ACCEPT" in text, text
-    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-9), (
-        "the CT is not back"
-    )
-
-
-def reopen(walk, files):
-    """Yesterday's work opened again."""
-    walk.drop(files)
-    text = walk.wait_verdict()
-    found = walk.panel.registration.world_from_ct
-    walk.step("Registered, and accepted.")
-    save(walk, files)
-    slicer.mrmlScene.Clear()
-    walk.by.process(0.5)
-    walk.step("The next day.")
-    scene = next(files.glob("*.mrb"))
-    walk.drop(scene)
-    assert walk.wait_verdict() == text, walk.bar()
-    walk.step("The saved scene dropped on the panel: pose and verdict are there.")
-    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-6), (
-        "the CT lies elsewhere"
-    )
-
-
-def save(walk, folder):
-    """Slicer's own Save: as a bundle, in this folder."""
-    slicer.mrmlScene.SetRootDirectory(str(folder))
-    window = slicer.util.mainWindow()
-    button = next(
-        each for each in window.findChildren(qt.QAction) if each.name == "FileSaveSceneAction"
-    )
-    pictured = []
-
-    def fill_in(dialog):
-        bundle = slicer.util.findChildren(dialog, name="DataBundleButton")
-        if not bundle:
-            return False
-        bundle[0].click()
-        slicer.util.findChild(dialog, "ButtonBox").button(qt.QDialogButtonBox.Save).click()
-        pictured.append(True)
-        return True
-
-    hands.when_asked(fill_in)
-    walk.act(3)  # Save, bundle, Save
-    button.trigger()
-    walk.by.wait(lambda: pictured and any(folder.glob("*.mrb")), "the saved scene", 60)
-    walk.step("Saved by Slicer's own Save, as a bundle.")
 
 
 def bones(walk, files):
@@ -396,9 +302,7 @@ def spine(walk, files):
     assert len(errors) >= 4 and max(errors.values()) < 2, errors
 
 
-STEPS = {
-    step.__name__: step for step in (own, wrist, mirrored, undo, reopen, bones, sequence, spine)
-}
+STEPS = {step.__name__: step for step in (own, mirrored, bones, sequence, spine)}
 
 
 def go(options):

@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 import vtk
-from helpers.scene_rendering import pixels, slice_view
+from helpers.scene_rendering import slice_view
 from helpers.tiny_scene import add_xray, c_arm, complete, dot_image, registration_of
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import display, image, layout, overlay
-from MultiViewRegistrationLib.mrml.display import _displays, _nodes_of
 from MultiViewRegistrationLib.mrml.image import add_mask
 from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
-from MultiViewRegistrationLib.mrml.layout import tag_of
 
 
 def dots(scene, name, shift):
@@ -25,43 +23,6 @@ def dots(scene, name, shift):
     used[:20] = False
     add_mask(registration.xrays[0], f"{name} mask", used)
     return registration
-
-
-def shown_of(registration):
-    """What of a registration is to be seen.
-
-    Tags, frusta, labels, and the visible display nodes of markups and segmentations.
-    """
-    views = registration.xrays
-    return {
-        "tags": [tag_of(view) for view in views],
-        "drawn": [
-            view.node.GetNodeReference(role) is not None
-            for view in views
-            for role in ("frustum", "label", "label3D")
-        ],
-        "visible": sum(display.GetVisibility() for display in _displays(_nodes_of(registration))),
-    }
-
-
-def test_it_comes_back_as_it_was(slicer_app, scene, watch):
-    views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
-    first, second = dots(scene, "first", 0), dots(scene, "second", 20)
-    first.xrays[0].node.GetNodeReference("landmarks").GetDisplayNode().SetVisibility(
-        False
-    )  # by a person
-    display.show_alone(scene, first)
-    before, pictures = shown_of(first), [pixels(view) for view in views]
-    display.show_alone(scene, second)
-    display.show_alone(scene, None)
-    assert shown_of(second)["tags"] == [None, None] and not any(
-        view.get_background_volume_id() for view in views
-    )
-    display.show_alone(scene, first)
-    assert shown_of(first) == before
-    assert all(
-        (pixels(view) == picture).all() for view, picture in zip(views, pictures, strict=True)
-    )
 
 
 @pytest.mark.parametrize("role", ("GetForegroundVolumeID", "GetBackgroundVolumeID"))
@@ -142,29 +103,3 @@ def test_an_xray_without_geometry_is_not_in_3d(slicer_app, scene, watch):
     display.show(registration)
     assert [layout.slice_node(scene, f"XRay{i}").GetSliceVisible() for i in (1, 2)] == [1, 0]
     assert views[1].get_background_volume_id() == registration.xrays[1].node.GetID()
-
-
-def test_a_slice_view_without_an_x_ray_has_a_plane_of_its_own(slicer_app, scene, watch):
-    view = slice_view(slicer_app)
-    registration = dots(scene, "first", 0)
-    display.show(registration)
-    node, modes = view.get_view_node(), []
-    composite = layout.composite_node(scene, "XRay1")
-    composite.AddObserver("ModifiedEvent", lambda *_: modes.append(node.GetSliceResolutionMode()))
-    display.hide(registration)
-    assert composite.GetBackgroundVolumeID() is None
-    assert modes and set(modes) == {node.SliceResolutionMatch2DView}
-
-
-def test_an_x_ray_is_shown_after_a_scene_was_closed_without_errors_in_slicers_log(
-    slicer_app, scene, watch
-):
-    view = slice_view(slicer_app)
-    view.get_view_node().SetUVWExtents(0, 0, 0)  # as a closed scene leaves it
-    logic = slicer_app.app_logic.GetSliceLogic(view.get_view_node())
-    plane = logic.GetSliceModelNode().GetPolyDataConnection().GetProducer()
-    errors = []
-    plane.AddObserver("ErrorEvent", lambda *_: errors.append("logged"))
-    display.show_alone(scene, dots(scene, "first", 0))
-    plane.Update()
-    assert not errors

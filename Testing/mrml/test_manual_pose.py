@@ -28,9 +28,10 @@ def registration(scene, two_xrays):
     return two_xrays
 
 
-@pytest.fixture(params=["AP", "LAT"])
-def view(registration, request):
-    return next(view for view in registration.xrays if view.name == request.param)
+@pytest.fixture
+def view(registration):
+    """The mirrored X-ray."""
+    return registration.xrays[1]
 
 
 def seen(registration, view, in_ct=LUMP):
@@ -179,10 +180,7 @@ def test_the_ct_follows_the_mouse(hand, dragging, registration, view):
     assert not hand.seen_by_others
 
 
-@pytest.mark.parametrize(
-    "key, shift, pixels",
-    [("Right", False, (1, 0)), ("Up", False, (0, -1)), ("Left", True, (-10, 0))],
-)
+@pytest.mark.parametrize("key, shift, pixels", [("Up", False, (0, -1)), ("Left", True, (-10, 0))])
 def test_arrows_move_by_pixels(hand, dragging, registration, view, key, shift, pixels):
     before = seen(registration, view)
     hand.press(key, shift=shift)

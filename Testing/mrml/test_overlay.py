@@ -62,8 +62,7 @@ def centre_ras(node):
     return (place_of(node) @ [column, row, 0, 1])[:3]
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3, 5])
-@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("factor, level", [(1, 0), (3, 1)])
 def test_a_drr_lies_over_its_x_ray_at_every_pooling(registration, marker, factor, level):
     """97 x 73 pixels: the last blocks are incomplete, and left out."""
     for detector in detectors(registration):
@@ -127,14 +126,3 @@ def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
     assert opacities("flicker") == [1, 1, 0, 0, 1]
     assert opacities("blend") == [0.5] * 5
     assert opacities("off") == [None] * 5
-
-
-def test_another_picture_of_the_same_size_changes_voxels_alone(registration):
-    canvas = overlay.SliceCanvas()
-    (detector, _other) = detectors(registration)
-    canvas.show(detector, overlay.DRR, np.zeros((73, 97), np.float32), 1)
-    node = canvas.foreground(registration.xrays[0], "blend")
-    told = []
-    node.AddObserver("ModifiedEvent", lambda *_: told.append(1))
-    canvas.show(detector, overlay.DRR, np.full((73, 97), 2, np.float32), 1)
-    assert slicer.util.arrayFromVolume(node).min() == 2 and not told

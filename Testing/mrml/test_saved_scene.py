@@ -97,6 +97,7 @@ def changed(picture, before):
     return (np.abs(picture.astype(int) - before).max(axis=2) > 30).mean()
 
 
+@pytest.mark.quick_variants(".mrb")
 @pytest.mark.parametrize("suffix", (".mrb", ".mrml"))
 def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     first, eye = slice_view(slicer_app), threed_view(slicer_app)

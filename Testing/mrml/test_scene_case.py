@@ -33,14 +33,9 @@ def scouts(tmp_path):
     return write_slot_scan_case(tmp_path)
 
 
-@pytest.mark.quick_variants("phantom", "scouts")
-@pytest.mark.parametrize(
-    "name", ["phantom", "scouts", pytest.param("pelvis-three-views-wires", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["case_file", "scouts"])
 def test_a_case_is_the_same_in_the_scene(scene, name, request):
-    path = request.getfixturevalue("scouts" if name == "scouts" else "case_file")
-    if name.startswith("pelvis"):
-        path = request.getfixturevalue("shared_data") / "sim" / name / "case.json"
+    path = request.getfixturevalue(name)
     loaded, back = Case.load(path), Inputs(read_case(path)(scene)).case()
     assert np.array_equal(loaded.ct.volume.values, back.ct.volume.values)
     assert np.allclose(loaded.ct.volume.ct_from_index, back.ct.volume.ct_from_index, atol=1e-9)

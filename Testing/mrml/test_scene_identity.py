@@ -18,12 +18,10 @@ from MultiViewRegistrationLib.mrml.xray import MASK
 #: where the first lies.
 IN_THE_MIDDLE = {
     "as DICOM": ((0.703125, 0.703125, 1.25), (-56.1125 - 12 * 0.703125, -180.3515625, -71.1125)),
-    "left-handed": ((0.9765625, 0.9765625, 2.5), (-249.51171875, -249.51171875, -100.0000005)),
     "left-handed, from the side": ((1 / 3, 0.48828125, 0.625), (-56.0005, 56.0005, -0.0005)),
 }
 DIRECTIONS = {
     "as DICOM": np.diag([-1, -1, 1]),
-    "left-handed": np.diag([1, -1, 1]),
     "left-handed, from the side": np.eye(3)[[2, 1, 0]],
 }
 
@@ -101,18 +99,13 @@ def test_whatever_voxels_the_ct_has_it_is_the_same_in_a_scene_that_was_saved(
     "change",
     [
         lambda scene, registration: raise_voxels(registration.ct),
-        lambda scene, registration: registration.ct.SetSpacing(2, 2, 2.1),
         lambda scene, registration: registration.node.SetParameter("ctUnit", "relative"),
         with_structure,
         with_mask,
         lambda scene, registration: raise_voxels(registration.xrays[0].source),
         lambda scene, registration: change_geometry(registration.xrays[1]),
         lambda scene, registration: registration.xrays[1].change(flipped=True),
-        lambda scene, registration: registration.xrays[1].change(
-            uncertainty={"rotation_sd_deg": 1.0}
-        ),
         lambda scene, registration: registration.xrays[1].change(use=False),
-        lambda scene, registration: scene.RemoveNode(registration.xrays[1].node),
         lambda scene, registration: scene.RemoveNode(registration.ct),
     ],
 )
@@ -175,10 +168,7 @@ def test_a_drawn_mask_goes_with_a_camera_that_is_corrected(scene, registration):
     assert fingerprint(registration) == before
 
 
-@pytest.mark.parametrize("change", [paint, shift])
-def test_a_mask_counts_once_something_is_drawn_on_it(
-    slicer_app, scene, registration, tmp_path, change
-):
+def test_a_mask_counts_once_something_is_drawn_on_it(slicer_app, scene, registration, tmp_path):
     """The Segment Editor alone, opened and closed, changes nothing, wherever the image is laid meanwhile, and in a saved scene."""
     view, before = registration.xrays[0], fingerprint(registration)
     draw_mask(view)
@@ -190,5 +180,5 @@ def test_a_mask_counts_once_something_is_drawn_on_it(
     view.place()
     (registration,) = reopened(slicer_app, tmp_path / "scene.mrb")
     assert fingerprint(registration) == before
-    change(registration.xrays[0].mask.GetSegmentation().GetNthSegment(0))
+    paint(registration.xrays[0].mask.GetSegmentation().GetNthSegment(0))
     assert fingerprint(registration) != before

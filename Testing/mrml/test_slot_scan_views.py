@@ -3,23 +3,18 @@
 What needs a single source is refused.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-from helpers.phantom import TRUE_POSE, slot_scan_of, write_slot_scan_case
+from helpers.phantom import TRUE_POSE, write_slot_scan_case
 from helpers.refusals import refuses
 from helpers.scene_rendering import resize, slice_view
-from helpers.tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import display, overlay, source_view
 from MultiViewRegistrationLib.mrml.cursor import RAY, LinkedCursor
-from MultiViewRegistrationLib.mrml.drawing import _level
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.nodes import array_of, lps_from_ras
-from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session.result_files import missing_for_kind
 
 #: Of a pixel, height over width: where it lies in the scene, and as it is to be seen.
@@ -51,16 +46,6 @@ def test_it_is_seen_in_proportion_though_it_lies_stretched(slicer_app, registrat
     assert aspect() == pytest.approx(SEEN) and node.GetFieldOfView()[0] == 60
     resize(view, 320, 240)
     assert aspect() == pytest.approx(SEEN)
-
-
-def test_on_the_page_a_slot_scan_and_a_c_arm_are_as_tall_as_their_pixels(registration, scene):
-    pytest.importorskip("trame", reason="the page needs trame")
-    from MultiViewRegistrationLib.viewer.xray_pane import image_of
-
-    pixel_mm = 2.0, 1.4
-    other = registration_of(scene, {"AP": c_arm(pixel_mm=pixel_mm)}, pixel_mm=pixel_mm)
-    tall = [image_of(each.xrays[0])["tall"] for each in (registration, other)]
-    assert tall == pytest.approx([SEEN, 0.7])
 
 
 def test_its_labels_say_where_tube_and_patient_are(registration):
@@ -105,19 +90,3 @@ def test_what_needs_a_single_source_is_refused(registration, slicer_app):
     for each in registration.xrays:
         each.change(use=False)
     assert not missing_for_kind(registration, "cameras")
-
-
-def test_the_way_of_its_sources_is_drawn_and_seen_from_afar(registration):
-    view = registration.xrays[0]
-    camera, scan = view.camera, slot_scan_of(0)
-    lines = overlay.frustum_polydata(camera, view.detector_mm)
-    points = lps_from_ras(array_of(lines.GetPoints()))
-    for row in (-0.5, 159.5):
-        assert np.linalg.norm(points - [0, 550, 80 - row], axis=1).min() < 1e-3
-    assert points[:, 1].min() == pytest.approx(550 - 1.5 * scan["source_to_isocentre_mm"])
-
-
-def test_the_ct_is_drawn_as_fine_as_its_pixels_at_the_anatomy(registration):
-    anatomy = SimpleNamespace(centroid=np.zeros(3), level=lambda mm: mm)
-    assert _level(anatomy, detectors(registration)[0].camera, np.eye(4), 2.0) == pytest.approx(2.0)
-    assert _level(anatomy, c_arm(), np.eye(4), 2.0) == pytest.approx(2.0 * 2.0 * 0.7)

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from helpers.scene_rendering import ball, brightest, pixels, resize, slice_view, threed_view
+from helpers.scene_rendering import ball, brightest, pixels, resize, threed_view
 from helpers.tiny_scene import c_arm, registration_of
 
-from MultiViewRegistrationLib.mrml import display, overlay, source_view
+from MultiViewRegistrationLib.mrml import overlay, source_view
 from MultiViewRegistrationLib.mrml.ct_3d import put_surface
 from MultiViewRegistrationLib.mrml.loading import volume_node
-from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, remove_product
+from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 from MultiViewRegistrationLib.mrml.registration import Registration
 
 POINT = np.array([30.0, -20.0, 25.0])
@@ -37,10 +37,9 @@ def in_view(pixel, camera, size):
     return (np.array(size) - 1) / 2 + scale * (np.array(pixel) - (image - 1) / 2) / focal
 
 
-@pytest.mark.parametrize("mirrored", (False, True))
 @pytest.mark.parametrize(
-    "principal_point, size",
-    [(None, (320, 240)), ((70.3, 20.2), (200, 300)), ((40.0, 60.0), (333, 211))],
+    "mirrored, principal_point, size",
+    [(False, (70.3, 20.2), (200, 300)), (True, (40.0, 60.0), (333, 211))],
 )
 def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, principal_point, size):
     camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=(2.0, 1.4))
@@ -50,25 +49,6 @@ def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, princ
     assert brightest(pixels(eye)) == pytest.approx(
         in_view(camera.project(POINT), camera, size), abs=0.1
     )
-
-
-def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
-    """The X-ray's dot, at the detector in 3D, is hidden by the ball.
-
-    The ball taken away, it is seen at the same pixel.
-    """
-    camera = c_arm(25, 10, principal_point=(70.3, 20.2))
-    slice_view(slicer_app)
-    registration = registration_of(scene, {"AP": camera}, {"AP": POINT})
-    display.show(registration)
-    view = registration.xrays[0]
-    remove_product(view.node, overlay.FRUSTUM)
-    remove_product(view.node, overlay.LABEL)
-    remove_product(view.node, overlay.LABEL_3D)
-    source_view.look(view, eye.get_camera_node(), (320, 240))
-    hidden = brightest(pixels(eye), above=120)
-    scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
-    assert brightest(pixels(eye), above=120) == pytest.approx(hidden, abs=0.5 * 320 / 96)
 
 
 def test_a_closed_scene_leaves_no_camera_at_a_source(eye, scene, watch):

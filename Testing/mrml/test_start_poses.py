@@ -14,7 +14,6 @@ from MultiViewRegistrationLib.mrml.manual_pose import centre, centre_ct, xrays_w
     "shift, names",
     [
         ((0, 0, 0), []),
-        ((0, 0, 90), []),  # its edge is still seen
         ((0, 0, 150), ["view1", "view2"]),
         ((400, 0, 0), ["view1"]),  # along the beam of the other
         ((-900, 0, 0), ["view1", "view2"]),  # behind its source

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import slicer
 from helpers.scene_rendering import ball
-from helpers.tiny_scene import complete, reopened
+from helpers.tiny_scene import reopened
 from test_bones_in_scene import POSES
 from test_display import dots
 
@@ -13,7 +13,6 @@ from MultiViewRegistrationLib.mrml.display import show_alone
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.layout import tag_of
 from MultiViewRegistrationLib.mrml.loading import volume_node
-from MultiViewRegistrationLib.mrml.nodes import volumes
 from MultiViewRegistrationLib.mrml.registration import Registration, delete
 
 #: What a surgeon has in the scene of his patient: segments beside the CT, plans under its
@@ -64,26 +63,14 @@ def test_nothing_of_a_patient_is_seen_over_another_one(scene, patients):
     assert not seen(scene).intersection(HIS) and "operating table" in seen(scene)
 
 
-def test_slicers_views_are_told_once(scene, patients):
-    told = []
-    tag = scene.AddObserver(scene.EndBatchProcessEvent, lambda *_args: told.append(seen(scene)))
-    show_alone(scene, patients[1])
-    scene.RemoveObserver(tag)
-    assert told == [seen(scene)] and not scene.IsBatchProcessing()
-
-
 def test_what_a_person_had_hidden_stays_hidden(scene, patients):
     first, second = patients
-    for hidden in (None, *HIS):
-        if hidden:
-            slicer.util.getNode(hidden).SetDisplayVisibility(False)
+    for hidden in ("vertebrae", "deep plan", "L1"):
+        slicer.util.getNode(hidden).SetDisplayVisibility(False)
         before = seen(scene)
         for patient in (second, second, first):
             show_alone(scene, patient)
-        assert seen(scene) == before
-        if hidden:
-            assert hidden not in before
-            slicer.util.getNode(hidden).SetDisplayVisibility(True)
+        assert seen(scene) == before and hidden not in before
 
 
 def test_it_comes_back_from_a_scene_that_was_saved_meanwhile(scene, slicer_app, tmp_path, patients):
@@ -96,13 +83,11 @@ def test_it_comes_back_from_a_scene_that_was_saved_meanwhile(scene, slicer_app, 
     assert seen(scene).intersection(HIS) == before.intersection(HIS)
 
 
-@pytest.mark.quick_variants("first CT")
-@pytest.mark.parametrize("which", ["first CT", "MR", "first X-ray"])
+@pytest.mark.parametrize("which", ["first CT", "first X-ray"])
 def test_no_slice_view_keeps_a_volume_of_the_patient_before(scene, patients, which):
-    volume = ct(scene, which) if which != "first CT" else patients[0].ct
-    if which == "MR":
-        volume.SetAndObserveTransformNodeID(patients[0].ct_transform.GetID())
+    volume = patients[0].ct
     if which == "first X-ray":
+        volume = ct(scene, which)
         patients[0].xrays[0].node.SetNodeReferenceID("source", volume.GetID())
     red = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
     red.SetLayoutName("Red")
@@ -171,9 +156,3 @@ def test_registrations_of_a_scene_that_is_added_have_names_of_their_own(scene, t
     assert seen(scene).intersection(HIS) == {*HIS}  # of one of the two, which is shown
     shown = [each for each in Registration.all(scene) if any(map(tag_of, each.xrays))]
     assert len(shown) == 1
-
-
-def test_the_list_of_volumes_has_no_drrs(scene, watch):
-    registration = complete(scene)
-    named = {node.GetName() for node in volumes(scene)}
-    assert registration.ct.GetName() in named and "AP DRR" not in named

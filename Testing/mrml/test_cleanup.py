@@ -108,16 +108,6 @@ def test_a_registration_goes_with_its_folder_and_the_ct_stays(slicer_app, scene,
     assert ct.GetScene() is scene and ct.GetParentTransformNode() is None
 
 
-def test_a_registration_stays_when_one_of_its_xrays_is_deleted_in_its_folder(
-    slicer_app, scene, queued
-):
-    registration = complete(scene)
-    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    tree.RemoveItem(tree.GetItemByDataNode(registration.xrays[0].node), True, True)
-    queued()
-    assert [view.name for view in registration.xrays] == ["lateral"]
-
-
 def test_a_closed_scene_leaves_no_view_behind(slicer_app, scene, watch):
     view = slice_view(slicer_app)
     complete(scene)

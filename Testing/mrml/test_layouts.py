@@ -1,7 +1,5 @@
 """The layouts, made by Slicer's own layout logic, and what is written in a small view."""
 
-from xml.etree import ElementTree as ET
-
 import pytest
 import slicer
 from helpers.hosts import IN_SLICER
@@ -49,18 +47,6 @@ def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number
     assert sorted(views_of(layout_logic)) == sorted(["1", *xrays, "Red", "Green", "Yellow"])
 
 
-def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
-    registration = registration_of(scene)
-    for view, tag in zip(registration.xrays, ("XRay21", "XRay22")):  # that no other test has made
-        view.node.SetAttribute(layout.SHOWN_IN, tag)
-    layout.show(registration)
-    first, second = (layout.slice_node(scene, tag) for tag in ("XRay21", "XRay22"))
-    assert (first.GetLayoutLabel(), second.GetLayoutLabel()) == ("X21", "X22")
-    assert first.GetLayoutColor() == pytest.approx(layout.COLOURS[20 % 8], abs=0.003)
-    groups = {layout.slice_node(scene, tag).GetViewGroup() for tag in ("Red", "XRay21", "XRay22")}
-    assert len(groups) == 3
-
-
 def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
     node = layout_logic.GetLayoutNode()
     registration = registration_of(scene, {"AP": c_arm()})
@@ -100,13 +86,6 @@ def test_slicer_makes_one_slice_view_of_an_x_ray_at_a_time(scene, layout_logic):
         made += 1
         assert len(layout.slice_nodes(scene)) >= made
     assert all(layout.slice_of(view) is not None for view in registration.xrays)
-
-
-def test_six_x_rays_lie_in_rows_of_three_beside_3d():
-    tree = ET.fromstring(layout.description([layout.tag(n) for n in range(1, 7)]))
-    rows = [row.findall("item") for row in tree.iter("layout") if row.get("type") == "horizontal"]
-    assert [item.get("splitSize") for item in rows[0]] == ["250", "750"]
-    assert [len(row) for row in rows[1:]] == [3, 3]
 
 
 def test_a_small_view_has_the_name_of_its_x_ray_alone(slicer_app, scene, watch):

@@ -39,13 +39,9 @@ def seen(registration, view, in_ct=LUMP):
     return view.camera.project((registration.world_from_ct @ [*in_ct, 1])[:3])
 
 
-def test_the_centre_is_that_of_the_bone(registration):
+def test_centre_is_of_bone_then_of_chosen_segment(registration):
     assert np.allclose(manual_pose.centre_in_ct(registration), LUMP)
     assert np.allclose(manual_pose.centre(registration), LUMP + START[:3, 3])
-
-
-def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
-    manual_pose.centre_in_ct(registration)
     selected = np.zeros((20, 24, 28), bool)
     selected[7, 9, 14] = True
     registration.choose_segment(

@@ -131,17 +131,3 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     # outermost pixels.
     assert changed(pixels(eye)[2:-2, 2:-2], seen[2:-2, 2:-2]) < 0.002
     assert source_view.viewed_xray(eye.get_camera_node()) == registration.xrays[0]
-
-
-def test_a_saved_scene_is_shown_without_the_module(slicer_app, scene, tmp_path):
-    """Nobody looks after the scene, as where the module is not installed.
-
-    The image is still upright in its view.
-    """
-    view = slice_view(slicer_app)
-    full(scene)
-    picture = pixels(view)
-    save(slicer_app, tmp_path / "scene.mrb")
-    scene.Clear(False)
-    slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
-    assert changed(pixels(view), picture) < 0.02

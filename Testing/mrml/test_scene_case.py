@@ -10,7 +10,6 @@ from helpers.running_session import nodes
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.overlay import frustum_polydata
 from MultiViewRegistrationLib.mrml.registration import CT_UNIT
@@ -91,16 +90,6 @@ def test_slot_scans_lie_in_the_scene_where_their_rays_are_and_stay_when_they_are
     moved = replace(camera, intrinsics=np.diag([1.01, 1, 1]) @ camera.intrinsics)
     view.change(corrected=moved)
     assert view.camera.same_as(moved) and not view.camera.same_as(camera)
-
-
-def test_the_case_of_a_scene_is_reused_until_it_changes(scene, case_file):
-    read = read_case(case_file)
-    session = Session(read(scene))
-    session.cache_case(read.case)
-    view = session.registration.xrays[0]
-    assert session.ct() is read.case.ct and session.xray(view) is read.case.views[0].xray
-    change_image(view, flipped=True)
-    assert session.xray(view) is not read.case.views[0].xray
 
 
 def test_a_ct_that_is_already_being_prepared_is_used(scene, case_file):

@@ -7,6 +7,8 @@ import pytest
 import qt
 import slicer
 from gui_driver import GuiDriver
+from slicer_host import Host
+from slicer_host.host import Answers
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.panel.section import QtForm
@@ -38,9 +40,8 @@ OPTIONS = (Option("a", "A"), Option("b", "B", "Better."))
 class AtForm:
     """Somebody at a form that shows what a test gives it; `did` has what they did."""
 
-    def __init__(self, host):
-        self.host, self.person, self.did = host, GuiDriver(host), []
-        self.person.begin("register")
+    def __init__(self, person):
+        self.host, self.person, self.did = person.host, person, []
         self.window = qt.QWidget()
         self.form = QtForm(self.person.panel, self.window)
         self.window.resize(400, 300)
@@ -60,11 +61,29 @@ class AtForm:
         return [self.widget(key).visible for key in keys]
 
 
+@pytest.fixture(scope="module")
+def host():
+    """One for all tests of this file, as its panel is."""
+    host = Host()
+    yield host
+    host.close()
+
+
+@pytest.fixture(scope="module")
+def person(host):
+    person = GuiDriver(host)
+    person.begin("register")
+    return person
+
+
 @pytest.fixture
-def at(host):
-    at = AtForm(host)
+def at(person):
+    person.host.answers, person.host.messages = Answers(), []
+    person.panel.show_message("")
+    at = AtForm(person)
     yield at
     at.window.deleteLater()  # else Python does at any time, also while Slicer goes through its windows
+    person.host.process()
 
 
 def test_controls_come_go_and_keep_their_place(at):
@@ -82,30 +101,11 @@ def test_controls_come_go_and_keep_their_place(at):
 
 
 @pytest.mark.slow
-def test_a_control_may_be_in_another_row_later(at):
-    button = Button("it", "It", at.done)
-    other = Button("other", "Other", at.done)
-    at.show(row("first", button), row("second", other))
-    at.show(row("first", other), row("second", button))
-    tops = [at.widget(key).mapTo(at.window, qt.QPoint(0, 0)).y() for key in ("other", "it")]
-    assert tops == sorted(set(tops)) and at.seen("it", "other") == [True, True]
-    at.host.click(at.widget("it"))
-    assert at.did == [()]
-
-
-@pytest.mark.slow
 def test_a_choice_tells_only_of_what_is_another(at):
     at.show(Choice("it", "Choice", at.done, value="a", options=OPTIONS))
     at.host.choose(at.widget("it"), "B")
     at.host.choose(at.widget("it"), "A")  # as it was
     assert at.did == [("b",)]
-
-
-@pytest.mark.slow
-def test_what_is_refused_of_a_spread_choice_cannot_be_clicked(at):
-    spread = {"value": "a", "options": OPTIONS, "spread": True}
-    at.show(Choice("it", "Choice", at.done, refused=("b",), **spread))
-    assert not at.form.drawn["it"].button("b").enabled
 
 
 def test_a_spread_choice_of_three_may_become_one_of_two(at):
@@ -156,15 +156,15 @@ def angle(at, text="10", of="one"):
     return TextField("entry", "Angle", act, text=text, number=number, of=of)
 
 
-@pytest.mark.parametrize("wrong", ["0,58,1", "500", "north"])
-def test_a_wrong_number_stays_is_a_message_and_holds_up_what_is_strict(at, wrong):
+@pytest.mark.parametrize("wrong", ["500", "north"])
+def test_wrong_number_stays_and_blocks_strict_buttons(at, wrong, monkeypatch):
     shown = [angle(at), Button("go", "Go", at.done, strict=True)]
     at.show(*shown)
     edit = at.form.drawn["entry"].edit
     at.host.type(edit, wrong)
     at.show(*shown)  # the form says what it said
     assert edit.text == wrong and edit.property("tone") == "error"
-    at.person.panel.sections["ct"].problems = at.form.problems
+    monkeypatch.setattr(at.person.panel.sections["ct"], "problems", at.form.problems)
     at.host.click(at.widget("go"))
     assert not at.did and at.person.message.startswith("Angle: ")
     at.host.type(edit, "20")
@@ -204,8 +204,7 @@ def test_an_action_that_fails_is_a_message(at):
         raise InputError("File: is empty, expected a CT; choose another.")
 
     off = Button("off", "Off", at.done, enabled=False)
-    at.show(Button("button", "Press", fail, primary=True), off)
-    assert [at.widget(key).font.bold() for key in ("button", "off")] == [True, False]
+    at.show(Button("button", "Press", fail), off)
     at.host.click(at.widget("button"))
     assert at.person.message == "File: is empty, expected a CT; choose another."
     at.form.drawn["off"].press()

@@ -1,7 +1,5 @@
 """What is seen and done in Slicer's own views, by the mouse: in Slicer itself (make test-slicer)."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import qt
@@ -65,11 +63,6 @@ def test_a_drag_in_an_xray_moves_the_ct_and_keys_take_it_back_with_the_focus_the
     assert person.is_at(STARTED_AT)
 
 
-def test_a_drag_moves_nothing_while_nothing_is_to_be_moved(person):
-    drag(person, "XRay1", (10, 0), (30, 10))
-    assert person.is_at(STARTED_AT)
-
-
 def test_a_point_clicked_in_an_xray_is_a_line_in_the_other(person):
     person.press("check", "place_cursor")
     drag(person, "XRay1")
@@ -94,14 +87,6 @@ def test_the_window_of_a_small_screen_keeps_its_size_with_slices(person, small_s
     person.host.process(0.5)
     assert small_screen() == SMALL_SCREEN
     assert shown_in(person, "Red") == person.registration.ct.GetID()
-
-
-def test_six_x_rays_fit_into_the_window_of_a_small_screen(person, small_screen, ct, views):
-    six = [replace(view, name=f"{view.name} {n}") for n in range(3) for view in views]
-    person.begin("check", begun(make_registration(person.host.scene, ct, six, name="Six")))
-    person.panel.views.show(ct_slices=True)
-    person.host.process(0.5)
-    assert pane(person, "XRay6").visible and small_screen() == SMALL_SCREEN
 
 
 def test_a_mask_is_drawn_in_the_segment_editor_and_in_its_own_pane_alone(person):

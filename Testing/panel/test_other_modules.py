@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 import slicer
 from gui_driver import GuiDriver
-from helpers.phantom import TRUE_POSE
 from helpers.phantom_scene import begun, make_registration, settle
 from helpers.running_session import STARTED_AT
-
-from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.landmarks import Landmark
-from MultiViewRegistrationLib.mrml.landmarks import landmark_list, place_landmarks
 
 pytestmark = pytest.mark.slow
 
@@ -65,25 +60,6 @@ def test_a_segment_that_was_drawn_on_the_placed_ct_is_registered_as_drawn(person
     assert np.array_equal(person.session.ct().mask, voxels >= MIN_BONE_HU)
     person.choose("ct", "structure", "the whole CT")
     person.wait(lambda: accepted(person))
-
-
-def test_a_landmark_that_was_moved_or_removed_in_markups_is_so_in_the_panel(person):
-    registration = person.registration
-    shown = {
-        name: {
-            v.name: v.camera.project(rigid.transform_points(TRUE_POSE, at)) for v in person.xrays
-        }
-        for name, at in LANDMARKS.items()
-    }
-    place_landmarks(registration, [Landmark(n, at, shown[n]) for n, at in LANDMARKS.items()])
-    person.choose("start", "start", "Landmarks")
-    person.wait(lambda: len(person.cells("start", "landmarks")) == 5)  # the next one's row below
-    in_ct = landmark_list(registration)
-    in_ct.SetNthControlPointPosition(1, 40.0, 0.0, 0.0)
-    person.wait(lambda: "do not fit and were left out: 1" in person.text("start", "fit"))
-    in_ct.RemoveNthControlPoint(1)
-    person.wait(lambda: person.cells("start", "landmarks")[3][:2] == ["1", "next"])
-    assert person.message == ""
 
 
 def test_a_ct_that_is_deleted_in_data_has_no_verdict(person):

@@ -1,7 +1,6 @@
 """Where the work begins: a CT or an X-ray makes a registration, and nothing else does."""
 
 import pytest
-import qt
 import slicer
 import vtk
 from gui_driver import GuiDriver
@@ -9,8 +8,6 @@ from helpers.phantom_scene import begun, make_registration, phantom_volume
 from helpers.running_session import nodes
 
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.panel import panel
-from MultiViewRegistrationLib.session import inputs
 
 
 @pytest.fixture
@@ -34,21 +31,6 @@ def test_a_registration_begins_with_a_ct_that_is_chosen(person, ct):
     person.host.scene.Clear(False)
     person.host.process(0.1)
     assert person.control("ct", "facts") is None and person.header("ct") == "\u25cb"
-
-
-def test_slicer_is_answered_between_two_parts_of_a_tick_that_take_long(person, monkeypatch):
-    done = []
-    monkeypatch.setattr(panel, "TURN_S", 0.0)
-    monkeypatch.setattr(person.panel, "tick_parts", lambda wait: map(done.append, "abc"))
-    timer = qt.QTimer()
-    timer.connect("timeout()", lambda: done.append("-"))
-    timer.start(0)
-    person.host.process(5.0, until=lambda: "c" in done)
-    assert "ab" not in "".join(done)
-
-
-def test_kernels_are_compiled_from_when_the_panel_is_opened(person):
-    assert person.panel.registration is None and inputs._children
 
 
 def test_a_new_registration_is_visible_to_slicers_selectors_when_it_is_added(person):

@@ -72,21 +72,3 @@ def test_rows_of_bones_have_the_colours_of_their_segments(person):
         table.item(row, 0).icon().pixmap(10, 10).toImage().pixelColor(4, 4) for row in range(3)
     ]
     assert [colour.name() for colour in shown] == ["#ff0000", "#00ff00", "#0000ff"]
-
-
-@pytest.mark.slow
-def test_a_long_title_of_a_column_leaves_room_for_the_names(person):
-    table = person.widget("check", "bones")
-    assert table.columnWidth(0) > table.fontMetrics().horizontalAdvance("vertebrae_T11")
-    assert not table.horizontalScrollBar().visible
-
-
-@pytest.mark.slow
-def test_nothing_lies_over_the_table_once_a_bone_is_chosen(person):
-    person.pick("check", "bones", 1, 1)
-    person.press("check", "move_bone")
-    person.host.process(0.3)
-    table, below = person.widget("check", "bones"), person.widget("check", "outlines")
-    below = below if below.visible else person.widget("check", "chosen")
-    assert table.y + table.height <= below.y
-    assert table.height == table.minimumHeight

@@ -67,28 +67,6 @@ def test_another_choice_takes_its_place(person, ct, views, case, reading):
     assert person.panel.registration == other and Registration.all(person.host.scene) == [other]
 
 
-@pytest.mark.slow
-def test_another_file_takes_its_place(person, case, reading):
-    opens(person, case)
-    opens(person, __file__)
-    reading.set()
-    person.wait(lambda: not person.panel.opening.under_way)
-    assert "test_panel_opening.py" in person.panel.files.form.controls["refused"].label
-    assert not Registration.all(person.host.scene)
-
-
-@pytest.mark.slow
-def test_no_verdict_stays_for_a_tick_while_another_case_is_read(person, reading, monkeypatch):
-    monkeypatch.setattr("MultiViewRegistrationLib.session.assessment.verdict", lambda _: "accept")
-    answer = person.panel.answer.presenter
-    person.panel._timer.stop()
-    person.panel.refresh()
-    assert answer.answer().kind == "accept"
-    person.host.answers.open_files = [__file__]
-    person.host.click(person.ui.loadCaseButton)
-    assert answer._shown.kind == "reading"
-
-
 # Reload, and the end
 
 
@@ -100,13 +78,6 @@ def test_a_reloaded_panel_goes_on_where_it_was(person):
     assert widget is not person.module_widget and widget.panel.shown
     assert widget.panel.registration == person.registration
     assert widget.panel.ui.layoutButton.enabled and not widget.panel.ui.messageLabel.visible
-
-
-@pytest.mark.slow
-def test_a_module_that_is_not_open_is_not_entered(person):
-    person.host.leave(person.module_widget)
-    slicer.util.reloadScriptedModule("MultiViewRegistration")
-    assert not slicer.modules.MultiViewRegistrationWidget.panel.shown
 
 
 @pytest.mark.slow

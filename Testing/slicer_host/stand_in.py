@@ -7,7 +7,6 @@ invokable methods, under their names, and nothing else that is public (by names.
 from __future__ import annotations
 
 import itertools
-import types
 from collections.abc import Callable
 
 from PySide6 import QtCore
@@ -23,12 +22,7 @@ _numbers = itertools.count()
 
 
 def stand_in(cls: type) -> type:
-    """Decorator: the class stands for the C++ class of the same name, whose methods take no keyword arguments."""
-    for name, function in vars(cls).items():
-        if isinstance(function, types.FunctionType) and not name.startswith("_"):
-            function.__code__ = function.__code__.replace(
-                co_posonlyargcount=function.__code__.co_argcount
-            )
+    """Decorator: the class stands for the C++ class of the same name."""
     offered = [
         name
         for base in cls.__mro__

@@ -130,6 +130,8 @@ class WithoutSlicer(Host):
             self._window.delete()
             slicer.mrmlScene = self._scene_before
             gc.collect()  # else a thread does, with a lock of Qt's for which this one waits for ever
+            if not gc.get_freeze_count():
+                gc.freeze()  # modules, which each later collection would go through
 
     def _unload(self, module) -> None:
         panel = module._widget

@@ -7,20 +7,11 @@ import threading
 
 import pytest
 import slicer
+from gui_driver import GuiDriver
 from helpers.phantom_scene import make_registration
 
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.presenters import frontend
-from MultiViewRegistrationLib.session.result_files import write_case_folder
-
-
-@pytest.fixture
-def case(person, tmp_path):
-    """A case.json in a folder "hip"; its registration is not in the scene any more."""
-    write_case_folder(person.session, tmp_path / "hip")()
-    person.host.scene.Clear(False)
-    person.host.process(0.1)
-    return next(tmp_path.rglob("case.json"))
 
 
 @pytest.fixture
@@ -45,10 +36,12 @@ def opens(person, path):
     person.host.process(0.1)
 
 
-def test_a_case_is_read_beside_the_panel(person, case, reading):
-    opens(person, case)
+def test_a_case_is_read_beside_the_panel(host, case_file, reading):
+    person = GuiDriver(host)
+    opens(person, case_file)
     label = person.ui.readingLabel
-    assert label.visible and label.text == "Reading hip\u2026" and person.panel.registration is None
+    assert label.visible and label.text == f"Reading {case_file.parent.name}\u2026"
+    assert person.panel.registration is None
     reading.set()
     person.wait_until_read()
     assert not label.visible and len(person.panel.registration.xrays) == 2 and person.message == ""
@@ -56,8 +49,9 @@ def test_a_case_is_read_beside_the_panel(person, case, reading):
 
 
 @pytest.mark.slow
-def test_another_choice_takes_its_place(person, ct, views, case, reading):
-    opens(person, case)
+def test_another_choice_takes_its_place(host, ct, views, case_file, reading):
+    person = GuiDriver(host)
+    opens(person, case_file)
     other = make_registration(person.host.scene, ct, views)
     person.panel.choose(other)
     person.host.process(0.1)

@@ -113,6 +113,7 @@ def full(host, ct, views, font_size, request):
     return person
 
 
+@pytest.mark.quick_variants("100 %")
 def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
     root, widths = full.ui.messageLabel.parentWidget(), set()
     for name, section in full.panel.sections.items():

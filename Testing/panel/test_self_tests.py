@@ -20,6 +20,7 @@ def module(host):
     return module
 
 
+@pytest.mark.slow
 def test_slicers_own_tests_pass(module, sample):
     case, result = (
         runpy.run_path(str(TESTS))["MultiViewRegistrationModuleTest"],

@@ -5,7 +5,6 @@ Collimator blades are not shown as the brightest bone of all.
 
 import numpy as np
 import pytest
-import slicer
 from helpers.refusals import refuses
 from helpers.tiny_scene import READING, add_xray, c_arm, dot_image
 from numpy.testing import assert_array_equal
@@ -142,14 +141,3 @@ def test_blades_are_black_and_the_field_is_all_there(scene):
 def test_unclear_blades_stay_visible(scene, image):
     seen, _ = shown(scene, image)
     assert seen.all()
-
-
-def test_an_image_without_them_after_one_with_them_is_shown_as_a_whole(scene):
-
-    _, display = shown(scene, body())
-    [registration] = Registration.all(scene)
-    view = registration.xrays[0]
-    slicer.util.updateVolumeFromArray(view.source, body()[None, 35:125, 45:155].astype(np.float32))
-    assert display.GetApplyThreshold()
-    refresh(view)
-    assert not display.GetApplyThreshold()

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from helpers.scene_rendering import ball, pixels, window_of
-from helpers.tiny_scene import reopened
+from helpers.scene_rendering import ball
 from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.image import segmentation_node
-from MultiViewRegistrationLib.mrml.nodes import array_of, lps_from_ras, nodes_of_class
+from MultiViewRegistrationLib.mrml.nodes import array_of, lps_from_ras
 from MultiViewRegistrationLib.mrml.structures import (
     OUTLINES,
     StructureOutlines,
@@ -174,27 +173,6 @@ def test_visible_structures_of_the_patient_are_drawn_or_those_that_are_chosen(re
     assert structures_of(registration) == [line]
     registration.scene.RemoveNode(line)
     assert drawn() == set()
-
-
-def test_a_saved_scene_comes_back_without_its_outlines_which_are_drawn_anew(
-    registration, scene, slicer_app, tmp_path, capfd
-):
-    def models():
-        kinds = "vtkMRMLModelNode", "vtkMRMLModelDisplayNode"
-        return [len(nodes_of_class(kind, scene)) for kind in kinds]
-
-    sphere_model(registration, resolution=24)
-    before = models()
-    outlines(registration)
-    drawn = models()
-    (back,) = reopened(slicer_app, tmp_path / "scene.mrb")
-    assert models() == before
-    outlines(back)
-    assert models() == drawn
-    for view in back.xrays:
-        assert off_conic(view.camera, in_world(back, CENTRE), drawn_pixels(view)).max() < 0.3
-        pixels(window_of(slicer_app, view, (480, 360)))
-    assert "Bad table range" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("kind, lines", [("ClosedCurve", 20), ("Angle", 2), ("Fiducial", 12)])

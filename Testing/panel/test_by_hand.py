@@ -2,8 +2,8 @@
 
 import pytest
 import qt
-from helpers.phantom import error_mm, off
-from helpers.running_session import STARTED_AT, PausedRegistration
+from helpers.phantom import off
+from helpers.running_session import STARTED_AT
 
 pytestmark = pytest.mark.slow
 
@@ -25,19 +25,6 @@ def test_without_views_the_handles_are_there_and_the_history_follows(person):
     assert handles.GetEditorVisibility()
     person.host.leave(person.module_widget)
     assert not handles.GetEditorVisibility()
-
-
-def test_a_registration_ends_moving_by_hand(person):
-    held = PausedRegistration()
-    person.press("start", "move")
-    assert person.panel.hand.on
-    person.press("register", "register")
-    person.host.process(0.1)
-    assert not person.panel.hand.on and not person.widget("start", "move").enabled
-    held.resume()
-    person.wait_for_work()
-    PausedRegistration.release_all()
-    assert person.history() == ["Before", "By hand*"] and error_mm(person.pose) < 0.1
 
 
 def test_escape_ends_moving_the_ct_wherever_the_focus_is(person, focus):

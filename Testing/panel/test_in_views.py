@@ -11,7 +11,6 @@ from helpers.running_session import STARTED_AT
 
 from MultiViewRegistrationLib.panel.views import SPARED_3D_HZ
 
-SMALL_SCREEN = (1366, 768)
 CT_SLICES = ("Red", "Green", "Yellow")
 
 
@@ -69,24 +68,6 @@ def test_a_point_clicked_in_an_xray_is_a_line_in_the_other(person):
     person.wait(lambda: "another X-ray" in person.text("check", "cursor"), 10)
     person.press("check", "clear_cursor")
     assert "another X-ray" not in person.text("check", "cursor")
-
-
-@pytest.fixture
-def small_screen(host):
-    """The width and height of the window, which is that of before afterwards."""
-    window = slicer.util.mainWindow()
-    before = window.width, window.height
-    window.resize(*SMALL_SCREEN)
-    host.process(0.3)
-    yield lambda: (window.width, window.height)
-    window.resize(*before)
-
-
-def test_the_window_of_a_small_screen_keeps_its_size_with_slices(person, small_screen):
-    person.host.click(person.ui.ctSlicesBox)
-    person.host.process(0.5)
-    assert small_screen() == SMALL_SCREEN
-    assert shown_in(person, "Red") == person.registration.ct.GetID()
 
 
 def test_a_mask_is_drawn_in_the_segment_editor_and_in_its_own_pane_alone(person):

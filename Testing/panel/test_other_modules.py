@@ -12,7 +12,6 @@ from helpers.running_session import STARTED_AT
 pytestmark = pytest.mark.slow
 
 MIN_BONE_HU = 300
-LANDMARKS = {name: np.eye(4)[:, :3][n] * 10 for n, name in enumerate("0123")}
 
 
 @pytest.fixture
@@ -60,12 +59,3 @@ def test_a_segment_that_was_drawn_on_the_placed_ct_is_registered_as_drawn(person
     assert np.array_equal(person.session.ct().mask, voxels >= MIN_BONE_HU)
     person.choose("ct", "structure", "the whole CT")
     person.wait(lambda: accepted(person))
-
-
-def test_a_ct_that_is_deleted_in_data_has_no_verdict(person):
-    ct = person.registration.ct
-    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(person.host.scene)
-    tree.RemoveItem(tree.GetItemByDataNode(ct) or tree.CreateItem(tree.GetSceneItemID(), ct))
-    person.wait(lambda: not accepted(person), 10)
-    assert person.registration.ct is None and person.message == ""
-    assert person.header("ct").startswith("\u25cb")

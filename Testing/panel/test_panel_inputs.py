@@ -1,12 +1,9 @@
 """The sections CT and X-rays in Qt: what is dropped, chosen, typed and asked reaches the scene."""
 
-import numpy as np
 import pytest
 import qt
-import SimpleITK as sitk
 import slicer
-from gui_driver import GuiDriver
-from helpers.phantom import make_ct, write_phantom_case
+from helpers.phantom import write_phantom_case
 from helpers.planted_dicom import write_xray
 from helpers.tiny_scene import intensity
 
@@ -45,20 +42,6 @@ def edit_of(person, key):
 
 
 @pytest.mark.slow
-def test_a_ct_is_dropped_read_and_seen(host, tmp_path):
-    person = GuiDriver(host)
-    person.begin("ct")
-    welcome = person.panel.files.form.controls["welcome0"].label
-    assert person.ui.filesWidget.visible and welcome.startswith("Drop a CT and its X-rays here")
-    image = sitk.GetImageFromArray(make_ct().volume.values.astype(np.int16))
-    sitk.WriteImage(image, str(tmp_path / "ct0.nii.gz"))
-    person.drop(tmp_path / "ct0.nii.gz")
-    person.wait_until_read()
-    assert not person.ui.filesWidget.visible
-    assert person.header("ct") == "\u25d0 ct0" and "Voxels: 48" in person.text("ct", "facts")
-
-
-@pytest.mark.slow
 def test_x_rays_of_two_patients_are_named_in_red_until_answered(person, tmp_path, monkeypatch):
     for name, patient in (("a", "P-1"), ("b", "P-2")):
         write_xray(tmp_path / f"{name}.dcm", PatientID=patient)
@@ -75,13 +58,6 @@ def test_x_rays_of_two_patients_are_named_in_red_until_answered(person, tmp_path
     )
     person.press("answer", "patient")
     assert "b P-2" in questions[0] and person.text("answer", "patients") == ""
-
-
-@pytest.mark.slow
-def test_a_button_leads_to_the_field_that_is_needed(table):
-    edit = edit_of(table, "rao_lao_deg")
-    assert table.panel.geometry.dialog.focusWidget() == edit
-    assert not edit.visibleRegion().isEmpty() and "dashed" in edit.styleSheet
 
 
 def test_a_c_arm_is_typed_with_points_or_commas(table, german, length_unit):

@@ -6,7 +6,6 @@ import pytest
 import qt
 import slicer
 from helpers.phantom import TRUE_POSE, error_mm, off
-from helpers.phantom_scene import make_registration
 from helpers.running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 
 from MultiViewRegistrationLib.registration.optimizer import Progress
@@ -94,27 +93,3 @@ def test_a_registration_ends_with_its_scene_and_is_not_said_to_go_on(person, hel
     person.host.process(0.3)
     bar = slicer.util.mainWindow().statusBar()
     assert bar.currentMessage() == "" and not session.running
-
-
-@pytest.mark.slow
-def test_a_scene_that_is_opened_next_has_a_session_of_its_own(person, ct, views):
-    """Nodes of a new scene have the same IDs."""
-    before, node_id = person.session, person.registration.node.GetID()
-    person.host.scene.Clear(False)
-    person.host.process(0.1)
-    other = make_registration(person.host.scene, ct, views, STARTED_AT)
-    assert other.node.GetID() == node_id
-    person.panel.choose(other)
-    assert person.session is not before and person.session.registration == other
-
-
-@pytest.mark.slow
-def test_what_failed_is_told_once(person, monkeypatch, caplog):
-    """By the answer, which stays; not by a message below it, too."""
-    monkeypatch.setattr(person.session.history, "add", lambda entry: 1 / 0)
-    person.choose("start", "start", "From here")
-    person.press("register", "register")
-    person.wait_for_work()
-    assert person.session.ended == "failed" and "ZeroDivisionError" in person.answer()
-    labels = person.module_widget.parent.findChildren(qt.QLabel)
-    assert sum(label.visible and "ZeroDivisionError" in label.text for label in labels) == 1

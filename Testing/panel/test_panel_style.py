@@ -5,9 +5,8 @@ import qt
 from gui_driver import GuiDriver
 from helpers.hosts import IN_SLICER
 from helpers.phantom import TRUE_POSE
-from helpers.phantom_scene import begun, make_registration, settle
+from helpers.phantom_scene import begun, make_registration
 
-from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.panel.drawn import COLOURS
 from MultiViewRegistrationLib.panel.geometry import aside
 
@@ -20,15 +19,6 @@ DARK = {
     "#a0a0a0": ("PlaceholderText",),
 }
 LONG = "pelvis-three-views-wires-of-a-patient-with-a-long-name"
-UNEVEN = CArm(
-    source_to_detector_mm=1020.5,
-    source_to_isocentre_mm=742.25,
-    pixel_mm=(0.3876, 0.3876),
-    size=(512, 512),
-    principal_point=(261.53, 251.72),
-    rao_lao_deg=-12.75,
-    cra_cau_deg=17.25,
-)
 
 
 def luminance(colour):
@@ -125,34 +115,6 @@ def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
     assert len(widths) == 1 and root.minimumSizeHint.width() <= root.minimumWidth
     if not IN_SLICER and full.host.app.font().pointSizeF() == 9:
         assert 360 <= root.minimumWidth <= 400
-
-
-def width_in_slicer(full):
-    """Least width of Slicer's panel: it makes what a module prefers the least, see qSlicerModulePanel::addModule."""
-    full.host.process(0.1)
-    return full.module_widget.parent.sizeHint.width()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("full", [9], indirect=True)
-def test_the_panel_has_one_width_whatever_it_says(full):
-    """Else all views change their size with it."""
-    widths = {width_in_slicer(full)}
-    settle(full.session, verdict="check", reasons=["A reason with many words. " * 9])
-    full.panel.refresh()
-    full.panel.answer.form.drawn["why"].widget.collapsed = False
-    widths.add(width_in_slicer(full))
-    full.panel.show_message("Something is wrong, and this says at length what it is. " * 4)
-    widths.add(width_in_slicer(full))
-    full.session.notices.warn("A notice, which is of a patient with a long name. " * 4)
-    full.panel.refresh()
-    widths.add(width_in_slicer(full))
-    for name in full.panel.sections:
-        full.begin(name)
-        widths.add(width_in_slicer(full))
-    assert len(widths) == 1
-    needed = full.ui.answerForm.minimumSizeHint.width()
-    assert needed < full.ui.messageLabel.parentWidget().minimumWidth
 
 
 @pytest.mark.slow

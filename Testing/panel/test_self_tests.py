@@ -43,12 +43,6 @@ def test_the_walk_by_widgets_passes(module, sample, monkeypatch):
 
 
 @pytest.mark.slow
-def test_reload_and_test_passes(host, module, sample):
-    module.MultiViewRegistrationTest().runTest()
-    host.process()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("testing", [False, True])
 def test_reload_and_test_asks_for_what_is_missing_and_is_left_out_without(
     host, module, monkeypatch, testing

@@ -71,26 +71,6 @@ def test_a_shortcut_of_a_widget_reaches_it_only_with_the_focus_there(host, focus
     assert pressed
 
 
-def test_a_display_node_tells_only_of_values_that_change(host):
-    node, told = host.scene.AddNewNodeByClass("vtkMRMLModelDisplayNode"), []
-    node.AddObserver("ModifiedEvent", lambda *event: told.append(event))
-    node.SetScalarVisibility(node.GetScalarVisibility())
-    assert not told
-    node.SetOpacity(0.5)
-    assert told
-
-
-def test_a_place_comes_back_from_a_saved_scene_but_for_its_last_digits(host, tmp_path):
-    volume = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
-    slicer.util.updateVolumeFromArray(volume, np.zeros((3, 4, 5), np.int16))
-    volume.SetOrigin(0, 0, ORIGIN_MM)
-    volume.SetSpacing(1, 1, SPACING_MM)
-    slicer.util.saveScene(str(tmp_path / "scene.mrb"))
-    host.scene.Clear(False)
-    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
-    assert 0 < abs(slicer.util.getNode("CT").GetOrigin()[2] - ORIGIN_MM) < 1e-9
-
-
 #: Of three, the second ends the application that it runs in.
 THREE_TESTS = """
 import os, signal
@@ -112,10 +92,3 @@ def test_a_test_that_ends_slicer_hides_no_other(tmp_path):
     found = {case.get("name"): [child.tag for child in case] for case in cases}
     assert found == {"test_before": [], "test_after": [], "test_end": ["error"]}
     assert done.returncode == 1
-
-
-def test_slicer_ends_with_1_where_a_walk_fails_while_it_is_imported(tmp_path):
-    (tmp_path / "walk.py").write_text("import no_such_module\n")
-    command = [sys.executable, "-c", ENDING, str(RUN), "--walk", str(tmp_path / "walk.py")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert "ends with 1" in done.stdout and "no_such_module" in done.stderr

@@ -33,13 +33,6 @@ def segments(person, extension, behaviour=""):
     return [node.GetSegment(each).GetName() for each in person.registration.chosen_segments]
 
 
-@pytest.mark.slow
-def test_without_the_extension_there_is_no_button(person):
-    person.begin("ct")
-    person.wait_until_read()
-    assert person.control("ct", "total_segmentator") is None
-
-
 def test_its_bones_are_chosen_and_move_with_the_ct(extension, person):
     assert segments(person, extension) == ["vertebrae_L1"]  # of the bones
     node = person.registration.segmentation

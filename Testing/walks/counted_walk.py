@@ -16,7 +16,6 @@ TASKS = {
     "own": "Own CT and two DICOM X-rays to an exported transform",
     "mirrored": "A mirrored X-ray found and mended",
     "bones": "Radius and ulna of a wrist, a CT each",
-    "sequence": "A wrist that moves, radius against ulna",
     "spine": "Five vertebrae of a bent spine, each to its own transform",
 }
 

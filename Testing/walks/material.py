@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.io.datasets.chest import (  # noqa: E402
 
 #: Real biplane radiographs of a wrist and the CT of its radius, see shared/data/README.md.
 WRIST = ROOT.parent / "shared" / "data" / "wrist"
-OF_THE_WRIST = ("bones", "sequence")
+OF_THE_WRIST = ("bones",)
 
 
 def write_spine(folder):
@@ -169,26 +169,6 @@ def wrist_shifts_mm(folder):
     return shifts
 
 
-def write_wrist_sequence(folder):
-    """The bones of `write_wrist_bones` in all instants, images of several frames.
-
-    None without the shared data.
-    """
-    path = write_wrist_bones(folder)
-    if path is None:
-        return None
-    case = read_json(path)
-    for view in case["views"]:
-        names = [view["image"].replace("0099", instant) for instant in ("0099", "0158", "0002")]
-        frames = [read_values(WRIST / name) for name in names]
-        (folder / view["image"]).unlink()
-        view["image"] = f"{view['name']}.nrrd"
-        stack = sitk.GetImageFromArray(np.stack(frames))
-        sitk.WriteImage(stack, str(folder / view["image"]), True)
-    write_json(path, case)
-    return path
-
-
 def error_mm(path):
     """How far an exported world_from_ct.tfm puts points of the sample's CT from where they are, at most."""
     found, truth = sitk.ReadTransform(str(path)), np.array(sample_case()["truth"]["world_from_ct"])
@@ -204,6 +184,5 @@ MATERIAL = {
     "own": write_study,
     "mirrored": write_mirrored_sample,
     "bones": write_wrist_bones,
-    "sequence": write_wrist_sequence,
     "spine": write_spine,
 }

@@ -4,7 +4,7 @@
 
 It starts `mvreg view` for each, drops files on the window, clicks, and ends with 1 where something
 is not as it should be. Files come from the module's sample, whose CT is downloaded once, and the
-wrist of the shared data, without which its tasks are left out.
+wrist of the shared data, without which that task is left out.
 """
 
 import argparse
@@ -190,32 +190,6 @@ def bones(walk, files):
     assert walk.clicks <= MAX_SPINE_CLICKS, walk.clicks
 
 
-def sequence(walk, files):
-    """Radius and ulna of a wrist through a sequence, and how one moves against the other."""
-    walk.drop(files)
-    walk.wait_verdict()
-    walk.settle()
-    walk.step("The folder of the case dropped on the window: the first frame is registered.")
-    walk.tab.open_step("Sequence")
-    walk.act()
-    walk.settle(0.5)
-    walk.step("The step Sequence: the X-rays have three frames.")
-    walk.click("Track")
-    walk.page.get_by_text("3 of 3 frames", exact=False).first.wait_for(timeout=PATIENCE_MS)
-    motion = walk.page.get_by_text("ulna against radius", exact=False).first
-    motion.wait_for(timeout=PATIENCE_MS)
-    walk.settle(4)
-    motion.evaluate("each => each.scrollIntoView()")
-    walk.step("Tracked: both bones in each frame, and how one turns against the other.")
-    walk.click("First frame")
-    walk.settle(4)
-    motion.evaluate("each => each.scrollIntoView()")
-    walk.step("The first frame again: the cursor in the curves goes along.")
-    text = "Exported: poses of each bone, and their motion."
-    names = {path.name for path in export(walk, files, text, "Export poses").rglob("*")}
-    assert {"motion.csv", "radius_poses.csv", "ulna_poses.csv"} <= names, names
-
-
 def main():
     """The exit status."""
     parser = argparse.ArgumentParser(
@@ -229,7 +203,7 @@ def main():
         "--chromium", default=shutil.which("chromium") or shutil.which("google-chrome")
     )
     options = parser.parse_args()
-    steps = (own, mirrored, bones, sequence, spine)
+    steps = (own, mirrored, bones, spine)
     by_name = {step.__name__: step for step in steps}
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as api:

@@ -4,7 +4,7 @@
 
 It drops files on the panel, clicks its widgets and drags in its views, and ends Slicer with 1 where
 something is not as it should be. Files come from the module's sample, whose CT is downloaded once,
-and the wrist of the shared data, without which its tasks are left out.
+and the wrist of the shared data, without which that task is left out.
 """
 
 import argparse
@@ -73,13 +73,6 @@ class PanelWalk(Walk):
         """A section by its header."""
         self.act()
         self.panel.sections[section].button.collapsed = False
-        self.by.process(0.2)
-
-    def toggle(self, section, key):
-        """A group of a section, or of the answer, by its title."""
-        self.act()
-        group = self.by.form(section).drawn[key].widget
-        group.collapsed = not group.collapsed
         self.by.process(0.2)
 
     def pick(self, section, key, text):
@@ -262,31 +255,6 @@ def bones(walk, files):
     assert walk.clicks <= MAX_BONE_CLICKS, walk.clicks
 
 
-def sequence(walk, files):
-    """Radius and ulna of a wrist through a sequence, and how one moves against the other."""
-    walk.drop(files)
-    walk.wait_verdict()
-    walk.step("The folder of the case dropped on the panel: the first frame is registered.")
-    walk.unfold("sequence")
-    walk.step("The step Sequence: the X-rays have three frames.")
-    tracked = walk.panel.session.sequence
-    walk.press("sequence", "track")
-    walk.by.wait(lambda: tracked.ended, "all frames", 600)
-    walk.by.wait(lambda: walk.by.text("sequence", "motion_title"), "the motion", 60)
-    walk.step("Tracked: both bones in each frame, and how one turns against the other.")
-    assert tracked.ended == "done" and tracked.player.last == 2, tracked.message
-    title = walk.by.text("sequence", "motion_title")
-    assert title.startswith("ulna against radius, since frame 0"), title
-    walk.press("sequence", "first")
-    walk.by.wait(lambda: tracked.player.number == 0, "the first frame", 60)
-    walk.step("The first frame again: the cursor in the curves goes along.")
-    walk.toggle("sequence", "export")
-    walk.write_into(files / "out", "sequence", "poses")
-    walk.step("Exported: poses of each bone, and their motion.")
-    names = {path.name for path in (files / "out").iterdir()}
-    assert {"motion.csv", "radius_poses.csv", "ulna_poses.csv"} <= names, names
-
-
 def spine(walk, files):
     """Five vertebrae of a bent spine, each to its own transform."""
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
@@ -302,7 +270,7 @@ def spine(walk, files):
     assert len(errors) >= 4 and max(errors.values()) < 2, errors
 
 
-STEPS = {step.__name__: step for step in (own, mirrored, bones, sequence, spine)}
+STEPS = {step.__name__: step for step in (own, mirrored, bones, spine)}
 
 
 def go(options):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.scene_rendering import add_xray, slice_view
 
-from MultiViewRegistrationLib.mrml.cursor import LinkedCursor, kept
+from MultiViewRegistrationLib.mrml.cursor import LinkedCursor
 from MultiViewRegistrationLib.mrml.nodes import array_of, nodes_of_class
 
 POINT = np.array([12.0, -7.0, 25.0])  # RAS mm
@@ -40,19 +40,6 @@ def mark(view, role):
     node = view.node.GetNodeReference(role)
     points = node and node.GetPolyData().GetPoints()
     return view.camera.project(lps(array_of(points)))
-
-
-@pytest.mark.parametrize(
-    "places, expected",
-    [
-        (["A", "B", "C"], [0, 1, 2]),
-        (["A", "B", "A", "B"], [2, 3]),
-        (["A", "B", None], [2]),
-        ([None, "A"], [1]),
-    ],
-)
-def test_which_points_belong_together(places, expected):
-    assert kept(places) == expected
 
 
 def test_one_x_ray_draws_a_line_through_the_point_in_the_others(cursor, registration):

@@ -12,7 +12,8 @@ from helpers.tiny_scene import c_arm, registration_of, save
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import display, source_view
 from MultiViewRegistrationLib.mrml import slice_view as views
-from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
+from MultiViewRegistrationLib.mrml.case import landmarks_of
+from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
 from MultiViewRegistrationLib.mrml.identity import ct_uid, world_uid
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
@@ -59,35 +60,24 @@ def full(scene):
 
 def restored(registration):
     """All that is to come back; frusta and labels are seen in the pictures."""
-    ct = ct_of(registration)
     views = {}
     for view in registration.xrays:
+        drr = view.node.GetNodeReference("drr")
         views[view.name] = {
             "record": view.record.scene_json(),
             "image": slicer.util.arrayFromVolume(view.node).tolist(),
-            "source": slicer.util.arrayFromVolume(view.source).tolist(),
             "plane": place_of(view.node).round(4).tolist(),
             "frustum": view.node.GetNodeReference("frustum").GetPolyData().GetBounds(),
             "locked": view.node.GetNodeReference("label3D").GetLocked(),
-            "mask": view.mask and view.mask.GetName(),
-            "drr": view.node.GetNodeReference("drr")
-            and view.node.GetNodeReference("drr").GetName(),
+            "drr": drr and drr.GetName(),
         }
+    marks = landmarks_of(registration, registration.xrays)
     return {
         "frames": (world_uid(registration), ct_uid(registration)),
-        "ct": (
-            ct.volume.values.tolist(),
-            ct.mask.tolist(),
-            registration.world_from_ct.round(6).tolist(),
-        ),
-        "landmarks": [
-            (
-                mark.name,
-                mark.ct.round(4).tolist(),
-                {name: pixel.round(3).tolist() for name, pixel in mark.pixels.items()},
-            )
-            for mark in landmarks_of(registration, registration.xrays)
-        ],
+        "ct, masks and sources": fingerprint(registration),
+        "pose": registration.world_from_ct.round(6).tolist(),
+        "landmarks in the CT": {mark.name: mark.ct.round(4).tolist() for mark in marks},
+        "landmark in AP": marks[0].pixels["AP"].round(3).tolist(),
         "views": views,
     }
 

@@ -15,7 +15,6 @@ from MultiViewRegistrationLib.mrml.overlay import frustum_polydata
 from MultiViewRegistrationLib.mrml.registration import CT_UNIT
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session.inputs import Inputs
-from MultiViewRegistrationLib.session.result_files import case_content
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer.serving import preload_case
 
@@ -102,14 +101,6 @@ def test_a_ct_that_is_already_being_prepared_is_used(scene, case_file):
     assert session.prepare() and session.anatomy is prepared.result
     session.registration.node.SetParameter(CT_UNIT, "relative")
     assert session.anatomy is None
-
-
-def test_ranges_to_train_on_are_kept_and_exported(scene, case_file):
-    content = read_json(case_file)
-    content["training"] = {"roll_deg": 30.5, "beam_mm": 0}
-    write_json(case_file, content)
-    session = Session(read_case(case_file)(scene))
-    assert session.case().training == content["training"] == case_content(session)["training"]
 
 
 def test_a_case_that_cannot_be_loaded_leaves_nothing_behind(scene, case_file):

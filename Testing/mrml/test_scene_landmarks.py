@@ -84,21 +84,6 @@ def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
     assert list(content(in_ap)) == ["ASIS right", "1", "ASIS left"]
 
 
-def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
-    ap = registration.xrays[0]
-    in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
-    put(in_ct, world(CT_POINTS[0]))
-    put(in_ap, shown_at(ap, CT_POINTS[0]))
-    tidy(registration)
-    on_detector = content(in_ap)["1"]
-    pose = np.eye(4)
-    pose[:3, 3] = (on_detector - CT_POINTS[0]) * [-1, -1, 1]
-    registration.world_from_ct = pose  # the landmark of the CT comes to lie on the detector
-    tidy(registration)
-    assert np.allclose(content(in_ct)["1"], on_detector)
-    assert np.allclose(content(in_ap)["1"], on_detector)
-
-
 def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
     ap = registration.xrays[0]
     in_ap = landmark_list(registration, ap)

@@ -212,18 +212,6 @@ def test_a_verdict_falls_when_the_ct_or_an_xray_is_elsewhere(accepted, change):
     assert verdict(accepted) == "" and stale_reason(accepted)
 
 
-def test_a_verdict_of_a_structure_falls_when_that_is_elsewhere(scene, accepted):
-    registration = accepted.registration
-    segmentation, segment = segmentation_node(
-        scene, "large", np.ones((60, 60, 60), bool), larger_volume(scene)
-    )
-    registration.choose_segment(segmentation, segment)
-    settle(accepted, registration.world_from_ct)
-    assert stale_reason(accepted) == ""
-    put_under(segmentation, TURNED)
-    assert "stale" in stale_reason(accepted)
-
-
 def test_the_pose_of_a_verdict_is_found_again(accepted):
     """By a click in the history, also where another registration has taken the CT."""
     registration, pose = accepted.registration, accepted.registration.world_from_ct

@@ -1,7 +1,5 @@
 """The renderer of forms in Qt: each kind of control is drawn, changed, and tells what a person did."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import qt
@@ -106,15 +104,6 @@ def test_a_choice_tells_only_of_what_is_another(at):
     at.host.choose(at.widget("it"), "B")
     at.host.choose(at.widget("it"), "A")  # as it was
     assert at.did == [("b",)]
-
-
-def test_a_spread_choice_of_three_may_become_one_of_two(at):
-    options = (*OPTIONS, Option("c", "C"))
-    three = Choice("it", "Choice", at.done, value="c", options=options, spread=True)
-    at.show(three)
-    at.show(replace(three, value="b", options=OPTIONS))
-    at.host.click(at.form.drawn["it"].button("a"))
-    assert at.did == [("a",)] and at.form.drawn["it"].button("a").checked
 
 
 def test_a_slider_is_moved_and_follows_the_form_without_a_word(at):

@@ -14,7 +14,6 @@ RECORD = "walks.json"
 #: The tasks, by the names of their folders.
 TASKS = {
     "own": "Own CT and two DICOM X-rays to an exported transform",
-    "mirrored": "A mirrored X-ray found and mended",
     "bones": "Radius and ulna of a wrist, a CT each",
     "spine": "Five vertebrae of a bent spine, each to its own transform",
 }

@@ -104,24 +104,6 @@ def sample_case(sample=SAMPLE_FOLDER):
     return read_json(sample / "case.json")
 
 
-def write_mirrored_sample(folder):
-    """Write the sample as a case.json with its files, the image of AP mirrored."""
-    folder.mkdir(parents=True, exist_ok=True)
-    case = sample_case()
-    shutil.copy(chest_ct(), folder / case["ct"])
-    for view in case["views"]:
-        image = sitk.ReadImage(str(SAMPLE_FOLDER / view["image"]))
-        if view["name"] == "AP":
-            image = sitk.GetImageFromArray(sitk.GetArrayFromImage(image)[:, ::-1])
-            column, row = view["c_arm"]["principal_point"]
-            view["c_arm"]["principal_point"] = [image.GetWidth() - 1 - column, row]
-        sitk.WriteImage(image, str(folder / view["image"]))
-    del case["truth"]  # nobody has it
-    path = folder / "case.json"
-    write_json(path, case)
-    return path
-
-
 def write_wrist(folder):
     """The radius and both radiographs as a case.json with its files.
 
@@ -182,7 +164,6 @@ def error_mm(path):
 #: Writes what a task needs into a folder, by the task's name.
 MATERIAL = {
     "own": write_study,
-    "mirrored": write_mirrored_sample,
     "bones": write_wrist_bones,
     "spine": write_spine,
 }

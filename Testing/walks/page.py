@@ -9,7 +9,6 @@ wrist of the shared data, without which that task is left out.
 
 import argparse
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -122,31 +121,6 @@ def export(walk, files, text, button="Export"):
     return folder
 
 
-def mirrored(walk, files):
-    """A mirrored X-ray found and mended."""
-    walk.drop(files)
-    text = walk.wait_verdict()
-    walk.step("Rejected, the cause first: left and right of AP seem to be exchanged.")
-    assert "REJECT" in text and "Left and right of AP" in text, text
-    walk.click("Check the geometry")
-    walk.page.wait_for_selector(".mv-fields")
-    walk.settle(0.5)
-    walk.step("The next act opens the geometry, with AP selected.")
-    answer = walk.page.get_by_label(re.compile("patient's right on the left.* of AP"))
-    answer.select_option(
-        label="no" if answer.evaluate("e => e.selectedOptions[0].label") == "yes" else "yes"
-    )
-    walk.act(2)  # opens the list, chooses
-    walk.settle(0.5)
-    walk.step("The question on left and right is answered the other way.")
-    walk.click("Done")
-    walk.click("Register")
-    walk.page.wait_for_selector(".mv-chip-running", timeout=PATIENCE_MS)
-    text = walk.wait_verdict()
-    walk.step("Registered again: accepted.")
-    assert "ACCEPT" in text, text
-
-
 def spine(walk, files):
     """Five vertebrae of a bent spine, each to its own transform."""
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
@@ -203,7 +177,7 @@ def main():
         "--chromium", default=shutil.which("chromium") or shutil.which("google-chrome")
     )
     options = parser.parse_args()
-    steps = (own, mirrored, bones, spine)
+    steps = (own, bones, spine)
     by_name = {step.__name__: step for step in steps}
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as api:

@@ -212,30 +212,6 @@ def export(walk, files):
     walk.step("Exported into a folder: the transform, the result and the report.")
 
 
-def mirrored(walk, files):
-    """A mirrored X-ray found and mended."""
-    walk.drop(files)
-    text = walk.wait_verdict()
-    walk.step("Rejected, the cause first: left and right of AP seem to be exchanged.")
-    assert "REJECT" in text and "Left and right of AP" in text, text
-    walk.press("answer", "geometry")
-    form = walk.panel.geometry.form
-    side = form.drawn[f"{walk.panel.registration.xrays[0].node.GetID()}.left"].widget
-    walk.by.process(0.5)
-    walk.step('"Check the geometry" opens the table with the X-ray that is to blame.')
-    walk.act(2)  # the list, and the answer
-    assert side.currentText == "yes", side.currentText
-    walk.by.choose(side, side.findText("no"))
-    walk.step('"Is the patient\'s right on the left of the image?" answered the other way.')
-    walk.click(form.drawn["close"].widget)
-    walk.step("Done: what was said before holds no more.")
-    assert "NOT ASSESSED" in walk.bar(), walk.bar()
-    walk.press("answer", "register")
-    text = walk.wait_verdict()
-    walk.step("Registered again: accepted.")
-    assert "ACCEPT" in text, text
-
-
 def bones(walk, files):
     """Radius and ulna of a wrist, a CT each, to a transform for each."""
     walk.drop(files)
@@ -270,7 +246,7 @@ def spine(walk, files):
     assert len(errors) >= 4 and max(errors.values()) < 2, errors
 
 
-STEPS = {step.__name__: step for step in (own, mirrored, bones, spine)}
+STEPS = {step.__name__: step for step in (own, bones, spine)}
 
 
 def go(options):

@@ -62,25 +62,12 @@ class PageWalk(Walk):
         session.detach()
         self.act()
 
-    def download(self, name, folder):
-        """The file that a button's click gives, kept in a folder."""
-        with self.page.expect_download(timeout=PATIENCE_MS) as download:
-            self.click(name)
-        path = folder / download.value.suggested_filename
-        download.value.save_as(path)
-        self.settle(0.5)
-        return path
-
     def wait_verdict(self):
         """Until the bar has a verdict; the bar's text."""
         self.page.wait_for_selector(
             ".mv-chip-accept, .mv-chip-check, .mv-chip-reject", timeout=PATIENCE_MS
         )
         self.settle()
-        return self.bar()
-
-    def bar(self):
-        """The text of the bar."""
         return self.page.locator(".mv-answer").inner_text()
 
     def settle(self, seconds=1.5):
@@ -113,9 +100,13 @@ def own(walk, files):
     assert error < 5, error
 
 
-def export(walk, files, text, button="Export"):
-    """The folder with what a button's download holds."""
-    archive, folder = walk.download(button, files.parent), files.parent / "exported"
+def export(walk, files, text):
+    """The folder with what the button's download holds."""
+    archive, folder = files.parent / "exported.zip", files.parent / "exported"
+    with walk.page.expect_download(timeout=PATIENCE_MS) as download:
+        walk.click("Export")
+    download.value.save_as(archive)
+    walk.settle(0.5)
     walk.step(text)
     zipfile.ZipFile(archive).extractall(folder)
     return folder

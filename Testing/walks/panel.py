@@ -90,14 +90,6 @@ class PanelWalk(Walk):
             slicer.app.sendEvent(table.viewport(), event)
         self.by.process(0.2)
 
-    def write_into(self, folder, section, key):
-        """A button that asks for a folder, and this one in its dialog."""
-        folder.mkdir()
-        hands.when_asked(partial(hands.fill_in, folder))
-        self.act(2)  # the folder, and Choose
-        self.press(section, key)
-        self.by.wait_for_work("the export")
-
     def drop(self, *paths):
         """Drop files and folders on the panel, as a file manager does."""
         mime, widget = qt.QMimeData(), self.panel.widget
@@ -127,12 +119,7 @@ class PanelWalk(Walk):
     def bar(self):
         """What the bar says."""
         ui = self.panel.ui
-        return " ".join([ui.answerChip.text, ui.answerHeadline.text, *self.views()])
-
-    def views(self):
-        """The X-rays in the bar, with a sign each."""
-        label = self.panel.ui.answerViews
-        return label.text.split("    ") if label.visible else []
+        return f"{ui.answerChip.text} {ui.answerHeadline.text}"
 
     def step(self, text):
         """As `Walk.step`, once the views are drawn sharply."""
@@ -205,7 +192,11 @@ def own(walk, files):
 
 def export(walk, files):
     """Into a folder "out" beside the files."""
-    walk.write_into(files / "out", "answer", "registration")
+    (files / "out").mkdir()
+    hands.when_asked(partial(hands.fill_in, files / "out"))
+    walk.act(2)  # the folder, and Choose
+    walk.press("answer", "registration")
+    walk.by.wait_for_work("the export")
     walk.by.wait(
         lambda: (files / "out" / "world_from_ct.tfm").is_file(), "the exported transform", 20
     )

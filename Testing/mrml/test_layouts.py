@@ -3,7 +3,6 @@
 import pytest
 import slicer
 from helpers.hosts import IN_SLICER
-from helpers.scene_rendering import resize, slice_view
 from helpers.tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, layout
@@ -86,15 +85,3 @@ def test_slicer_makes_one_slice_view_of_an_x_ray_at_a_time(scene, layout_logic):
         made += 1
         assert len(layout.slice_nodes(scene)) >= made
     assert all(layout.slice_of(view) is not None for view in registration.xrays)
-
-
-def test_a_small_view_has_the_name_of_its_x_ray_alone(slicer_app, scene, watch):
-    view = slice_view(slicer_app)
-    registration = registration_of(scene, {"AP": c_arm()})
-    display.show(registration)
-    label = registration.xrays[0].node.GetNodeReference("label")
-    written = {}
-    for size in ((200, 220), (400, 300)):
-        resize(view, *size)
-        written[size] = label.GetNthControlPointLabel(0)
-    assert list(written.values()) == ["AP", "AP \u2013 Test"]

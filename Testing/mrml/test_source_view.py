@@ -84,23 +84,6 @@ def test_the_overview_shows_all_of_it(eye, scene):
         assert max(np.ptp(columns) / size[0], np.ptp(rows) / size[1]) > 0.75
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_the_overview_shows_the_images_as_they_are_stored(eye, scene, mirrored):
-    """From the source's side, or the detector's: left in an image is left in the 3D view."""
-    registration = registration_of(
-        scene, {"AP": c_arm(0, mirrored=mirrored), "lateral": c_arm(90, mirrored=mirrored)}
-    )
-    assert source_view.show_overview(registration, eye.get_camera_node(), (320, 240))
-    camera = eye.get_camera_node().GetCamera()
-    for view in registration.xrays:
-        columns, rows = view.size
-        left, right = (
-            camera.GetViewTransformMatrix().MultiplyPoint([*view.ras_of((column, rows / 2)), 1.0])
-            for column in (0, columns)
-        )
-        assert left[0] / left[2] > right[0] / right[2]  # depths are negative before the eye
-
-
 def ct_at(scene, registration, centre):
     """A CT of 100 mm about a place, RAS mm."""
     place = np.diag([2.0, 2.0, 2.0, 1.0])

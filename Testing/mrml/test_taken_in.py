@@ -103,17 +103,6 @@ def larger_volume(scene):
     return volume_node(scene, "larger", np.zeros((60, 60, 60), np.int16), place)
 
 
-def test_a_segment_that_was_taken_out_of_the_transform_is_taken_in_again(registration):
-    segmentation, segment = draw(registration, bone(registration))
-    registration.choose_segment(segmentation, segment)
-    selected = ct_of(registration).mask
-    segmentation.SetAndObserveTransformNodeID(None)
-    assert_array_equal(ct_of(registration).mask, selected)
-    registration.world_from_ct = SHIFTED
-    assert segmentation.GetParentTransformNode() is registration.ct_transform
-    assert_array_equal(ct_of(registration).mask, selected)
-
-
 @pytest.mark.parametrize("on_source", [False, True])
 def test_a_mask_under_a_transform_is_used_where_it_is(registration, on_source):
     view = registration.xrays[0]

@@ -117,20 +117,6 @@ def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
         assert 360 <= root.minimumWidth <= 400
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(IN_SLICER, reason="Slicer's dock has its width")
-@pytest.mark.parametrize("full", [9], indirect=True)
-def test_a_long_header_is_elided_and_whole_in_its_tool_tip(full):
-    full.module_widget.parent.resize(100, 900)
-    full.host.process(0.1)
-    button = full.panel.sections["ct"].button
-    assert button.text.endswith("\u2026") and LONG in button.toolTip
-    assert button.fontMetrics().horizontalAdvance(button.text) < button.width
-    full.module_widget.parent.resize(1000, 900)
-    full.host.process(0.1)
-    assert button.text.endswith(LONG) and button.toolTip == ""
-
-
 @pytest.mark.parametrize(
     "seen, size, corner",
     [

@@ -7,7 +7,6 @@ invokable methods, under their names, and nothing else that is public (by names.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 from PySide6 import QtCore
 
@@ -37,8 +36,8 @@ def stand_in(cls: type) -> type:
     return cls
 
 
-def stored(kind, default=None, apply: Callable | None = None) -> QtCore.Property:
-    """A Qt property that keeps its value; `apply(widget, value)` shows it.
+def stored(kind, default=None) -> QtCore.Property:
+    """A Qt property that keeps its value.
 
     Lists read as tuples, as in PythonQt.
     """
@@ -48,22 +47,12 @@ def stored(kind, default=None, apply: Callable | None = None) -> QtCore.Property
         return self.__dict__.get(key, default)
 
     def write(self, value):
-        value = _converted(kind, value)
-        if read(self) != value:
-            self.__dict__[key] = value
-            if apply:
-                apply(self, value)
+        self.__dict__[key] = _converted(kind, value)
 
     return QtCore.Property(kind, read, write)
 
 
 def _converted(kind, value):
     if kind == "QStringList":
-        if isinstance(value, str):
-            raise TypeError(f"a list of strings is needed, not the string {value!r}")
         return tuple(map(str, value))
-    if kind in (int, float, str, bool):
-        if value is None or (kind in (int, float) and isinstance(value, str)):
-            raise TypeError(f"{kind.__name__} is needed, not {value!r}")
-        return kind(value)
-    return value
+    return kind(value) if kind in (int, str, bool) else value

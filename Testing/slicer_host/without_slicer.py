@@ -52,7 +52,7 @@ class WithoutSlicer(Host):
 
     def __init__(self) -> None:
         vars(slicer.modules).clear()
-        slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
+        slicer.modules.sampleDataSources = {}
         slicer.modules.segmenteditor = SegmentEditorModule()
         self._scene_before = slicer.mrmlScene
         slicer.mrmlScene = slicer.app._core.scene

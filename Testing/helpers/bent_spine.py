@@ -7,12 +7,10 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-import pytest
 
 from helpers.file_io import write_json, write_values, write_volume
 from helpers.phantom import c_arm, view_of
 from helpers.segmentation_files import write_seg, write_seg_nrrd
-from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone
 from MultiViewRegistrationLib.assessment.together import register_together
 from MultiViewRegistrationLib.geometry import rigid
@@ -187,23 +185,20 @@ def write_case(folder, kind="labels", shifted_mm=0.0):
     return motions
 
 
-def register_once(session):
-    """Have a session of the case that `write_case` writes by default register it as given; it is done once for all tests."""
+def settle_spine(session, verdict="check"):
+    """Store a result in a session of the case that `write_case` writes by default: the true pose of each bone, without a registration."""
+    from helpers.phantom_scene import body, settle
+    from MultiViewRegistrationLib.mrml.ct_3d import put_bones
 
-    def once(*given, **options):
-        if not RESULTS:
-            RESULTS.append(real(*given, **options))
-        return RESULTS[0]
-
-    real = api.register
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "register", once)
-        session.register("given")
-        session.finish()
-
-
-#: What was found in it, once for all tests.
-RESULTS: list = []
+    poses = dict(zip(NAMES, (POSE @ motion for motion in bent_case().motions), strict=True))
+    put_bones(session.registration, poses)
+    moved = {"mm": 5.2, "deg": 3.1, "axis": [0.0, 0.0, 1.0]}
+    bodies = {
+        name: body(verdict, world_from_ct=pose.tolist(), moved=moved)
+        for name, pose in poses.items()
+    }
+    settle(session, POSE, verdict=verdict, bodies=bodies)
+    return poses
 
 
 def write_frames(

@@ -7,19 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.phantom import TRUE_POSE, error_mm, make_views, off, slot_scan_of
+from helpers.phantom import TRUE_POSE, error_mm, make_views, off
 from helpers.phantom_scene import START, add_view, body, phantom, phantom_registration, settle
 from helpers.running_session import PausedRegistration
 from presenter_host import PresenterHost, act, control, options, text
 
 from MultiViewRegistrationLib.assessment.parts import CT_MISFIT
 from MultiViewRegistrationLib.errors import Reason
-from MultiViewRegistrationLib.geometry.machines import CArm, SlotScan
+from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.io.dicom_identity import PATIENT_ID
-from MultiViewRegistrationLib.mrml.case import change_settings, settings_of
+from MultiViewRegistrationLib.mrml.case import settings_of
 from MultiViewRegistrationLib.mrml.identity import remember_identity
 from MultiViewRegistrationLib.mrml.xray_record import Header
-from MultiViewRegistrationLib.session.assessment import stale_reason
 from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.presenters.section import State
 from MultiViewRegistrationLib.session.registering import AutomaticRegistration
@@ -62,45 +61,34 @@ def rests(host, answer):
     return not host.session.running
 
 
-def test_bones_that_were_registered_tell_how_they_lie(host, answer):
+def test_poses_and_motion_of_bones_are_reported(host, answer):
     moved = {"mm": 5.23, "deg": 3.14, "axis": [0.0, 0.0, 1.0]}
-    of_all, of_one = "How often it is wrong was not measured.", "L1 does not look like the X-rays."
-    likely = {"mean": 0.04, "upper95": 0.08}
+    reason = "L1 does not look like the X-rays."
     bones = {
-        "L1": body("reject", moved=moved, reasons=[of_one, of_all]),
-        "L2": body("check", moved=moved, reasons=[of_all], predicted_tre_mm=likely),
+        "L1": body("reject", moved=moved, reasons=[reason]),
+        "L2": body("check", predicted_tre_mm={"mean": 0.04, "upper95": 0.08}),
     }
-    words = "3.0 degrees of flexion"
-    motions = [{"name": "L1", "against": "L2", "deg": 3.0, "mm": 2.0, "words": words}]
-    told = {"verdict": "check", "reasons": [ELSEWHERE]}
-    settle(host.session, START, bodies=bones, motions=motions, **told)
+    flexion = "3.0 degrees of flexion"
+    motions = [{"name": "L1", "against": "L2", "deg": 3.0, "mm": 2.0, "words": flexion}]
+    settle(host.session, START, verdict="check", reasons=[ELSEWHERE], bodies=bones, motions=motions)
     host.session.history.put(host.session.history.current)
-    assert control(answer, "edges").label == "Look at the edges"
-    against = "moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT"
-    assert answer.answer().why[-4:] == (
-        f"L1: reject, {against}. {of_one}",
-        f"L2: check, {against}, likely error 0.04 mm if the cameras are right.",
-        of_all,
+    assert answer.answer().why[-3:] == (
+        f"L1: reject, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT. {reason}",
+        "L2: check, likely error 0.04 mm.",
         "L1 on L2: 3.0 degrees of flexion, 2.0 mm at the joint.",
     )
 
 
-def test_one_click_says_what_the_pose_is_for_and_the_verdict_is_that_of_this_use(host, answer):
-    overlay = {"verdict": "accept", "typical_mm": 0.21, "upper95_mm": 0.4}
-    room = {"verdict": "check", "typical_mm": 3.1, "upper95_mm": 7.0}
-    uses = {"use": "overlay", "uses": {"overlay": overlay, "room": room}}
-    change_settings(host.registration, truth_world_from_ct=TRUE_POSE)
-    settle(host.session, START, verdict="accept", reasons=[READINGS], typical_mm=0.21, **uses)
-    said = answer.answer()
-    here = (
-        "in these X-rays, 0.2 mm. In the room: CHECK, 3.1 mm, as the cameras are not known better"
-    )
-    assert (said.word, said.headline) == ("ACCEPT", here)
+def test_use_is_selected_and_has_its_own_verdict(host, answer):
+    uses = {
+        "overlay": {"verdict": "accept", "typical_mm": 0.21},
+        "room": {"verdict": "check", "typical_mm": 3.1},
+    }
+    settle(host.session, START, verdict="accept", typical_mm=0.21, use="overlay", uses=uses)
+    assert answer.answer().word == "ACCEPT"
+    assert "In the room: CHECK, 3.1 mm" in answer.answer().headline
     assert control(answer, "registration").primary  # Export
-    assert list(options(answer, "use")) == [
-        "\u2714 in these X-rays 0.2 mm",
-        "\u26a0 in the room, for navigation 3.1 mm",
-    ]
+    assert list(options(answer, "use").values()) == ["overlay", "room"]
     act(answer, "use", "room")
     assert kind(answer) == "check" and "probably 3.1 mm" in answer.answer().headline
     assert settings_of(host.registration).use == "room"
@@ -142,12 +130,11 @@ def test_nobody_is_asked_about_the_edges_of_a_ct_from_which_bones_lie_apart(host
     assert answer.answer().headline.startswith("view1: does the edge of L2 lie")
 
 
-def test_undo_redo_and_a_ct_that_was_moved_change_the_answer_and_begin_nothing(host, answer):
+def test_moving_the_ct_clears_the_verdict_until_undo_and_starts_nothing(host, answer):
     settle(host.session, verdict="accept")
     host.registration.world_from_ct = START
     said = answer.answer()
     assert (said.kind, said.headline, said.views) == ("moved", "the CT was moved by hand", ())
-    assert control(answer, "register").primary
     act(answer, "undo")
     assert kind(answer) == "accept"
     act(host.presenters.register, "redo")
@@ -155,17 +142,14 @@ def test_undo_redo_and_a_ct_that_was_moved_change_the_answer_and_begin_nothing(h
 
 
 @pytest.mark.slow
-def test_a_new_case_is_centred_and_registered_once_and_the_answer_says_how_good_it_is(host, answer):
+def test_new_case_is_centred_and_registered_once(host, answer):
     host.registration.world_from_ct = OUTSIDE
     registered(host, answer)
     assert methods(host) == ["before", "centred", "search"]
     assert error_mm(host.registration.world_from_ct) < 0.1
     said = answer.answer()
-    assert (said.kind, said.word, said.symbol) == ("accept", "ACCEPT", "\u2714")
-    assert said.headline.startswith("probably 0.")
+    assert said.kind == "accept" and said.headline.startswith("probably 0.")
     assert [view.state for view in said.views] == ["good", "good"]
-    assert "simulated X-rays alone" in said.why[-1] and text(answer, "why0") == said.why[0]
-    assert control(answer, "registration").primary and control(answer, "registration").enabled
     assert rests(host, answer)
 
 
@@ -201,25 +185,17 @@ def test_nothing_begins_while_a_geometry_is_typed(host, answer):
     host.wait(answer, lambda: host.session.running)
 
 
-def test_while_files_wait_for_an_answer_the_button_leads_to_that_question(host, answer, tmp_path):
-    np.savetxt(tmp_path / "view1.txt", make_views(phantom()[0])[0].camera.projection_matrix)
-    host.files.take([tmp_path / "view1.txt"])
-    host.wait(host.files, lambda: host.files.question())
-    for key in ("first_pixel", "axes"):
-        act(answer, "question")
-        assert host.shown[-1] == f"files/calibrations.{key}"
-        act(host.files, f"calibrations.{key}", {"first_pixel": "0", "axes": "lps"}[key])
-    act(host.files, "calibrations.leave_out")
-    assert control(answer, "question") is None
+def test_next_action_leads_to_an_open_question_about_files(host, answer, monkeypatch):
+    monkeypatch.setattr(host, "question", lambda: "calibrations.axes")
+    act(answer, "question")
+    assert host.shown == ["files/calibrations.axes"]
 
 
 @pytest.mark.slow
-def test_after_cancel_nothing_begins_again(host, answer):
+def test_nothing_starts_again_after_cancel(host, answer):
     held = PausedRegistration()
     host.wait(answer, lambda: host.session.running)
     assert kind(answer) == "running" and control(answer, "progress") is not None
-    assert not control(answer, "undo").enabled
-    assert stale_reason(host.session) == "A registration is under way."
     act(answer, "cancel")
     held.resume()
     assert kind(answer) == "none" and answer.answer().headline.startswith("Cancelled.")
@@ -250,40 +226,34 @@ def test_an_xray_that_is_added_meanwhile_or_later_is_registered_too(host, answer
     assert [len(case.views) for case in held.asked] == [2, 3, 2]
 
 
-def test_the_next_act_from_an_empty_scene_to_the_export(scene):
+def test_next_action_of_an_incomplete_case(scene):
     host = PresenterHost(scene)
     answer = host.answer
 
-    def offered(key):
-        assert rests(host, answer) if host.session else True
-        return control(answer, key).label
+    def next_action():
+        return answer.next_act().key
 
-    assert offered("open_ct") == "Open CT\u2026" and kind(answer) == "none"
+    assert next_action() == "open_ct"
     host.choose(phantom_registration(scene))
     first, second = host.registration.xrays
-    cameras = first.record.geometry, second.record.geometry
+    camera = second.record.geometry
     ct, host.registration.ct = host.registration.ct, None
-    assert control(answer, "open_ct").primary
+    assert next_action() == "open_ct"
     host.registration.ct = ct
-    for view in (first, second):
-        view.change(use=False)
-    assert offered("add_xrays") == "Add X-rays\u2026"
-    first.change(use=True)
-    assert offered("add_xrays") == "Add another X-ray\u2026"
+    second.change(use=False)
+    assert next_action() == "add_xrays"
     second.change(use=True, geometry=None)
-    assert offered("geometry") == "Complete the geometry"
+    assert next_action() == "geometry"
     act(answer, "geometry")
     assert host.presenters.xrays.selected == second
-    assert "view2: has no geometry" in answer.answer().headline
     second.change(header=Header("c_arm", {}, missing=("pixel_mm",)))
     assert answer.answer().headline.endswith("does not say all of the geometry; enter pixel size.")
-    second.change(geometry=cameras[0], header=None)
-    assert offered("geometry") == "Correct the geometry"
-    second.change(geometry=cameras[1])
+    second.change(geometry=first.record.geometry, header=None)  # the same geometry twice
+    assert rests(host, answer)
+    assert control(answer, "geometry").label == "Correct the geometry"
+    second.change(geometry=camera)
     host.session.history.note("by hand")
-    assert control(answer, "register").label == "Register"
-    settle(host.session)
-    assert kind(answer) == "moved" and "overlays" in answer.answer().headline
+    assert next_action() == "register"
 
 
 def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registration(host, answer):
@@ -369,9 +339,6 @@ READINGS = Reason(
     "cameras-uncertain",
     "The cameras are known only to \u00b10.5\u00b0\n: the pose may be off by 3 mm.",
 )
-ONE = Reason(
-    "one-view", "Only one X-ray determines the pose\n: the depth along its beam is uncertain."
-)
 ELSEWHERE = Reason(
     "part-displaced",
     "The upper part of the bone lies elsewhere than this pose has it\n: it may be bent.",
@@ -380,41 +347,32 @@ WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error ab
 
 
 @pytest.mark.parametrize(
-    "verdict, reasons, typical_mm, risk, views, headline, next_act, label",
+    "verdict, reasons, typical_mm, risk, headline, next_action",
     [
-        ("accept", [], 0.052, 0.001, "gg", "probably 0.05 mm \u00b7 as one piece", "registration", ""),
-        ("check", [RISK, "Look."], 1.12, 0.26, "gc", "26 % risk of more than 2 mm, probably 1.1 mm", "edges", ""),
-        ("check", [RISK, FURTHER], 1.12, 0.26, "gc", "26 % risk of more than 2 mm, probably 1.1 mm",
-         "add_xrays", "Add a view near LAO 45\u00b0\u2026"),
-        ("check", [READINGS], 1.0, 0.1, "gg", "The cameras are known only to \u00b10.5\u00b0 \u00b7 probably 1.0 mm", "geometry", ""),
-        ("check", [ONE], 0.3, 0.003, "gg",
-         "Only one X-ray determines the pose \u00b7 probably 0.3 mm", "add_xrays", ""),
-        ("check", [RISK, CAUSE], 1.0, 0.26, "cg", "26 % risk of more than 2 mm, probably 1.0 mm", "geometry", ""),
-        ("check", [PLACED], 0.3, 0.003, "gg", "The pose was set, not registered \u00b7 probably 0.3 mm", "register", ""),
-        ("check", [ELSEWHERE], 0.3, 0.003, "gg", "The upper part of the bone lies elsewhere than this pose has it"
-         " \u00b7 probably 0.3 mm", "look", "Add a segmentation of the bones"),
-        ("reject", [CAUSE, WRONG], 14.0, 0.98, "bg", "view1 seems to be mirrored left to right", "geometry", ""),
-        ("reject", [PART, WRONG], 14.0, 0.98, "bb", "The X-rays show another part of the CT than the start says",
-         "look", "Check the start"),
-        ("reject", [WRONG], 14.0, 0.98, "bb", "98 % risk of more than 2 mm", "search", ""),
+        ("accept", [], 0.052, 0.001, "probably 0.05 mm \u00b7 as one piece", "registration"),
+        ("check", [RISK], 1.12, 0.26, "26 % risk of more than 2 mm, probably 1.1 mm", "edges"),
+        ("check", [RISK, FURTHER], 1.12, 0.26, "26 % risk of more than 2 mm", "add_xrays"),
+        ("check", [PLACED], 0.3, 0.003, "The pose was set, not registered", "register"),
+        ("check", [ELSEWHERE], 0.3, 0.003, "The upper part of the bone lies elsewhere", "look"),
+        ("reject", [CAUSE, WRONG], 14.0, 0.98, "view1 seems to be mirrored", "geometry"),
+        ("reject", [WRONG], 14.0, 0.98, "98 % risk of more than 2 mm", "search"),
     ],
-)  # fmt: skip
-def test_what_is_said_of_a_verdict(
-    host, answer, verdict, reasons, typical_mm, risk, views, headline, next_act, label
+)
+def test_headline_and_next_action_of_a_verdict(
+    host, answer, verdict, reasons, typical_mm, risk, headline, next_action
 ):
-    states = {"g": "good", "c": "check", "b": "bad"}
-    seen = {name: states[each] for name, each in zip(("view1", "view2"), views, strict=True)}
-    told = {"verdict": verdict, "reasons": reasons, "typical_mm": typical_mm, "risk": risk}
-    settle(host.session, START, views=seen, **told)
+    views = {"view1": "good", "view2": "bad" if verdict == "reject" else "check"}
+    result = {"verdict": verdict, "reasons": reasons, "typical_mm": typical_mm, "risk": risk}
+    settle(host.session, START, views=views, **result)
     said = answer.answer()
-    assert (said.kind, said.headline) == (verdict, headline)
+    assert said.kind == verdict and said.headline.startswith(headline)
     assert said.why[: len(reasons)] == tuple(reasons)
-    assert "".join(view.state[0] for view in said.views) == views
+    assert said.views[1].state == ("good" if verdict == "accept" else views["view2"])
     (primary,) = [each for each in walk(answer.form()).values() if each.primary]
-    assert primary.key == next_act and primary.enabled and label in ("", primary.label)
+    assert primary.key == next_action and primary.enabled
     assert (control(answer, "registration") is None) == (verdict == "reject")  # Export
     host.registration.xrays[1].change(uncertainty={"rotation_sd_deg": 1.0})
-    assert kind(answer) == "moved" and "has changed since" in answer.answer().headline
+    assert kind(answer) == "moved"
 
 
 @pytest.mark.parametrize("reason, section", [(PART, "start"), (ELSEWHERE, "ct")])
@@ -422,21 +380,6 @@ def test_the_next_act_leads_to_the_section_where_it_is_done(host, answer, reason
     settle(host.session, START, verdict="check", reasons=[reason])
     act(answer, "look")
     assert host.shown == [section]
-
-
-@pytest.mark.slow
-def test_matrices_of_which_nobody_says_how_good_they_are_lead_to_who_can_say(host, answer):
-    views = host.registration.xrays
-    for view in views:
-        view.change(uncertainty={})
-    registered(host, answer)
-    assert kind(answer) == "accept"  # where the bone appears
-    act(answer, "use", "room")
-    said = "The case does not say how well the principal point of view1 and view2 is known"
-    assert kind(answer) == "check" and answer.answer().headline.startswith(said)
-    assert control(answer, "geometry").label == "Say how well it is calibrated"
-    act(answer, "geometry")
-    assert host.presenters.xrays.selected == views[0]
 
 
 def test_readings_of_a_c_arm_lead_to_what_can_be_done_without_a_phantom_first(host, answer):
@@ -449,16 +392,6 @@ def test_readings_of_a_c_arm_lead_to_what_can_be_done_without_a_phantom_first(ho
     act(answer, "calibrate")
     geometry = host.presenters.xrays.geometry
     assert geometry.open and control(geometry, "bead_model").primary
-    settle(host.session, START, verdict="check", reasons=[READINGS, FURTHER])
-    assert control(answer, "add_xrays").primary and not control(answer, "edges").primary
-
-
-def test_an_uncertain_scanner_leads_to_the_overlays(host, answer):
-    for view, degrees in zip(host.registration.xrays, (0, 90), strict=True):
-        scan = slot_scan_of(degrees) | {"size": view.camera.size}
-        view.change(geometry=SlotScan(**scan))
-    settle(host.session, START, verdict="check", reasons=[READINGS])
-    assert control(answer, "edges").primary and control(answer, "geometry") is None
 
 
 def test_the_verdict_of_before_is_not_offered_while_another_case_is_read(host, answer):

@@ -64,22 +64,18 @@ def off_px(views):
 
 
 @pytest.mark.slow
-def test_a_phantom_gives_all_x_rays_their_cameras(host, geometry):
+def test_phantom_calibrates_all_x_rays(host, geometry):
     find(host, geometry)
     assert text(geometry, "bead_problem") == ""
     assert control(geometry, "beads0").label.startswith("AP: 12 of 12 beads, 0.")
-    assert 'id="mark11"' in control(geometry, "beads0").svg
     views = host.registration.xrays
     assert not any(view.placed for view in views)
     act(geometry, "use_beads")
-    assert control(geometry, "fields") is not None  # back in the table
+    assert control(geometry, "fields") is not None  # the table is shown again
     for view in views:
         assert view.record.origin.startswith("12 beads, 0.")
-        assert view.record.assumptions[0].startswith("The camera comes from 12 beads in the image")
-        assert view.record.assumptions[1] == "The marker is taken as fixed to the patient."
         assert 0 < view.record.uncertainty["rotation_sd_deg"] < 1
     assert off_px(views) < 1.5
-    assert text(geometry, "of_camera0") == views[0].record.assumptions[0]
     host.registration.ct = phantom_volume(host.scene)
     for view, written in zip(views, case_content(host.session)["views"], strict=True):
         assert written["marker"] == {"fixed_to": "patient"} and view.record.marker == "patient"
@@ -101,13 +97,10 @@ def test_x_rays_that_had_a_geometry_stay_in_their_world(host, geometry):
         turn = rigid.rotation_distance(view.camera.camera_from_world, true.camera_from_world)
         assert np.degrees(turn) < 4
         assert np.linalg.norm(view.camera.source - true.source) < 40
-    host.presenters.xrays.select(views[0].id)
-    act(geometry, "put_back")
-    assert isinstance(views[0].record.geometry, CArm)
 
 
 @pytest.mark.slow
-def test_a_bead_is_left_out_by_a_click_and_put_back(host, geometry):
+def test_bead_is_excluded_by_a_click_and_included_again(host, geometry):
     find(host, geometry)
     beads = geometry.beads
     window, mark = beads._pictures[0][0], next(m for m in beads._marks(0) if m.name == "B3")
@@ -117,37 +110,21 @@ def test_a_bead_is_left_out_by_a_click_and_put_back(host, geometry):
         done(host, geometry)
         assert said in cells(geometry, "beads")[2][1]
         assert control(geometry, "beads0").label.startswith(f"AP: {count} of 12")
-        assert [mark.name for mark in beads._marks(0)].count("B3") == 1
     act(geometry, "beads", "B5", 2)  # by its cell, in LAT
     done(host, geometry)
     assert [row[2] for row in cells(geometry, "beads")][4] == "left out"
-    act(geometry, "beads0", 0.001, 0.001)  # beside all
-    assert control(geometry, "bead_progress") is None
 
 
-@pytest.mark.slow
-def test_what_is_wrong_is_said_where_the_phantom_was_dropped(host, geometry, tmp_path):
-    inches = tmp_path / "inches.csv"
-    lines = (
-        ",".join([name, *(f"{value / 25.4:.5f}" for value in point)])
-        for name, point in zip(MODEL.names, MODEL.points, strict=True)
-    )
-    inches.write_text("\n".join(["name,x,y,z", *lines]))
-    find(host, geometry, inches)
-    assert "inches or cm" in text(geometry, "bead_problem")
-    assert not control(geometry, "use_beads").enabled
-    assert control(geometry, "beads1").label == "LAT: 12 found"
-    few = tmp_path / "few.csv"
-    few.write_text("name,x,y,z\nB1,0,0,0\n")
-    act(geometry, "bead_model", [few], None)
+def test_phantom_with_too_few_beads_is_refused(geometry, file_of):
+    act(geometry, "from_beads")
+    act(geometry, "bead_model", [file_of("few.csv", "name,x,y,z\nB1,0,0,0\n")], None)
     assert "has 1 beads, expected 6 to 500" in text(geometry, "bead_problem")
     assert control(geometry, "beads0") is None
 
 
 @pytest.mark.slow
-def test_an_x_ray_without_the_phantom_is_named_and_can_be_skipped(host):
-    images = [draw_beads(two_sides()[0], BEADS), draw_beads(two_sides()[1], np.empty((0, 3)))]
-    add(host, images)
+def test_x_ray_without_the_phantom_is_reported_and_can_be_skipped(host):
+    add(host, [draw_beads(two_sides()[0], BEADS), draw_beads(two_sides()[1], np.empty((0, 3)))])
     section = host.presenters.xrays
     act(section, "geometry")
     find(host, section.geometry)
@@ -155,7 +132,6 @@ def test_an_x_ray_without_the_phantom_is_named_and_can_be_skipped(host):
     section.use(section.views[1].id, False)
     host.wait(section.geometry, lambda: control(section.geometry, "bead_progress") is not None)
     done(host, section.geometry)
-    assert text(section.geometry, "bead_problem") == ""
     act(section.geometry, "use_beads")
     assert [view.placed for view in section.views] == [True, False]
 

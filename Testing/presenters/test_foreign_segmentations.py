@@ -13,7 +13,6 @@ from test_files_presenter import drop
 
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_identity import DAY, FRAMES, doubt_about_segmentation
-from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.loading import read_case
 
 A = {
@@ -49,9 +48,7 @@ def case(tmp_path):
     "kind, tags, named",
     [
         ("SEG", {"PatientID": "B-2"}, "different patients"),
-        ("SEG", {"FrameOfReferenceUID": "1.2.3.5"}, "different frames of reference"),
         ("RTSTRUCT", {"FrameOfReferenceUID": "1.2.3.5"}, "different frames of reference"),
-        ("RTSTRUCT", {}, ""),
         ("SEG", dict.fromkeys(A, ""), ""),
     ],
 )
@@ -83,16 +80,7 @@ def test_one_with_a_name_is_asked_about_where_nobody_knows_whose_the_ct_is(scene
     assert "Nothing tells whether bones.dcm and the CT" in control(host.files, "asked0.title").label
 
 
-@pytest.mark.slow
-def test_a_ct_opened_again_is_known_by_its_digests(scene, watch, case, tmp_path, monkeypatch):
-    host = PresenterHost(scene, read_case(case)(scene))
-    monkeypatch.setattr(identity, "_identities", {})
-    other = {"PatientID": "B-2", "PatientName": "Beta^Berta"}
-    drop(host.files, write_segmentation("SEG", tmp_path, other))
-    assert "of different patients" in control(host.files, "asked0.title").label
-
-
-def test_one_in_the_cts_frame_is_not_asked_about(tmp_path):
+def test_segmentation_in_the_frame_of_the_ct_needs_no_confirmation(tmp_path):
     path = write_segmentation("SEG", tmp_path, {})
     assert doubt_about_segmentation({}, path)
     assert not doubt_about_segmentation({FRAMES: A["FrameOfReferenceUID"]}, path)

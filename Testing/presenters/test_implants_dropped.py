@@ -10,14 +10,13 @@ from helpers.phantom_scene import settle
 from helpers.scene_rendering import ball
 from helpers.tiny_scene import reopened
 from helpers.two_bones import write_cone
-from presenter_host import PresenterHost, act, answer, answers, control, text
+from presenter_host import PresenterHost, act, answer, answers, control
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.mrml.ct_3d import bones_of, put_bones
 from MultiViewRegistrationLib.mrml.image import structures_node
 from MultiViewRegistrationLib.session.assessment import reason_not_to_use, verdict
-from MultiViewRegistrationLib.session.history import History
 
 
 @pytest.fixture
@@ -53,33 +52,27 @@ def with_stem(host, tmp_path):
     return stem
 
 
-def test_an_implant_begins_where_the_ct_has_it(host, tmp_path):
+def test_implant_starts_where_the_ct_shows_it(host, tmp_path):
     with_ct(host, tmp_path)
     middle = make_ct().centroid()
-    asked = drop(host, write_cone(tmp_path / "stem.stl", middle), material=1)
-    assert asked == [*("Titanium", "Cobalt-chrome", "Steel", "Polyethylene", "Show as model")]
-    drop(host, write_cone(tmp_path / "ct.stl", middle + 500), material=0)  # a name that is taken
+    materials = drop(host, write_cone(tmp_path / "stem.stl", middle), material=1)
+    assert materials == ["Titanium", "Cobalt-chrome", "Steel", "Polyethylene", "Show as model"]
+    drop(host, write_cone(tmp_path / "ct.stl", middle + 500), material=0)  # outside the CT
     whole, stem, screw = host.session.bodies()
-    assert [(each.name, each.ct.unit) for each in (whole, stem, screw)] == [
-        ("", "hu"),
-        ("stem", "cobalt-chrome"),
-        ("ct 2", "titanium"),
-    ]
+    assert [whole.ct.unit, stem.ct.unit, screw.ct.unit] == ["hu", "cobalt-chrome", "titanium"]
+    assert [stem.name, screw.name] == ["stem", "ct 2"]  # "ct" is taken
     assert np.allclose(stem.world_from_ct, TRUE_POSE)
-    away = rigid.transform_points(screw.world_from_ct, screw.ct.centroid())
-    assert np.allclose(away, rigid.transform_points(TRUE_POSE, middle), atol=2)
+    centre = rigid.transform_points(screw.world_from_ct, screw.ct.centroid())
+    assert np.allclose(centre, rigid.transform_points(TRUE_POSE, middle), atol=2)
     assert "ct 2 begins in the middle of the CT" in " ".join(host.session.notices.sentences)
-    assert text(host.presenters.ct.bones, "name.stem") == "stem: cobalt-chrome"
-    assert text(host.presenters.ct.bones, "name.ct 2") == "ct 2: titanium"
     assert len(control(host.presenters.ct, "unit").options) == 2  # no material is the CT's
 
 
-def test_a_surface_is_shown_as_a_model_on_the_ct(host, tmp_path):
+def test_surface_is_shown_as_a_model_on_the_ct(host, tmp_path):
     with_ct(host, tmp_path)
     middle = make_ct().centroid()
     host.files.take([write_cone(tmp_path / "screw.stl", middle)])
     host.wait(host.files, lambda: answers(host.files))
-    assert answers(host.files)[4].label == "Show as model"
     answer(host.files, 4)
     host.wait(host.files, lambda: slicer.util.getNodes("screw"))
     model = slicer.util.getNode("screw")
@@ -89,47 +82,28 @@ def test_a_surface_is_shown_as_a_model_on_the_ct(host, tmp_path):
     assert model.GetDisplayVisibility() and not host.registration.apart
 
 
-def test_a_surface_without_a_ct_cannot_be_a_model_on_it(host, tmp_path):
-    host.files.take([write_cone(tmp_path / "stem.stl", [0, 0, 0])])
-    host.wait(host.files, lambda: answers(host.files))
-    assert len(answers(host.files)) == 4
-
-
-@pytest.fixture
-def accepted(host, tmp_path):
-    """A CT whose pose was accepted, and a stem that was dropped after that."""
+def test_added_implant_keeps_the_verdict_of_the_ct(host, tmp_path):
     with_ct(host, tmp_path)
     settle(host.session, verdict="accept")
     drop(host, write_cone(tmp_path / "stem.stl", make_ct().centroid()), material=0)
-    return host
+    session = host.session
+    assert verdict(session) == "accept" and reason_not_to_use(session) == ""
+    assert session.bones.summary() == "stem: not registered"
+    bones_of(host.registration)["stem"].world_from_ct = rigid.translation([3.0, 0, 0])
+    session.history.note("by hand")
+    assert "stem: not registered here" in reason_not_to_use(session)
+    session.history.undo()
+    assert verdict(session) == "accept"
+    host.registration.world_from_ct = rigid.translation([1.0, 0, 0]) @ TRUE_POSE
+    assert verdict(session) == ""
 
 
-def test_an_implant_that_is_added_leaves_the_verdict_of_the_ct(accepted):
-    assert verdict(accepted.session) == "accept" and reason_not_to_use(accepted.session) == ""
-    assert accepted.session.bones.summary() == "stem: not registered"
-
-
-def test_an_added_implant_that_is_moved_by_hand_is_not_registered_there_until_undo(accepted):
-    history = accepted.session.history
-    bones_of(accepted.registration)["stem"].world_from_ct = rigid.translation([3.0, 0, 0])
-    history.note("by hand")
-    assert "stem: not registered here" in reason_not_to_use(accepted.session)
-    history.undo()
-    assert verdict(accepted.session) == "accept"
-
-
-def test_a_ct_that_is_moved_beside_an_added_implant_has_no_verdict(accepted):
-    accepted.registration.world_from_ct = rigid.translation([1.0, 0, 0]) @ TRUE_POSE
-    assert verdict(accepted.session) == ""
-
-
-def test_an_implant_without_a_ct_is_what_is_registered(host, tmp_path):
+def test_implants_are_registered_without_a_ct(host, tmp_path):
     drop(host, write_cone(tmp_path / "stem.stl", [0, 0, 0]), material=2)
     drop(host, write_cone(tmp_path / "cup.stl", [0, 0, 0]), material=3)
     assert [body.name for body in host.session.bodies()] == ["stem", "cup"]
-    assert next(each.value for each in control(host.presenters.ct, "unit").options) == "steel"
     bones = host.presenters.ct.bones
-    assert control(bones, "remove.stem") is None  # which stands for the CT
+    assert control(bones, "remove.stem") is None  # it takes the place of the CT
     act(bones, "remove.cup")
     assert list(host.registration.apart) == ["stem"]
 
@@ -142,31 +116,6 @@ def dressed_nodes_of(host):
     return sorted(scene.GetNthNode(n).GetName() or "" for n in range(scene.GetNumberOfNodes()))
 
 
-@pytest.mark.slow
-def test_an_implant_is_removed_with_all_that_was_made_for_it_and_undo_puts_it_back(host, tmp_path):
-    with_ct(host, tmp_path)
-    middle = make_ct().centroid()
-    drop(host, write_cone(tmp_path / "cup.stl", middle), material=2)
-    before = dressed_nodes_of(host)
-    drop(host, write_cone(tmp_path / "stem.stl", middle + 5), material=1)
-    assert len(dressed_nodes_of(host)) > len(before)
-    moved = rigid.translation([3.0, 0, 0]) @ TRUE_POSE
-    bones_of(host.registration)["stem"].world_from_ct = moved
-    act(host.presenters.ct.bones, "remove.stem")
-    assert dressed_nodes_of(host) == before
-    assert [body.name for body in host.session.bodies()] == ["", "cup"]
-    assert list(bones_of(host.registration)) == ["cup"]
-    history = host.session.history
-    for _ in range(2):
-        history.undo()
-        (_whole, _cup, stem) = host.session.bodies()
-        assert (stem.name, stem.ct.unit) == ("stem", "cobalt-chrome")
-        assert np.allclose(stem.world_from_ct, moved)
-        assert np.allclose(stem.ct.centroid()[1:], middle[1:] + 5, atol=0.5)
-        history.redo()
-        assert dressed_nodes_of(host) == before
-
-
 def test_an_implant_of_the_name_of_a_removed_one_stays_whatever_is_undone(host, with_stem):
     act(host.presenters.ct.bones, "remove.stem")
     drop(host, with_stem, material=1)
@@ -177,12 +126,34 @@ def test_an_implant_of_the_name_of_a_removed_one_stays_whatever_is_undone(host, 
         assert (found.name, found.ct.unit) == ("stem", "cobalt-chrome")
 
 
-def test_an_implant_is_dropped_beside_bones_with_poses_of_their_own(host, tmp_path):
+@pytest.mark.slow
+def test_removed_implant_leaves_no_node_and_undo_restores_it(host, tmp_path):
+    with_ct(host, tmp_path)
+    middle = make_ct().centroid()
+    drop(host, write_cone(tmp_path / "cup.stl", middle), material=2)
+    before = dressed_nodes_of(host)
+    drop(host, write_cone(tmp_path / "stem.stl", middle + 5), material=1)
+    moved = rigid.translation([3.0, 0, 0]) @ TRUE_POSE
+    bones_of(host.registration)["stem"].world_from_ct = moved
+    act(host.presenters.ct.bones, "remove.stem")
+    assert dressed_nodes_of(host) == before
+    history = host.session.history
+    for _ in range(2):
+        history.undo()
+        (_whole, _cup, stem) = host.session.bodies()
+        assert (stem.name, stem.ct.unit) == ("stem", "cobalt-chrome")
+        assert np.allclose(stem.world_from_ct, moved)
+        history.redo()
+        assert dressed_nodes_of(host) == before
+
+
+def test_implant_is_added_to_bones_with_separate_poses(host, tmp_path):
     with_ct(host, tmp_path)
     ct = make_ct()
     bone = Structures(("L1",), (ct.volume.values > 300).astype(np.uint8))
-    node = structures_node(host.scene, "bones", bone, host.registration.ct)
-    host.registration.choose_segment(node)
+    host.registration.choose_segment(
+        structures_node(host.scene, "bones", bone, host.registration.ct)
+    )
     put_bones(host.registration, {"L1": TRUE_POSE})
     drop(host, write_cone(tmp_path / "stem.stl", ct.centroid()), material=0)
     assert set(bones_of(host.registration)) == {"L1", "stem"}
@@ -190,26 +161,16 @@ def test_an_implant_is_dropped_beside_bones_with_poses_of_their_own(host, tmp_pa
     assert list(bones_of(host.registration)) == ["L1"]
 
 
-def test_a_scene_without_a_removed_implant_gets_no_place_of_it(
-    host, with_stem, tmp_path, slicer_app
-):
-    act(host.presenters.ct.bones, "remove.stem")
-    (registration,) = reopened(slicer_app, tmp_path / "scene.mrb")
-    History(registration).undo()
-    assert not bones_of(registration)
-
-
 def test_implants_of_a_saved_scene_are_there_again(with_stem, tmp_path, slicer_app):
     (registration,) = reopened(slicer_app, tmp_path / "scene.mrb")
     assert list(registration.apart) == list(bones_of(registration)) == ["stem"]
 
 
-def test_a_model_of_the_scene_is_taken_as_a_dropped_surface(host, tmp_path, scene):
-    """In Slicer's RAS."""
+def test_model_of_the_scene_becomes_an_implant(host, tmp_path, scene):
     with_ct(host, tmp_path)
     middle = make_ct().centroid()
     model = scene.AddNewNodeByClass("vtkMRMLModelNode", "a/stem")
-    model.SetAndObservePolyData(ball(15, middle * [-1, -1, 1], 24))
+    model.SetAndObservePolyData(ball(15, middle * [-1, -1, 1], 24))  # RAS
     act(host.presenters.ct, "model", model.GetID())
     host.wait(host.files, lambda: answers(host.files))
     answer(host.files, 2)
@@ -217,4 +178,3 @@ def test_a_model_of_the_scene_is_taken_as_a_dropped_surface(host, tmp_path, scen
     (_whole, stem) = host.session.bodies()
     assert (stem.name, stem.ct.unit) == ("a stem", "steel")
     assert np.allclose(stem.ct.centroid()[1:], middle[1:], atol=0.2)
-    assert np.allclose(stem.world_from_ct, TRUE_POSE)

@@ -1,7 +1,6 @@
 """Targets that the answer names by their numbers are numbered in the views."""
 
 import numpy as np
-import pytest
 import slicer
 from helpers.phantom import CORNERS, TRUE_POSE
 from helpers.phantom_scene import settle
@@ -9,17 +8,6 @@ from helpers.running_session import poll
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.xray import detectors
-
-
-@pytest.fixture
-def named(host):
-    """A pose whose explanation names two targets."""
-    reasons = ["No X-ray shows targets 2, 7: nothing was compared there."]
-    settle(
-        host.session, verdict="check", reasons=reasons, summary="7 of 8 targets, and not at rest"
-    )
-    poll(host.session, 5.0, lambda: numbered(host))
-    return host
 
 
 def numbered(host):
@@ -33,19 +21,16 @@ def numbered(host):
     )
 
 
-def test_they_are_numbered_in_3d_where_they_are(named):
+def test_targets_named_in_the_reasons_are_numbered_in_3d_and_x_rays(host):
+    session = host.session
+    settle(session, verdict="check", reasons=["No X-ray shows targets 2, 7: nothing was compared."])
+    poll(session, 5.0, lambda: numbered(host))
+    places = numbered(host)
     there = rigid.transform_points(TRUE_POSE, CORNERS[[1, 6]]) * [-1, -1, 1]
-    assert list(numbered(named)) == ["2", "7"]
-    assert np.allclose(list(numbered(named).values()), there)
-
-
-def test_they_are_numbered_in_each_x_ray(named):
-    for detector in detectors(named.registration):
-        found = {each.name: each.lines for each in named.session.bones.outlines(detector)}
-        assert list(found) == ["2", "7"] and all(len(lines) for lines in found.values())
-
-
-def test_numbers_that_are_named_no_more_go(named):
-    settle(named.session, verdict="accept")
-    poll(named.session, 5.0, lambda: not numbered(named))
-    assert not numbered(named)
+    assert list(places) == ["2", "7"] and np.allclose(list(places.values()), there)
+    for detector in detectors(host.registration):
+        lines = {each.name: each.lines for each in session.bones.outlines(detector)}
+        assert list(lines) == ["2", "7"] and all(len(each) for each in lines.values())
+    settle(session, verdict="accept")
+    poll(session, 5.0, lambda: not numbered(host))
+    assert not numbered(host)

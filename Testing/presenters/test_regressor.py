@@ -46,24 +46,17 @@ def trained(host, start):
 
 
 def test_one_is_trained_and_a_registration_begins_with_it(host, start, store):
-    assert (
-        "There is none for this CT yet" in text(start, "models_text")
-        and control(start, "models") is None
-    )
+    assert control(start, "models") is None
     assert control(start, "other_start").refused == ("regressor", "auto")
-    assert "train one below" in control(start, "other_start").options[-1].tip
     begin(host, start)
     assert "mm after" in text(start, "training") and "about 60 s left" in text(start, "training")
-    assert not control(start, "train").enabled and "under way" in control(start, "train").tip
-    assert start.state().kind == "running" and start.changing
+    assert not control(start, "train").enabled and start.state().kind == "running"
     trained(host, start)
     assert store.arguments[:2] == ["train", "--minutes"] and float(store.arguments[2]) == 2
     name = host.session.regressors.model.name
     assert cells(start, "models") == [[name, "2 min", "3.0 mm", "7.6 MB", "in use"]]
-    assert (
-        control(start, "other_start").value == "auto"
-        and control(start, "other_start").refused == ()
-    )
+    assert control(start, "other_start").value == "auto"
+    assert control(start, "other_start").refused == ()
 
 
 def test_one_of_several_is_chosen_and_another_removed(host, start, store):
@@ -77,15 +70,12 @@ def test_one_of_several_is_chosen_and_another_removed(host, start, store):
         ("b", "in use"),
         ("a", ""),
     ]
-    assert host.session.regressors.model == second and control(start, "resume") is None
+    assert host.session.regressors.model == second
     act(start, "models", str(first), 1)
     assert host.session.regressors.model == first
-    assert host.registration.kept("model") == str(first)
-    assert "Remove the regressor a (7.6 MB)" in control(start, "remove_model").question
     act(start, "remove_model")
     looked(host, start)
-    assert not first.exists() and [row[0] for row in cells(start, "models")] == ["c", "b"]
-    assert host.session.regressors.model == second
+    assert not first.exists() and host.session.regressors.model == second
     act(start, "models", str(second), 1)
     rmtree(second)
     host.registration.node.SetParameter("start", "regressor")
@@ -103,17 +93,12 @@ def test_a_training_is_cancelled_and_gone_on_with(host, start, store):
         ["2 min", "7.0 mm", "7.6 MB", "unfinished"]
     ]
     unfinished = str(host.session.regressors.models[0].folder)
-    assert text(start, "ended") == "Cancelled. What was learnt is kept: Resume goes on with it."
+
     store.behave("learns")
     act(start, "resume")
     trained(host, start)
-    assert (
-        store.arguments[1:4] == ["--out", unfinished, "--resume"]
-        and "--minutes" not in store.arguments
-    )
-    assert [row[-1] for row in cells(start, "models")] == ["in use"] and control(
-        start, "resume"
-    ) is None
+    assert store.arguments[1:4] == ["--out", unfinished, "--resume"]
+    assert [row[-1] for row in cells(start, "models")] == ["in use"]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +112,7 @@ def test_a_training_that_fails_or_ends_early_says_so(host, start, store, behavio
     trained(host, start)
     found = control(start, key)
     assert told in (found.label if key == "ended" else found.lines[0].cells[4].tip)
-    assert (
-        host.registration.start == "given" and control(start, "train").enabled
-    )  # what was chosen meanwhile is left alone
+    assert host.registration.start == "given" and control(start, "train").enabled
 
 
 def test_what_training_needs_is_said(host, start, monkeypatch):
@@ -138,9 +121,3 @@ def test_what_training_needs_is_said(host, start, monkeypatch):
     assert control(start, "train").needs == ("network",)
     host.installs_packages = False
     assert control(start, "train").tip == f"A regressor needs PyTorch: {install_command('torch')}."
-    monkeypatch.undo()
-    for view in host.registration.xrays:
-        host.registration.remove_xray(view)
-    assert not control(start, "train").enabled and control(start, "train").tip.startswith(
-        "Add an X-ray first"
-    )

@@ -16,7 +16,6 @@ from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.assessment.metrics import UseVerdict
 from MultiViewRegistrationLib.errors import Reason
-from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.presenters.frontend import Opening
 from MultiViewRegistrationLib.session.result_files import read_track
 
@@ -46,102 +45,71 @@ def test_before_there_is_anything_only_open_is_offered(scene, host):
     assert "have one frame each" in text(still, "status") and still.state().kind == "todo"
 
 
-def test_a_track_is_stepped_through_and_played(sequence):
+def test_track_is_stepped_through_and_played(sequence):
     assert sequence.state().text == f"{COUNT} frames" and control(sequence, "track") is None
     assert text(sequence, "headline") == "Frame 0: registered, accept."
-    assert text(sequence, "line2").startswith("Accepted as one piece; single bones")
     assert text(sequence, "strip") == "5 of 5 frames: 1 accept, 3 check, 1 reject."
     strip = control(sequence, "strip").rgb
     assert len({tuple(strip[0, 320 * n // COUNT + 40]) for n in range(COUNT)}) == 3
     act(sequence, "on")
-    assert (
-        sequence.changing and control(sequence, "frame").value == 1
-    )  # at once, before its images are read
-    assert (
-        shown(sequence, 1) == "Frame 1: followed, check."
-        and control(sequence, "headline").tone == "caution"
-    )
+    assert sequence.changing and control(sequence, "frame").value == 1  # before it is read
+    assert shown(sequence, 1) == "Frame 1: followed, check."
     act(sequence, "frame", float(BLANK))
     assert shown(sequence, BLANK) == "Frame 3: lost, reject."
-    told = text(sequence, "line0")
-    assert "still show another frame" in told and "no contrast" in told
+    assert "no contrast" in text(sequence, "line0")
     act(sequence, "rate", "20")
     act(sequence, "play")
     sequence.host.wait(sequence, lambda: not sequence.player.playing)
-    assert control(sequence, "play").icon == "play" and shown(sequence, COUNT - 1).startswith(
-        "Frame 4"
-    )
+    assert shown(sequence, COUNT - 1).startswith("Frame 4")
     act(sequence, "play")
     sequence.exit()
     assert not sequence.player.playing
     act(sequence, "close")
     assert control(sequence, "player") is None and control(sequence, "track").enabled
-    act(sequence, "pace", "quick")
-    act(sequence, "track")
-    sequence.host.wait(sequence, lambda: not sequence.session.running, 60)
-    assert control(sequence, "progress") is None and shown(sequence, COUNT - 1).startswith(
-        "Frame 4"
-    )
 
 
 @pytest.mark.slow
-def test_the_answer_for_a_frame_whose_bones_lie_apart_is_that_of_each(sequence):
+def test_verdict_of_a_frame_with_displaced_bones_is_that_of_each_bone(sequence):
     frames = sequence.player.played.frames
     apart = Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")
     accepted = replace(frames[0], verdict="accept")
     frames[0] = replace(frames[0], verdict="check", reasons=[apart], bones={"L1": accepted})
     assert text(sequence, "headline") == "Frame 0: registered, each bone: accept."
-    assert text(sequence, "strip") == "5 of 5 frames: 1 accept, 3 check, 1 reject."
     said = sequence.host.answer.answer()
     assert (said.kind, said.word) == ("accept", "BONES: ACCEPT")
-    assert said.headline.endswith("L1 lies 4.6 mm from there")
     assert sequence.host.presenters.check.state().text == "frame 0: each bone: accept"
 
 
 @pytest.mark.slow
-def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(sequence):
-    """Also of one that was lost; of a pose beside it, and of an X-ray whose geometry is another one since, nothing."""
-
-    host, session, registration = sequence.host, sequence.session, sequence.registration
+def test_answer_and_sections_show_the_verdict_of_a_frame(sequence):
+    """A moved CT or a changed geometry clears it."""
+    host, registration = sequence.host, sequence.registration
     answer, check = host.answer, host.presenters.check
 
     def said():
-        answer.form()
-        primary = next(each for each in walk(answer.form()).values() if each.primary)
-        return answer.answer().kind, answer.answer().headline, primary.key
+        return answer.answer().kind, answer.answer().headline
 
-    kind, headline, key = said()
-    assert (kind, key) == ("accept", "poses") and headline.startswith(
-        "frame 0 was registered \u00b7 error below 1."
-    )
+    kind, headline = said()
+    assert kind == "accept" and headline.startswith("frame 0 was registered \u00b7 error below 1.")
     assert check.state().text == "frame 0: accept" and not control(check, "leave_out").enabled
-    assert host.presenters.export.state().kind == "todo"  # of a frame, from section Sequence
-    act(sequence, "on")
-    shown(sequence, 1)
-    assert said() == ("check", "frame 1 was followed", "edges") and control(answer, "poses").enabled
+    assert host.presenters.export.state().kind == "todo"  # frames are exported by section Sequence
     act(sequence, "frame", float(BLANK))
     shown(sequence, BLANK)
-    assert said() == ("reject", "frame 3 was lost", "edges") and "Lost: " in answer.answer().why[0]
+    assert said() == ("reject", "frame 3 was lost")
     act(sequence, "frame", 1.0)
     shown(sequence, 1)
+    assert said() == ("check", "frame 1 was followed") and control(answer, "poses").enabled
     pose = registration.world_from_ct
     registration.world_from_ct = off(pose, (0, 0, 1.0), (1.0, 0, 0))
-    assert (
-        said()[:2] == ("moved", "the CT was moved away from its place in frame 1")
-        and check.state().kind == "todo"
-    )
+    assert said() == ("moved", "the CT was moved away from its place in frame 1")
+    assert check.state().kind == "todo"
     registration.world_from_ct = pose
-    assert said()[0] == "check"
     view = registration.xrays[0]
     camera = view.record.geometry
     view.change(geometry=replace(camera, intrinsics=np.diag([1.1, 1.1, 1]) @ camera.intrinsics))
-    assert said()[:2] == ("moved", "the CT or the geometry of an X-ray has changed since")
+    assert said() == ("moved", "the CT or the geometry of an X-ray has changed since")
     view.change(geometry=camera)
-    act(check, "assess")
-    session.finish()
-    assert said()[0] == session.history.current.verdict and not said()[1].startswith(
-        "frame"
-    )  # its own, later
+    assert said()[0] == "check"
 
 
 def test_a_frame_says_what_it_is_accepted_for(sequence):
@@ -173,31 +141,27 @@ def test_a_video_shows_all_frames_and_a_still_the_one_that_is_seen(sequence, tmp
             assert orange(picture).any() == (number != BLANK) and orange(picture).mean() < 0.15
 
 
-def orange(picture):
-    """Which pixels are of a line."""
-    red, _green, blue = picture.astype(int).transpose(2, 0, 1)
-    return red > blue + 60
-
-
 @pytest.mark.parametrize("count", [1, 2])
-def test_frames_that_a_page_sends_are_kept_as_long_as_their_registration_is_open(
-    scene, tmp_path, count
-):
+def test_uploaded_frames_are_kept_while_their_registration_is_open(scene, tmp_path, count):
     sent = tmp_path / "sent"
     sent.mkdir()
     case = write_moving_case(sent, swing(count))
     files = SimpleNamespace(refused=[], refusing=nullcontext)
-    host = SimpleNamespace(
-        registration=None, session=None, show_message=print, files_presenter=files
-    )
-    host.show_reading, host.ui_action = print, nullcontext
+    host = SimpleNamespace(registration=None, session=None, files_presenter=files)
+    host.show_message = host.show_reading = print
+    host.ui_action = nullcontext
     host.take_read = lambda read, autosaved: setattr(host, "registration", read(scene))
     opening = Opening(host)
     opening.open(case, sent=sent)
     opening.tick(60)
-    assert host.registration is not None and sent.exists() == (count > 1)
     opening.tick()
-    assert sent.exists() == (count > 1)
+    assert host.registration is not None and sent.exists() == (count > 1)
     host.registration = None
     opening.tick()
     assert not sent.exists()
+
+
+def orange(picture):
+    """Which pixels are of a line."""
+    red, _green, blue = picture.astype(int).transpose(2, 0, 1)
+    return red > blue + 60

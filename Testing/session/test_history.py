@@ -74,22 +74,6 @@ def test_no_verdict_comes_back_where_an_x_ray_has_changed_since(registration, hi
     assert history.current.verdict is None
 
 
-def test_a_ct_that_was_replaced_was_not_moved_by_hand(registration, history, move):
-    move(1)
-    assert history.left == ""
-    registration.ct = volume_node(
-        registration.scene, "Other", np.zeros((4, 4, 4), np.float32), np.eye(4)
-    )
-    assert history.left == "The CT was replaced by another one."
-
-
-def test_without_a_ct_nobody_has_moved_one(registration, history, move):
-    history.note("by hand")
-    registration.ct = None
-    registration.world_from_ct = POSES[1]
-    assert history.left == "There is no CT."
-
-
 def test_a_bone_whose_transform_is_removed_is_no_movement_of_the_ct(registration, history):
     put_bones(registration, {"T10": POSES[1]})
     history.note("registered")
@@ -98,47 +82,55 @@ def test_a_bone_whose_transform_is_removed_is_no_movement_of_the_ct(registration
     assert history.left == "The transform of T10 was removed."
 
 
-def test_back_and_forth(registration, history, move):
+def test_replaced_or_removed_ct_was_not_moved_by_hand(registration, history, move):
+    move(1)
+    assert history.left == ""
+    other = np.zeros((4, 4, 4), np.float32)
+    registration.ct = volume_node(registration.scene, "Other", other, np.eye(4))
+    assert history.left == "The CT was replaced by another one."
+    registration.ct = None
+    assert history.left == "There is no CT."
+
+
+def test_undo_redo_and_branches(registration, history, move):
     for number in (0, 1, 2):
         move(number)
-    ways = []
-    for step in (
-        history.undo,
-        history.undo,
-        history.undo,
-        history.redo,
-        history.redo,
-        history.redo,
-    ):
+    visited = []
+    for step in (history.undo, history.undo, history.undo, history.redo):
         step()
-        ways.append((at(registration), history.can_undo, history.can_redo))
-    assert ways == [
-        (1, True, True),
-        (0, False, True),
-        (0, False, True),
-        (1, True, True),
-        (2, True, False),
-        (2, True, False),
-    ]
+        visited.append((at(registration), history.can_undo, history.can_redo))
+    assert visited == [(1, True, True), (0, False, True), (0, False, True), (1, True, True)]
     history.go(0)
     move(3)  # a new branch
     assert [entry.after for entry in history.entries] == [None, 0, 1, 0]
     history.undo()
     assert at(registration) == 0
-    again = History(
-        Registration(registration.node)
-    )  # as after loading: nothing is known but the scene
-    assert (again.entries, again.position, again.can_undo, again.can_redo) == (
-        history.entries,
-        0,
-        False,
-        True,
-    )
+    again = History(Registration(registration.node))  # as read from the scene
+    assert (again.entries, again.position) == (history.entries, 0)
+    assert (again.can_undo, again.can_redo) == (False, True)
     history.redo()
-    assert at(registration) == 3  # the newer branch; the older one is a click away
+    assert at(registration) == 3  # the newer branch
     history.go(2)
     history.undo()
     assert at(registration) == 1
+
+
+def test_cameras_are_restored_with_the_pose(registration, history, move):
+    view = registration.xrays[1]
+    move(0)
+    given = view.record.geometry
+    corrected = replace(given, camera_from_world=given.camera_from_world + np.diag([0, 0, 1e-3], 1))
+    view.change(corrected=corrected)
+    move(1)
+    history.undo()
+    assert view.camera.same_as(given)
+    history.redo()
+    assert view.camera.camera_from_world.tolist() == corrected.camera_from_world.tolist()
+    history.undo()
+    other = given.corrected(1.0, np.array([1.0, 0.0]))
+    view.change(geometry=other)
+    history.redo()  # the correction was of the previous geometry
+    assert view.camera.same_as(other)
 
 
 def test_a_pose_that_was_not_noted_is_not_lost(registration, history, move):
@@ -153,22 +145,3 @@ def test_a_pose_that_was_not_noted_is_not_lost(registration, history, move):
     registration.world_from_ct = POSES[5]
     history.go(0)
     assert at(registration) == 0 and np.allclose(history.entries[-1].pose, POSES[5])
-
-
-def test_cameras_go_back_with_the_pose(registration, history, move):
-    view = registration.xrays[1]
-    move(0)
-    given = view.record.geometry
-    corrected = replace(given, camera_from_world=given.camera_from_world + np.diag([0, 0, 1e-3], 1))
-    view.change(corrected=corrected)
-    move(1)
-    assert view.camera.camera_from_world.tolist() == corrected.camera_from_world.tolist()
-    history.undo()
-    assert view.camera.same_as(given)
-    history.redo()
-    assert view.camera.camera_from_world.tolist() == corrected.camera_from_world.tolist()
-    history.undo()
-    other = given.corrected(1.0, np.array([1.0, 0.0]))
-    view.change(geometry=other)
-    history.redo()  # the correction was one of the geometry from before
-    assert view.camera.same_as(other)

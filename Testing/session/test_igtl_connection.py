@@ -39,10 +39,6 @@ def serve(session, port, **options):
     session.igtl.serve(port, *take_messages(session, **options)())
 
 
-def client(port):
-    return pyigtl.OpenIGTLinkClient("127.0.0.1", port)
-
-
 def status_that(session, peer, condition):
     """The first STATUS of which it is true, while the session is polled as a timer does."""
     end = time.monotonic() + SOON_S
@@ -54,80 +50,72 @@ def status_that(session, peer, condition):
     raise AssertionError("no such STATUS came")
 
 
-def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session, port):
-    serve(session, port)
-    peer = client(port)
-    try:
-        world = peer.wait_for_message("CTToWorld", SOON_S)
-        assert_allclose(world.matrix, FLIP @ session.registration.world_from_ct @ FLIP, atol=1e-5)
-        assert world.metadata["TransformStatus"] == "OK" and "Jane" not in str(vars(world))
-        assert peer.wait_for_message("Overlay2", SOON_S).image.ndim == 4
-        assert (
-            peer.wait_for_message("MultiViewReg", SOON_S).code == 13
-        )  # to be checked: it was not registered
-    finally:
+@pytest.fixture
+def connect():
+    """A function: a peer, which is stopped after the test."""
+    peers = []
+
+    def start(kind, *arguments, **options):
+        peers.append(kind(*arguments, **options))
+        return peers[-1]
+
+    yield start
+    for peer in peers:
         peer.stop()
-    session.igtl.close()
-    assert not session.igtl.open and session.igtl.status == ""
+
+
+def test_client_gets_pose_overlays_and_verdict_and_no_name(session, port, connect):
+    serve(session, port)
+    peer = connect(pyigtl.OpenIGTLinkClient, "127.0.0.1", port)
+    world = peer.wait_for_message("CTToWorld", SOON_S)
+    assert_allclose(world.matrix, FLIP @ session.registration.world_from_ct @ FLIP, atol=1e-5)
+    assert world.metadata["TransformStatus"] == "OK" and "Jane" not in str(vars(world))
+    assert peer.wait_for_message("Overlay2", SOON_S).image.ndim == 4
+    assert peer.wait_for_message("MultiViewReg", SOON_S).code == 13  # not registered: check
+    remove(session.registration)
+    session.poll()
+    assert not session.igtl.open
+
+
+def test_port_in_use_is_reported(session):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         serve(session, taken.getsockname()[1])
         end = time.monotonic() + SOON_S
         while "cannot be opened" not in session.igtl.status and time.monotonic() < end:
             time.sleep(0.02)
     assert "cannot be opened" in session.igtl.status and not session.igtl.open
-    serve(session, port)
-    assert session.igtl.open
-    remove(session.registration)
-    session.poll()
-    assert not session.igtl.open
 
 
 @pytest.mark.slow
-def test_a_status_says_that_the_ct_was_moved_and_put_back(session, port):
+def test_status_reports_that_the_ct_was_moved_and_put_back(session, port, connect):
     serve(session, port)
-    peer = client(port)
-    try:
-        status_that(session, peer, lambda status: status.code == 13)
-        pose = session.registration.world_from_ct
-        session.registration.world_from_ct = ELSEWHERE
-        status = status_that(session, peer, lambda status: status.code == 15)
-        assert "lies elsewhere" in json.loads(status.text)["override"]
-        peer.get_latest_messages()
-        assert peer.wait_for_message("CTToWorld", 3.0) is None  # many a peer looks at no status
-        (news,) = session.news()
-        assert "not sent to navigation any more" in news and "lies elsewhere" in news
-        session.registration.world_from_ct = pose
-        status_that(session, peer, lambda status: status.code == 13)
-        assert (
-            session.news() == []
-            and peer.wait_for_message("CTToWorld", SOON_S).metadata["TransformStatus"] == "OK"
-        )
-        session.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
-        status = status_that(session, peer, lambda status: status.code == 15)
-        assert "stale" in json.loads(status.text)["override"]
-    finally:
-        peer.stop()
+    peer = connect(pyigtl.OpenIGTLinkClient, "127.0.0.1", port)
+    status_that(session, peer, lambda status: status.code == 13)
+    pose = session.registration.world_from_ct
+    session.registration.world_from_ct = ELSEWHERE
+    status = status_that(session, peer, lambda status: status.code == 15)
+    assert "lies elsewhere" in json.loads(status.text)["override"]
+    peer.get_latest_messages()
+    assert peer.wait_for_message("CTToWorld", 3.0) is None  # many peers ignore the status
+    (news,) = session.news()
+    assert "not sent to navigation any more" in news
+    session.registration.world_from_ct = pose
+    status_that(session, peer, lambda status: status.code == 13)
+    world = peer.wait_for_message("CTToWorld", SOON_S)
+    assert session.news() == [] and world.metadata["TransformStatus"] == "OK"
 
 
 @pytest.mark.slow
-def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
+def test_server_gets_the_pose_in_the_reference_frame(session, port, connect):
     reference_from_world = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
     change_settings(session.registration, reference_from_world=reference_from_world)
     session.igtl.send_to(*address_of(" 127.0.0.1 ", port), *take_messages(session, override=True)())
-    peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
-    try:
-        message = peer.wait_for_message("CTToReference", SOON_S)
-        assert_allclose(
-            message.matrix,
-            FLIP @ reference_from_world @ session.registration.world_from_ct @ FLIP,
-            atol=1e-5,
-        )
-        assert (
-            "stale" in message.metadata["Override"]
-        )  # the frame was not there when the result was found
-        assert session.igtl.status == f"connected to 127.0.0.1:{port}"
-    finally:
-        peer.stop()
+    peer = connect(pyigtl.OpenIGTLinkServer, port=port, local_server=True)
+    message = peer.wait_for_message("CTToReference", SOON_S)
+    pose = reference_from_world @ session.registration.world_from_ct
+    assert_allclose(message.matrix, FLIP @ pose @ FLIP, atol=1e-5)
+    assert "stale" in message.metadata["Override"]  # the result was of another frame
+    assert session.igtl.status == f"connected to 127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("host", ["", "  ", "a..b"])

@@ -16,7 +16,6 @@ from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.structures import TESTED_COLOUR
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.overlays import decisive_box
-from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import stale_reason, use_suggested_masks
 from MultiViewRegistrationLib.session.result_files import case_content
 
@@ -24,35 +23,20 @@ from MultiViewRegistrationLib.session.result_files import case_content
 TOOL = (slice(50, 82), slice(44, 76))
 
 
-@pytest.fixture
-def registration(scene, ct, views):
-    return make_registration(scene, ct, views, TRUE_POSE)
-
-
-def assessed(session):
-    assessment.assess(session)
-    session.finish()
-    return session.history.current
-
-
 @pytest.mark.slow
-def test_a_masked_tool_prevents_an_accept(scene, ct, views):
+def test_masked_tool_prevents_an_accept(scene, ct, views):
     covered = views[0].xray.line_integrals.copy()
     covered[TOOL] += 1.5 * (np.indices(covered[TOOL].shape).sum(axis=0) % 16 < 8)
     views = [views[0].with_xray(line_integrals=covered), views[1]]
-    session = new_session(
-        make_registration(scene, ct, views, off(TRUE_POSE, (1, 0, -1), (2, -1, 1)))
-    )
+    start = off(TRUE_POSE, (1, 0, -1), (2, -1, 1))
+    session = new_session(make_registration(scene, ct, views, start))
     with refuses("no result of a registration, expected a pose that was"):
         use_suggested_masks(session)
     register_given(session)
-    assert error_mm(session.history.current.pose) < 0.3
     sentence = use_suggested_masks(session)
     first, second = session.registration.xrays
     assert "% of view1" in sentence and "view2" not in sentence and second.mask is None
-    assert first.mask.GetName() == "view1 without what does not fit" and "stale" in stale_reason(
-        session
-    )
+    assert "stale" in stale_reason(session)
     used = session.xray(first).valid
     assert used[TOOL].mean() < 0.5 and used.mean() > 0.8
 
@@ -60,13 +44,8 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     entry = session.history.current
     assert error_mm(entry.pose) < 0.3 and entry.verdict == "check"
     assert entry.reasons[-1] == f"Assumed: view1: {LEFT_OUT}"
-    assert [view.get("assumptions") for view in case_content(session)["views"]] == [
-        [LEFT_OUT],
-        None,
-    ]
-    assert (
-        assessed(session) == entry and assessment.verdict(session) == "check"
-    )  # the registration's own verdict stays
+    written = [view.get("assumptions") for view in case_content(session)["views"]]
+    assert written == [[LEFT_OUT], None]
     session.registration.world_from_ct = ELSEWHERE
     with refuses("moved by hand"):
         use_suggested_masks(session)
@@ -93,19 +72,17 @@ def test_what_disagrees_without_any_bone_is_no_place_to_look_at():
     assert np.allclose(box.mean(axis=0), [410, 210])
 
 
-def test_crosses_stand_where_bone_was_tested_for_the_use_that_counts_while_the_pose_stands(scene):
+def test_tested_points_of_the_use_are_marked_while_the_pose_holds(scene):
     tested = {"overlay": [[10.0, 20.0, 30.0]], "room": []}
     uses = {use: UseVerdict("accept", 0.3, 0.6) for use in ("overlay", "room")}
     session = settled_session(scene, verdict="accept", use="overlay", uses=uses, tested=tested)
     detector = detectors(session.registration)[0]
     poll(session, 20.0, lambda: bool(session.bones.marks))
     (cross,) = session.bones.outlines(detector)
-    place = rigid.transform_points(TRUE_POSE, np.array([tested["overlay"][0]]))
-    np.testing.assert_allclose(
-        cross.lines.mean(axis=(0, 1)), detector.camera.project(place)[0], atol=1e-6
-    )
+    place = rigid.transform_points(TRUE_POSE, np.array(tested["overlay"]))
+    assert cross.lines.mean(axis=(0, 1)) == pytest.approx(detector.camera.project(place)[0])
     assert cross.colour == TESTED_COLOUR
-    for mode in ("colours", "difference", "off", "edges"):  # in two of them the DRR is blue
+    for mode in ("difference", "edges"):  # in the first, the DRR has the colour of the marks
         session.registration.node.SetParameter(overlay.MODE, mode)
         assert bool(session.bones.outlines(detector)) == (mode == "edges")
     session.registration.world_from_ct = ELSEWHERE

@@ -44,39 +44,19 @@ def began(monkeypatch):
     return poses
 
 
-def test_a_published_refinement_begins_at_the_pose_and_its_end_is_a_result(session, began):
+def test_published_refinement_starts_at_the_pose_and_gives_a_result(session, began):
     session.register("given", refinement="xvr")
-    seen = set()
+    stages = set()
     while session.running:
         session.poll()
-        seen.add(session.running_registration.stage if session.running_registration else "")
-    assert np.allclose(began[0], STARTED_AT) and "xvr at 32 x 32 px" in seen
-    entry = session.history.current
-    assert error_mm(session.registration.world_from_ct) < 0.5 and (
-        entry.method,
-        entry.refinement,
-    ) == ("given", "xvr")
-    assert (
-        0 < entry.seconds < 60
-        and min(session.result.refinement.fit.similarity) > 0.9
-        and stale_reason(session) == ""
-    )
-    assert (session.result.refined_by, session.result.torch_device) == ("xvr", "cpu")
-    assert entry.verdict is None and np.allclose(session.result.start_world_from_ct, STARTED_AT)
-    assert json.dumps(session.result.to_json())  # can be exported as any other
-
-
-@pytest.mark.slow
-def test_a_published_refinement_is_cancelled(session):
-    pytest.importorskip("torch")
-    session.register("given", refinement="xvr")
-    while session.running_registration.task.progress is None:
-        session.poll()
-    session.poll(0.5)
-    task = session.running_registration.task
-    session.cancel()
-    assert task.wait(60.0) and not session.running and session.ended == "cancelled"
-    assert np.allclose(session.registration.world_from_ct, STARTED_AT)
+        stages.add(session.running_registration.stage if session.running_registration else "")
+    assert np.allclose(began[0], STARTED_AT) and "xvr at 32 x 32 px" in stages
+    entry, result = session.history.current, session.result
+    assert error_mm(session.registration.world_from_ct) < 0.5 and stale_reason(session) == ""
+    assert (entry.method, entry.refinement, entry.verdict) == ("given", "xvr", None)
+    assert (result.refined_by, result.torch_device) == ("xvr", "cpu")
+    assert np.allclose(result.start_world_from_ct, STARTED_AT)
+    assert json.dumps(result.to_json())
 
 
 def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(

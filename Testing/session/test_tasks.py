@@ -68,7 +68,7 @@ def test_cancelled_however_it_ends(caplog):
     assert task.message == "" and not caplog.records
 
 
-def test_the_result_of_another_is_waited_for():
+def test_task_waits_for_the_result_of_another():
     go = threading.Event()
     first = Task(lambda on_progress: go.wait(5.0) and "ready")
     second = Task(lambda on_progress: first.result_for(on_progress) + "!")
@@ -82,15 +82,14 @@ def test_the_result_of_another_is_waited_for():
     assert "ZeroDivisionError" in ended(failing).message
 
 
-def test_each_thread_hears_its_own_warnings(recwarn):
-    """Overlapping in time, in the order in which `warnings.catch_warnings` would mix them up."""
+def test_task_collects_only_the_warnings_of_its_thread(recwarn):
+    """The threads overlap in the order in which `warnings.catch_warnings` would mix them up."""
     first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
 
     def first(on_progress):
-        warn("first")
         first_in.set()
         second_in.wait(5.0)
-        warn("first again")
+        warn("first")
 
     def second(on_progress):
         first_in.wait(5.0)
@@ -99,13 +98,12 @@ def test_each_thread_hears_its_own_warnings(recwarn):
         warn("second")
 
     one, other = Task(first), Task(second)
-    warn("main")
     ended(one)
     first_out.set()
     ended(other)
-    warn("main again")
-    assert one.warnings == ["first", "first again"] and other.warnings == ["second"]
-    assert [str(warning.message) for warning in recwarn.list] == ["main", "main again"]
+    warn("main")
+    assert one.warnings == ["first"] and other.warnings == ["second"]
+    assert [str(warning.message) for warning in recwarn.list] == ["main"]
 
 
 def test_without_a_child_process_kernels_are_compiled_here(monkeypatch):
@@ -125,19 +123,15 @@ def test_without_a_child_process_kernels_are_compiled_here(monkeypatch):
     assert calls == ["prepare", "compiling", "prepare"]
 
 
-def test_a_child_process_that_compiles_already_is_waited_for(monkeypatch):
-    """It was begun with the panel.
-
-    a DRR does not wait for the kernels of a registration, nor is a second one begun.
-    """
-    begun, calls = [], []
+def test_kernels_are_compiled_by_one_child_process(monkeypatch):
+    commands, calls = [], []
 
     class Compiling:
         def __init__(self, command, **how):
-            begun.append(command)
+            commands.append(command)
 
         def poll(self):
-            """It has not ended."""
+            """It is still running."""
 
     monkeypatch.setattr(inputs.subprocess, "Popen", Compiling)
     monkeypatch.setattr(inputs, "_children", [])
@@ -150,4 +144,4 @@ def test_a_child_process_that_compiles_already_is_waited_for(monkeypatch):
             raise inputs.NotCached
 
     inputs.load_kernels(prepare, lambda: calls.append("compiling"))
-    assert calls == ["prepare", "compiling", "prepare", "prepare"] and len(begun) == 1
+    assert calls == ["prepare", "compiling", "prepare", "prepare"] and len(commands) == 1

@@ -193,9 +193,9 @@ def settle_spine(session, verdict="check"):
     poses = dict(zip(NAMES, (POSE @ motion for motion in bent_case().motions), strict=True))
     put_bones(session.registration, poses)
     moved = {"mm": 5.2, "deg": 3.1, "axis": [0.0, 0.0, 1.0]}
+    told = {"moved": moved, "predicted_tre_mm": {"mean": 0.3, "upper95": 0.7}}
     bodies = {
-        name: body(verdict, world_from_ct=pose.tolist(), moved=moved)
-        for name, pose in poses.items()
+        name: body(verdict, world_from_ct=pose.tolist(), **told) for name, pose in poses.items()
     }
     settle(session, POSE, verdict=verdict, bodies=bodies)
     return poses

@@ -352,6 +352,7 @@ WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error ab
         ("accept", [], 0.052, 0.001, "probably 0.05 mm \u00b7 as one piece", "registration"),
         ("check", [RISK], 1.12, 0.26, "26 % risk of more than 2 mm, probably 1.1 mm", "edges"),
         ("check", [RISK, FURTHER], 1.12, 0.26, "26 % risk of more than 2 mm", "add_xrays"),
+        ("check", [READINGS], 1.0, 0.1, "The cameras are known only to", "geometry"),
         ("check", [PLACED], 0.3, 0.003, "The pose was set, not registered", "register"),
         ("check", [ELSEWHERE], 0.3, 0.003, "The upper part of the bone lies elsewhere", "look"),
         ("reject", [CAUSE, WRONG], 14.0, 0.98, "view1 seems to be mirrored", "geometry"),
@@ -361,13 +362,13 @@ WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error ab
 def test_headline_and_next_action_of_a_verdict(
     host, answer, verdict, reasons, typical_mm, risk, headline, next_action
 ):
-    views = {"view1": "good", "view2": "bad" if verdict == "reject" else "check"}
+    views = dict.fromkeys(("view1", "view2"), "bad" if verdict == "reject" else "check")
     result = {"verdict": verdict, "reasons": reasons, "typical_mm": typical_mm, "risk": risk}
     settle(host.session, START, views=views, **result)
     said = answer.answer()
     assert said.kind == verdict and said.headline.startswith(headline)
     assert said.why[: len(reasons)] == tuple(reasons)
-    assert said.views[1].state == ("good" if verdict == "accept" else views["view2"])
+    assert said.views[1].state == {"accept": "good", "check": "check", "reject": "bad"}[verdict]
     (primary,) = [each for each in walk(answer.form()).values() if each.primary]
     assert primary.key == next_action and primary.enabled
     assert (control(answer, "registration") is None) == (verdict == "reject")  # Export

@@ -67,6 +67,9 @@ def test_ct_is_selected_and_inspected_once_in_a_thread(host, section, phantom, m
     assert "Voxels: 48 \u00d7 48 \u00d7 48" in text(section, "facts")
     settled(section)
     assert len(threads) == 1 and threads[0] is not threading.main_thread()
+    for on in (True, False):
+        act(section, "in_3d")
+        assert control(section, "in_3d").on is on
     act(section, "ct", "")
     assert host.registration.ct is None and phantom.GetParentTransformNode() is None
     assert section.state().text == "choose the CT" and control(section, "facts") is None

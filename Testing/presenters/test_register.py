@@ -18,7 +18,8 @@ def register(host):
 
 def test_history_goes_back_and_forth(host, register):
     host.session.history.note("before")
-    settle(host.session, verdict="accept", typical_mm=0.21)
+    settle(host.session, verdict="accept", typical_mm=0.21, seconds=1.5)
+    assert text(register, "outcome") == "Done in 1.5 s on the processor."
     before, after = (row[1:4] for row in cells(register, "history"))
     assert before == ["Before", "", ""] and after == ["From here", "accept", "0.2 mm"]
     assert control(register, "history").selected == "1" and not control(register, "redo").enabled

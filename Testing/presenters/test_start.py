@@ -58,6 +58,7 @@ def test_search_range_is_offered_around_a_placed_ct(host, start):
     assert (text(start, "rotation_deg"), text(start, "translation_mm")) == ("5", "15")
     act(start, "rotation_deg", "7")
     assert control(start, "range").value == "Custom"
+    assert start.state().text == "Search, 7° and 15 mm"
     assert host.session.case().search == {"rotation_deg": 7, "translation_mm": 15}
     with refuses("Rotation: 500 is outside 1 to 180"):
         act(start, "rotation_deg", "500")

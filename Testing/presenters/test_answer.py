@@ -286,20 +286,17 @@ def test_different_patients_are_named_in_red_and_answered_before_anything_is_com
     assert automatic.may_begin()
 
 
-def test_different_days_are_a_note_beside_the_x_rays(host, answer):
+def test_different_days_are_noted_in_the_section_of_x_rays(host, answer):
     days = ({PATIENT_ID: "A-1", "days (StudyDate)": day} for day in ("20240101", "20240228"))
     give_headers(host, *days)
     note = control(host.presenters.xrays, "days")
     assert note.tone == "quiet" and "taken on different days" in note.label
     assert host.session.notices.sentences == [] and control(answer, "register").primary
-    settle(host.session, verdict="check", reasons=[Reason("other-day", note.label)])
-    told = answer.answer()
-    assert "days" not in told.headline and note.label in told.why
 
 
 @pytest.mark.parametrize("method, act_key", [("search", "look"), ("given", "search")])
-def test_a_ct_that_does_not_fit_leads_to_whose_it_is(host, answer, method, act_key):
-    """After a search; a given start may be wrong, too."""
+def test_ct_that_does_not_fit_leads_to_the_check_of_the_patient(host, answer, method, act_key):
+    """Only after a search, as a given start may be wrong instead."""
     host.slicer_tools = None
     give_headers(host, {PATIENT_ID: "A-1"}, {})
     settle(host.session, method=method, verdict="reject", reasons=[CT_MISFIT])
@@ -308,11 +305,9 @@ def test_a_ct_that_does_not_fit_leads_to_whose_it_is(host, answer, method, act_k
     assert found.primary and (found.label == "Check the patient") == (method == "search")
     if method == "search":
         act(answer, act_key)
+        assert host.shown == ["ct"]
         ct = host.presenters.ct
-        host.wait(ct, lambda: control(ct, "facts"))
-        assert host.shown == ["ct"] and text(ct, "facts").endswith(
-            "CT A-1, view1 unknown, view2 unknown"
-        )
+        host.wait(ct, lambda: "CT A-1, view1 unknown" in text(ct, "facts"))
 
 
 CAUSE = Reason(

@@ -30,9 +30,11 @@ from MultiViewRegistrationLib.io.files import keep_within
 from MultiViewRegistrationLib.mrml.identity import INSTANCES
 from MultiViewRegistrationLib.session.result_files import case_content, write_case_folder
 
+pytestmark = pytest.mark.usefixtures("no_picture")
+
 
 @pytest.fixture
-def host(scene, watch, no_picture):
+def host(scene, watch):
     host = PresenterHost(scene)
     host.slicer_tools = None
     return host

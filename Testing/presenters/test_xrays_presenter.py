@@ -19,11 +19,12 @@ from MultiViewRegistrationLib.mrml.case import change_settings, settings_of, xra
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.session.geometry import give_geometry
 
+pytestmark = pytest.mark.usefixtures("no_picture")
 ROWS, COLUMNS = SHAPE
 
 
 @pytest.fixture
-def host(scene, watch, no_picture):
+def host(scene, watch):
     return PresenterHost(scene)
 
 

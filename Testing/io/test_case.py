@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from helpers.file_io import write_json, write_values
-from helpers.program import mvreg
 from helpers.refusals import warns
-from imaging.damaged_surfaces import absurd
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal
 
@@ -57,30 +55,11 @@ def test_a_ct_whose_header_stays_and_whose_voxels_change_is_another(write_case, 
     assert changed_inputs(before.inputs, CaseFile.read(path)) == ["CT"]
 
 
-def test_a_surface_that_would_end_the_process_is_refused_in_a_sentence(write_case, tmp_path):
-    (tmp_path / "index.obj").write_bytes(absurd()["index.obj"])
-    case = write_case(minimal() | {"ct": "index.obj", "ct_unit": "steel"})
-    said = mvreg(f"case check {case}", status=2)
-    assert "index.obj: the surface cannot be read" in said.refusal
-
-
 def test_two_inputs_of_one_name_both_have_their_hash(load, tmp_path):
     (tmp_path / "a").mkdir()
     shutil.copy(tmp_path / "lat.mha", tmp_path / "a" / "ap.mha")
     case = load(changed(minimal(), "views[1].image", "a/ap.mha"))
     assert len(case.inputs) == 4 and len(set(case.inputs.values())) == 4
-
-
-def test_frames_of_one_file_are_different_views(write_case, tmp_path):
-    frames = np.random.default_rng(2).integers(2000, 4000, (3, *SIZE[::-1])).astype(np.uint16)
-    write_values(tmp_path / "run.mha", frames)
-    content = minimal()
-    for view, frame in zip(content["views"], (0, 2)):
-        view.update(image="run.mha", frame=frame, intensity="log")
-    for view, frame in zip(Case.load(write_case(content)).views, (0, 2)):
-        assert np.corrcoef(view.xray.line_integrals.ravel(), frames[frame].ravel())[0, 1] > 0.999
-    content["views"][0]["frame"] = 2
-    assert "views[1] has the same image as views[0]" in refusal(Case.load, write_case(content))
 
 
 def moved(x, y, z):
@@ -90,7 +69,6 @@ def moved(x, y, z):
 @pytest.mark.parametrize(
     "content, path, value, part",
     [
-        (minimal(), "world_from_ct", moved(0, 1500.0, 0), "views[0].projection_matrix has the CT at its start pose behind"),
         (C_ARM_CASE, "world_from_ct", moved(0, 1500.0, 0), "views[0].c_arm has the CT at its start pose behind"),
         (minimal(), "world_from_ct", moved(0, 0, 400.0), "world_from_ct has the CT outside every view"),
         (C_ARM_CASE, "views[0].c_arm.size", [16, 20], "views[0].c_arm.size is [16, 20], but the image has 20 columns and 16 rows"),
@@ -113,12 +91,6 @@ def test_each_error_that_needs_the_pixels_is_refused(
     assert part in message and message.count("broken.png") < 2
 
 
-def test_the_same_camera_with_another_image_is_another_view(load):
-    content = minimal()
-    content["views"][1] = content["views"][0] | {"name": "again", "image": "lat.mha"}
-    assert len(load(content).views) == 2
-
-
 def test_only_the_masked_part_has_to_be_seen(load):
     """The bone of the mask is left of the narrow image, the CT's box reaches into it.
 
@@ -131,22 +103,16 @@ def test_only_the_masked_part_has_to_be_seen(load):
         assert len(Case.load(case.path).views) == 2
 
 
-def test_an_image_of_equal_angles_is_flattened_with_its_mask(write_case, tmp_path):
-    """Each stored column holds where a flat detector shows what it does.
-
-    The outermost ones are beyond the bent one.
-    """
+def test_an_image_of_equal_angles_is_resampled_to_a_flat_detector(write_case, tmp_path):
     content, focal, columns = full(), 541 / 40, np.arange(SIZE[0])
     content["views"][4]["slot_scan"]["pixel_mm"] = [40, 4]
-    content["views"][4] |= {"intensity": "log", "mask": "scout_mask.mha"}
+    content["views"][4]["intensity"] = "log"
     flat = 9.5 + focal * np.tan((columns - 9.5) / focal)
     write_values(tmp_path / "scout.mha", np.tile(flat, (SIZE[1], 1)).astype(np.float32))
-    write_values(tmp_path / "scout_mask.mha", np.tile(columns > 4, (SIZE[1], 1)).astype(np.uint8))
     xray = Case.load(write_case(content)).views[4].xray
-    assert flat[0] < -1 and xray.valid.any(axis=1).all()
     used = xray.valid[0]
+    assert used.sum() > 10
     assert_allclose(xray.line_integrals[:, used], np.tile(columns[used], (SIZE[1], 1)), atol=0.05)
-    assert not used[columns < flat[5]].any() and used[columns > flat[5] + 1].all()
 
 
 def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path):

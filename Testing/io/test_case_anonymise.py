@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import shutil
 
 import numpy as np
@@ -135,17 +134,6 @@ def anonymised(write_case, tmp_path, capsys):
 def files_of(screenshots):
     files = [(f"image{n}{each.suffix}", each.file) for n, each in enumerate(screenshots)]
     return files, [each.pixels.shape[::-1] for each in screenshots]
-
-
-@pytest.mark.slow
-def test_what_was_found_is_stated_for_each_image(anonymised):
-    shots = [make_screenshot(2, 12), make_screenshot(5, 255)]
-    status, printed, copies = anonymised(*files_of(shots))
-    assert status == 0
-    for shot, copy, name in zip(shots, copies, ("AP", "LAT"), strict=True):
-        (line,) = (line for line in printed.out.splitlines() if line.strip().startswith(name))
-        assert re.search(r"text: \d+ places; frame: recognised", line)
-        assert shot.legible(shot.pixels) and not shot.legible(copy)
 
 
 def png(pixels):

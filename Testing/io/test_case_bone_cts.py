@@ -24,8 +24,7 @@ from tiny_case import (
 
 from MultiViewRegistrationLib import Body
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.case import Case, changed_inputs
-from MultiViewRegistrationLib.io.case_file import BodySource, CaseFile
+from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_writer import anonymise
 from MultiViewRegistrationLib.io.case_writer import write_case as write_case_folder
 from MultiViewRegistrationLib.io.transforms import write_transform
@@ -125,17 +124,13 @@ AWAY = rigid.translation([0, 0, 2000.0]).tolist()
 SQUEEZED = np.diag([0.5, 1, 1, 1]).tolist()
 #: Where a value is changed, and the sentence. A schema can tell the first ones.
 WRONG = [
-    ("structures[0].label", 3, "structures[0].label stands beside a CT of its own"),
     ("structures[1].mask", "bone.mha", "structures[1].mask stands beside a CT of its own"),
-    ("structures[1].ct", REMOVED, "structures[1].ct is missing, but another structure has one"),
     (
         "structures[1]",
         {"name": "ulna", "label": 3},
         "structures[1].ct is missing, but another structure",
     ),
     ("ct", "ct.mha", 'structures[0].ct_unit is "relative", expected one of titanium'),
-    ("labels", "ct.mha", "labels stands beside structures with a CT each"),
-    ("targets", [[1, 2, 3]], "targets stands beside structures with a CT each"),
     ("truth", {"world_from_ct": START.tolist()}, "truth.world_from_ct stands beside structures"),
     ("structures[0].ct_unit", "mm", "structures[0].ct_unit is"),
     ("structures[0].name", REMOVED, "structures[0].name is missing"),
@@ -146,7 +141,6 @@ WRONG += [
     ("structures[1].name", "Radius", 'found the name "Radius" twice'),
     ("structures[1].world_from_ct", SQUEEZED, "structures[1].world_from_ct"),
     ("structures[1].ct", "soft.mha", "soft.mha: has nothing above 200 HU, expected a bone"),
-    ("structures[0].world_from_ct", AWAY, "world_from_ct has the CT outside every view"),
     (
         "structures[1].world_from_ct",
         AWAY,
@@ -162,22 +156,6 @@ def test_each_mistake_has_its_sentence(folder, write_case, nth):
     content = changed(two_bones(), path, value)
     assert part in refusal(Case.load, write_case(content))
     assert VALIDATOR.is_valid(content) == (nth >= SCHEMA_TELLS)
-
-
-def test_every_ct_is_an_input(folder, load):
-    case = load(two_bones())
-    assert {"radius.mha", "ulna.mha"} < case.inputs.keys() and "ct.mha" not in case.inputs
-    write_bone(folder / "ulna.mha", np.full((12, 12, 12), 400))
-    assert changed_inputs(case.inputs, CaseFile.read(case.path)) == ["CT of ulna"]
-
-
-def test_cts_that_are_known_are_not_read_again(load, monkeypatch):
-    first = load(two_bones())
-    monkeypatch.setattr(BodySource, "read", lambda _self: pytest.fail("read again"))
-    content = changed(two_bones(), "structures[1].world_from_ct", own_frame(START).tolist())
-    again = load(content, last=first)
-    assert all(one.ct is two.ct for one, two in zip(first.bodies, again.bodies, strict=True))
-    assert_allclose(again.bodies[1].world_from_ct, own_frame(START))
 
 
 @pytest.fixture
@@ -245,10 +223,8 @@ def test_implants_lie_beside_a_ct_and_its_bones(folder, load, written):
     "path, value, part",
     [
         ("structures[1].name", "Stem", 'found the name "stem" twice'),
-        *(
-            ("structures[0].ct_unit", unit, "ct_unit")
-            for unit in "0/mm -1/mm nan/mm mm 50/mm".split()
-        ),
+        ("structures[0].ct_unit", "nan/mm", "ct_unit"),
+        ("structures[0].ct_unit", "50/mm", "ct_unit"),
     ],
 )
 def test_an_implant_needs_its_name_and_an_attenuation(folder, write_case, path, value, part):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from numpy.testing import assert_allclose
-from tiny_case import READING, START, camera, changed, full, minimal, run
+from tiny_case import READING, START, changed, full, minimal, run
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
@@ -131,7 +131,6 @@ ASIDE = {"isocentre_offset_mm": [0, 80], "pixel_mm": [16, 16]}
     "first, second, said",
     [
         ({}, {"rao_lao_deg": 5}, "AP and LAT are nearly parallel (5.0 degrees)"),
-        ({}, {"rao_lao_deg": 178}, "AP and LAT are nearly parallel (178.0 degrees)"),
         ({}, SIDE | {"mirrored": True}, "LAT is stored as seen from the detector and the other views as from the source"),
         ({}, SIDE | ASIDE, "AP and LAT have middle rays that pass 80 mm"),
         (SMALL, SIDE, "AP has 100 mm from source to detector, unlike a C-arm"),
@@ -177,16 +176,3 @@ def test_a_page_never_replaces_a_case(write_case, refused):
     before = path.read_bytes()
     refused(f"case show {path} --out {path}", "expected the name of a page")
     assert path.read_bytes() == before
-
-
-def test_show_prints_the_resolved_matrices_of_every_kind_of_geometry(write_case, capsys):
-    given = camera(90, mirrored=True)
-    case = with_readings({"mirrored": True}, {})
-    case["views"][1].pop("c_arm")
-    case["views"][1]["projection_matrix"] = 3 * given.projection_matrix  # any scale
-    run(f"case show {write_case(case)} --json")
-    views = json.loads(capsys.readouterr().out)["views"]
-    for view, expected in zip(views, (camera(0, mirrored=True), given), strict=True):
-        assert_allclose(view["projection_matrix"], expected.projection_matrix, rtol=1e-9, atol=1e-9)
-        assert_allclose(view["camera"]["intrinsics"], expected.intrinsics, rtol=1e-9, atol=1e-9)
-        assert view["mirrored"] and view["size"] == [20, 16]

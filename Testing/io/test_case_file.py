@@ -101,8 +101,6 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
             'the key "intensities" in views[0] is not known and was ignored; did you mean "intensity"?',
         ),
         ("search.rotation", 'the key "rotation" in search is not known'),
-        ("landmarks[1].world", 'the key "world" in landmarks[1] is not known'),
-        ("views[3].c_arm.pixel", 'the key "pixel" in views[3].c_arm is not known'),
     ],
 )
 def test_unknown_keys_warn(case_folder, path, warning):

@@ -8,8 +8,6 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from helpers.file_io import read_json
-from helpers.refusals import warns
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
 from tiny_case import PLACE, READING, REMOVED, START, camera, changed, refusal
@@ -18,11 +16,11 @@ from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, masked
-from MultiViewRegistrationLib.imaging.reading import itk_image, raw_image, write_image
+from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import to_line_integrals
 from MultiViewRegistrationLib.io.case_writer import write_case
 
-DTYPES = (np.uint8, np.int16, np.uint16, np.int32, np.int64, np.float32, np.float64)
+DTYPES = (np.uint8, np.int16, np.float32, np.float64)
 PIXEL_MM = (None, (1.0, 1.0), (1.0, 0.3), (0.194, 0.1 + 0.2), (1 / 3, 1 / 3))
 
 
@@ -70,19 +68,6 @@ def test_what_is_written_is_read_to_the_last_digit(tmp_path, seed, dtype):
     assert view.xray.pixel_mm == (pixel_mm and pytest.approx(pixel_mm, rel=1e-15))
 
 
-def test_simpleitk_reads_the_values_where_they_were(tmp_path):
-    values, affine = np.arange(24).reshape(2, 3, 4), grid(3, mirrored=True)
-    write_image(tmp_path / "a.mha", itk_image(values, affine))
-    image = sitk.ReadImage(tmp_path / "a.mha")
-    with pytest.raises(IsADirectoryError):  # not that the disk is full
-        write_image(tmp_path, image)
-    assert_array_equal(sitk.GetArrayFromImage(image), values)
-    for index in ((0, 0, 0), (3, 1, 0), (0, 2, 1)):
-        assert_allclose(
-            image.TransformIndexToPhysicalPoint(index), (affine @ [*index, 1])[:3], rtol=1e-14
-        )
-
-
 def memory(**changes):
     """What write_case takes, beside the folder: a case with everything in it."""
     values = np.full((12, 12, 12), -1000.0)
@@ -126,9 +111,6 @@ def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
     lateral = case.views[1].xray
     assert lateral.pixel_mm == (4, 4) and not lateral.valid[:3].any()
     assert not any(b"elsewhere" in file.read_bytes() for file in folder.iterdir())
-    with warns('"colour"'):
-        write_case(folder, **memory(content={**memory()["content"], "colour": "blue"}))
-    assert read_json(path)["colour"] == "blue"
 
 
 def test_a_case_is_replaced_as_a_whole(tmp_path, monkeypatch):
@@ -145,7 +127,7 @@ def test_a_case_is_replaced_as_a_whole(tmp_path, monkeypatch):
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
 
 
-@pytest.mark.parametrize("nth", [0, 2, 5])
+@pytest.mark.parametrize("nth", [0, 5])
 @pytest.mark.parametrize("older", [False, True])
 def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(
     tmp_path, monkeypatch, nth, older
@@ -180,7 +162,6 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(
     [
         ("views[1].c_arm.rao_lao_deg", np.nan, "views[1].c_arm.rao_lao_deg"),
         ("views[0].projection_matrix", REMOVED, "views[0] has no geometry"),
-        ("version", 99, "version is 99"),
     ],
 )
 def test_what_is_no_case_is_refused_in_the_words_of_its_reader(tmp_path, path, value, found):

@@ -57,16 +57,6 @@ def test_case_new_finds_the_ct_below_the_folder_that_is_given(export):
         assert Case.load(case.path).ct.volume.values.shape == HU.shape
 
 
-def test_of_several_series_below_one_is_chosen_by_its_number(export, tmp_path, capsys):
-    export({}, {"SeriesDescription": "BONE"})
-    words = f"case new --ct export {VIEWS}"
-    assert main(words.split()) == 2
-    listed = capsys.readouterr().err
-    assert '3: "BONE", 12 slices' in listed and "in PT000000/ST000001/SE000000" in listed
-    assert main(f"{words} --ct-series 3".split()) == 0
-    assert read_json(tmp_path / "case.json")["ct"].endswith("ST000001/SE000000")
-
-
 def test_a_case_and_arrays_take_the_folder_of_an_export(export, tmp_path):
     folder = export({})
     (tmp_path / "case.json").write_text(json.dumps(minimal() | {"ct": "export"}))

@@ -14,7 +14,6 @@ from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
 from tiny_case import DISTANCE, PLACE, case_of_arrays, minimal
 
 from MultiViewRegistrationLib import Case, CaseFile
-from MultiViewRegistrationLib.io.case import changed_inputs, hashes
 from MultiViewRegistrationLib.io.case_file import is_of_content
 from MultiViewRegistrationLib.io.case_writer import anonymise
 from MultiViewRegistrationLib.io.dicom_identity import (
@@ -76,10 +75,7 @@ def header_warnings(dicom_case):
     "tags, what, entries",
     [
         ({"ct": {"PatientID": "OTHER-1"}}, PATIENTS, ALL),
-        ({"lateral": {"PatientID": "OTHER-1"}}, PATIENTS, "LAT and CT"),
         ({"ap": {"ImageLaterality": "R"}}, SIDES, "AP and CT"),
-        ({"ct": {"Laterality": "R"}}, SIDES, ALL),
-        ({"ct": {"PatientBirthDate": "19411212"}}, BORN, ALL),
         ({"lateral": {"PatientSex": "M"}, "ap": {"PatientSex": "O"}}, SEXES, "LAT and CT"),
         ({"ct": {"PatientName": "Smith^John"}}, NAMED, ALL),
         ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "LAT and AP"),
@@ -94,7 +90,7 @@ def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, wha
     assert not any(value in sentence for value in [*SECRETS, "OTHER-1", "20240228"])
 
 
-@pytest.mark.parametrize("uid, codes", [("1.2.3.5", ["other-frame"]), ("1.2.3.4", []), (None, [])])
+@pytest.mark.parametrize("uid, codes", [("1.2.3.5", ["other-frame"]), ("1.2.3.4", [])])
 @pytest.mark.filterwarnings("ignore")
 def test_from_arrays_compares_the_frame_of_reference_of_a_segmentation(
     case_folder, tmp_path, monkeypatch, uid, codes
@@ -111,8 +107,6 @@ def test_from_arrays_compares_the_frame_of_reference_of_a_segmentation(
     "tags",
     [
         {},
-        {"ct": {"PatientID": " 00pid-77419-x "}},
-        {"ct": {"PatientID": "ANON", "PatientName": "ANON^ANON"}, "ap": {"PatientID": "xxxx"}},
         {
             "ct": {"PatientID": "Anonymized", "PatientBirthDate": "19000101"},
             "ap": {"PatientID": "0000"},
@@ -120,7 +114,6 @@ def test_from_arrays_compares_the_frame_of_reference_of_a_segmentation(
         {"ct": {"PatientName": "ELEONORE PLANTAGENET"}, "ap": {"PatientName": "Plantagenêt^E^^"}},
         {"ap": {"ImageLaterality": "U"}, "lateral": {"ImageLaterality": "B"}},
         {"ct": {"PatientID": "", "StudyDate": "", "Laterality": ""}},
-        {"ct": {"StudyDate": "20240228"}},
     ],
 )
 def test_equal_or_missing_values_do_not_warn(header_warnings, tags):
@@ -132,10 +125,8 @@ def test_equal_or_missing_values_do_not_warn(header_warnings, tags):
     [
         ({"StudyDescription": "Hip, left", "BodyPartExamined": "PELVIS"}, "Hip, left"),
         ({"BodyPartExamined": "PELVIS"}, "PELVIS"),
-        ({}, "scans"),
         # Of Secret^Person.
         ({"StudyDescription": "CT for PERSON", "BodyPartExamined": "PELVIS"}, "PELVIS"),
-        ({"StudyDescription": "pelvis 4711"}, "scans"),
         ({"StudyDescription": "pelvis 2024-02-28"}, "scans"),
     ],
 )
@@ -194,15 +185,6 @@ def test_an_anonymised_copy_has_no_uids_of_images(dicom_case, tmp_path):
     assert is_of_content(copy.bodies[0].uid)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_a_result_with_folders_in_its_names_still_knows_its_files(dicom_case):
-    file = CaseFile.read(dicom_case())
-    recorded = {f"../there/{name}": digest for name, digest in hashes(file)[0].items()}
-    assert changed_inputs(recorded, file) == []
-    recorded["../there/LAT.dcm"] = "0" * 64
-    assert changed_inputs(recorded, file) == ["X-ray 2"]
-
-
 A = {PATIENTS: "A-1", NAMED: "ALPHA ANNA", BIRTH_DATE: "19500101"}
 B = {PATIENTS: "B-2", NAMED: "BETA BERTA", BIRTH_DATE: "19600202"}
 SALT = "00112233445566778899aabbccddeeff"
@@ -223,20 +205,15 @@ def test_a_case_with_digests_of_two_patients_is_named(case_folder, view, named):
     "other, same",
     [
         (A, True),
-        (A | {NAMED: "ANNA ALPHA"}, True),
         (A | {NAMED: "GAMMA ANNA"}, True),  # after a marriage: ID and date are equal
-        ({key: A[key] for key in A if key != BIRTH_DATE}, True),
         ({**A, PATIENTS: "B-2"}, False),  # of the same name, born on the same day
         (B, False),
         ({BIRTH_DATE: A[BIRTH_DATE]}, None),
-        ({PATIENTS: "A-1"}, None),
-        ({}, None),
     ],
 )
 def test_digests_tell_equal_from_different_without_a_name(other, same):
     digests, salted_otherwise = patient_digests(A, SALT), patient_digests(other, SALT[::-1])
     assert same_patient(digests, other) is same is same_patient(other, digests)
-    assert same_patient(digests, patient_digests(other, SALT)) is same
     assert same_patient(digests, other | salted_otherwise) is same
     assert same_patient(digests, salted_otherwise) is None
     assert not any(value in str(digests) for value in A.values())

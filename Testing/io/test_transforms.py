@@ -61,32 +61,27 @@ def test_simpleitk_takes_ct_to_world_with_the_one_and_back_with_the_other(tmp_pa
     assert (tmp_path / "a.tfm").read_text().split() == (tmp_path / "itk.tfm").read_text().split()
 
 
-@pytest.mark.parametrize("ending", [".tfm", ".txt", ".h5"])
 @pytest.mark.parametrize(
-    "kind", [sitk.Euler3DTransform, sitk.VersorRigid3DTransform, sitk.AffineTransform]
+    "transform, ending",
+    [
+        (sitk.Euler3DTransform(), ".h5"),
+        (sitk.VersorRigid3DTransform(), ".txt"),
+        (sitk.AffineTransform(3), ".tfm"),
+    ],
 )
-def test_a_transform_about_a_centre_is_carried_as_it_acts(tmp_path, ending, kind):
-    transform = kind(3) if kind is sitk.AffineTransform else kind()
+def test_transform_about_a_centre_is_read(tmp_path, transform, ending):
     transform.SetCenter((100.0, -250.0, 75.0))
     transform.SetMatrix(pose(7)[:3, :3].ravel().tolist())
     transform.SetTranslation((1.0, 2.0, 3.0))
     path = tmp_path / f"centred{ending}"
     sitk.WriteTransform(transform, str(path))
-    forward = by_itk(path, POINTS)
-    assert_allclose(
-        rigid.transform_points(read_start_pose(path, "lps", "forward"), POINTS), forward, atol=1e-9
-    )
-    assert_allclose(
-        rigid.transform_points(read_start_pose(path, "lps", "resampling"), forward),
-        POINTS,
-        atol=1e-9,
-    )
+    found = rigid.transform_points(read_start_pose(path, "lps", "forward"), POINTS)
+    assert_allclose(found, by_itk(path, POINTS), atol=1e-9)
 
 
 @pytest.mark.parametrize(
     "transform, found",
     [
-        (sitk.Euler2DTransform(), "2D"),
         (
             sitk.CompositeTransform([sitk.TranslationTransform(3), sitk.Euler3DTransform()]),
             "several transforms",
@@ -116,7 +111,7 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
 
 @pytest.mark.parametrize(
     "comment",
-    ["Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028", "mm ± 2°", "", "x" * 100_000, "\udc80"],
+    ["Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028", "x" * 100_000, "\udc80"],
 )
 def test_a_comment_is_one_line_that_itk_skips(tmp_path, comment):
     path = tmp_path / "a.tfm"
@@ -166,9 +161,7 @@ def test_a_matrix_takes_a_point_where_its_frame_and_direction_say(
     "name, frame, direction, asked",
     [
         ("a.txt", None, "forward", "--frame lps or --frame ras"),
-        ("a.txt", "lps", None, "--direction forward or --direction resampling"),
         ("a.tfm", "lps", None, "--direction"),
-        ("a.tfm", None, "forward", "--frame"),
     ],
 )
 def test_missing_conventions_of_a_file_are_requested(tmp_path, name, frame, direction, asked):
@@ -216,15 +209,12 @@ def pickled():
     [
         ("a.npy", pickled()),
         ("a.npy", array_bytes((100_000, 100_000))),
-        ("a.npy", array_bytes((4, 4), b"\0" * 98)),
         ("a.txt", b"1 2 3"),
         ("a.txt", b"nan " * 16),
-        ("a.txt", None),
         ("a.json", b'{"world_from_ct": 3, "ct_from_world": 4}'),
         ("a.json", b'{"matrix": 1, "axes": "IJK"}'),
         ("a.json", json.dumps({"reference_from_ct": POSE.tolist(), "axes": "LPS"}).encode()),
         ("a.h5", b"\x89HDF\r\n\x1a\n"),
-        ("a.tfm", b"#Insight Transform File V1.0\nTransform: Nothing\n"),
         (
             "a.tfm",
             b"#Insight Transform File V1.0\n#Transform 0\nTransform: \xff\xfe_double_3_3\nParameters: 1\n",
@@ -232,8 +222,7 @@ def pickled():
     ],
 )
 def test_a_file_without_a_matrix_is_refused(tmp_path, name, content):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
+    (tmp_path / name).write_bytes(content)
     assert name in refusal(read_start_pose, tmp_path / name, "lps", "forward")
 
 
@@ -252,28 +241,22 @@ NOT_RIGID = START @ np.diag([1.02, 1.02, 1.02, 1])
 
 @pytest.mark.parametrize(
     "path",
-    "world_from_ct reference_from_world truth.world_from_ct views[2].camera.camera_from_world".split(),
+    ["reference_from_world", "views[2].camera.camera_from_world"],
 )
 def test_a_matrix_of_a_case_that_is_not_rigid_is_refused(case_folder, path):
     content = changed(full(), path, NOT_RIGID.tolist())
     assert path in refusal(CaseFile.from_json, case_folder / "case.json", content)
 
 
-@pytest.mark.parametrize("key", ["world_from_ct", "reference_from_world", "camera_from_world"])
-def test_a_matrix_of_a_result_that_is_not_rigid_is_refused(tmp_path, key):
-    changes = {key: NOT_RIGID.tolist()}
-    if key == "camera_from_world":
-        changes = {"views": [{"name": "AP", **changes}]}
-    assert key in refusal(RegistrationExport.read, write_result(tmp_path, **changes))
+def test_non_rigid_matrix_of_a_result_is_refused(tmp_path):
+    path = write_result(tmp_path, views=[{"name": "AP", "camera_from_world": NOT_RIGID}])
+    assert "camera_from_world" in refusal(RegistrationExport.read, path)
 
 
 def test_a_matrix_of_a_file_that_is_not_rigid_is_refused(file_of, tmp_path):
     """What else is not rigid, test_rigid tells."""
-    for ending, write in WRITERS.items():
-        path = tmp_path / f"a{ending}"
-        write(path, NOT_RIGID)
-        assert path.name in refusal(read_start_pose, path, "lps", "forward")
-        assert path.name in refusal(read_pose, path, "reference_from_world", ["ras", "resampling"])
+    np.savetxt(tmp_path / "a.txt", NOT_RIGID)
+    assert "a.txt" in refusal(read_start_pose, tmp_path / "a.txt", "lps", "forward")
     path = file_of("a.tra", ",".join(map(repr, NOT_RIGID.ravel().tolist())))
     assert "a.tra" in refusal(read_tra, path, 0, 0, 1, 1.0)
     camera = {"K": np.diag([100.0, 100, 1]).tolist(), "camera_from_world": NOT_RIGID.tolist()}

@@ -2,21 +2,17 @@
 
 from dataclasses import replace
 
-import make_schema
-import numpy as np
 import pytest
 from helpers.eos_images import write_eos
-from helpers.planted_dicom import write_xray
 from imaging.xray_files import write_xa
 from tiny_case import full, refusal
 
 from MultiViewRegistrationLib import CArm
-from MultiViewRegistrationLib.geometry.fields import TABLES, TAKEN, Field
+from MultiViewRegistrationLib.geometry.fields import TABLES
 from MultiViewRegistrationLib.geometry.machines import SlotScan
 from MultiViewRegistrationLib.io.files import JsonObject
 from MultiViewRegistrationLib.io.view_headers import complete_by_headers
 from MultiViewRegistrationLib.io.view_record import ViewRecord
-from MultiViewRegistrationLib.mrml.xray_record import XRayRecord
 
 VIEWS = full()["views"]
 KINDS = "projection_matrix projection_matrix camera c_arm slot_scan".split()
@@ -64,19 +60,3 @@ def test_a_header_says_whether_rows_have_a_distance_of_their_own(tmp_path):
     assert completed.kind == "slot_scan" and completed.deviations["step_sd_percent"] == 0.3
     message = refusal(complete_by_headers, "case.json", [c_arm])
     assert message.startswith("case.json: views[0].step_sd_percent stands beside another geometry")
-
-
-def test_a_further_row_of_the_table_goes_from_a_header_to_case_scene_and_schemas(
-    monkeypatch, tmp_path
-):
-    row = Field("dose_mas", "dose", "charge", "mAs", unit="mAs", dicom="ExposureInuAs")
-    monkeypatch.setitem(TAKEN, row.key, row)
-    write_xray(tmp_path / "ap.dcm", np.ones((8, 8)), KVP=80, ExposureInuAs=12)
-    record = read({"name": "AP", "image": "ap.dcm"}, tmp_path)
-    assert record.taken == {"exposure_kv": 80.0, row.key: 12.0}
-    assert read(record.to_json(), tmp_path).taken == record.taken
-    entry = XRayRecord("AP", taken=record.taken).scene_json()
-    assert XRayRecord.of_scene(JsonObject("AP", "", entry)).taken == record.taken
-    case, result = make_schema.with_fields(), make_schema.with_views()
-    views = case["$defs"]["view"], result["properties"]["views"]["items"]
-    assert all(row.key in view["properties"] for view in views)

@@ -8,24 +8,19 @@ MIRRORED = START.copy()
 MIRRORED[:3, 2] *= -1
 
 WRONG_STRUCTURE = [  # a JSON schema can tell
-    ("version", REMOVED, "version is missing"),
     ("version", 2, "version is 2 ... update"),
     ("ct", REMOVED, "ct is missing ... DICOM folder"),
-    ("ct_unit", "HU", 'ct_unit is "HU" ... "hu" or "relative"'),
     ("use", "navigation", 'use is "navigation" ... "overlay" or "relative" or "room"'),
     ("views", [], "views is an empty list"),
     ("views[1]", "lat.mha", "views[1] is ... an object"),
-    ("views[0].name", "../AP", "views[0].name ... without /"),
     ("views[0].name", "x" * 81, "views[0].name ... at most 80 characters"),
     ("views[0].frame", -1, "views[0].frame is -1"),
-    ("views[0].rotation_sd_deg", -0.1, "views[0].rotation_sd_deg is -0.1 ... null if unknown"),
     ("views[2].distortion", [0.1, 0], "views[2].distortion: found 2 coefficients"),
     (
         "views[0].distortion",
         [0.1, 0, 0, 0],
         "views[0].distortion stands beside projection_matrix ... undistort the image",
     ),
-    ("views[0].camera", {}, "views[0] has projection_matrix and camera ... keep one"),
     (
         "views[0].projection_matrix",
         [[1, 2, 3, 4]] * 2,
@@ -37,14 +32,7 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
         "views[0].projection_matrix[1][2] is 1000 ... from -1e+100 to 1e+100",
     ),
     ("search", {"rotation_deg": 10, "translation_mm": 0}, "search.translation_mm is 0"),
-    (
-        "shared_unknowns.source_to_detector_sd_mm",
-        0,
-        "shared_unknowns.source_to_detector_sd_mm is 0 ... above 0 ... leave out",
-    ),
     ("patient_digests.salt", "Alpha", "patient_digests.salt is ... 32 hexadecimal digits"),
-    ("patient_digests.ct.id_name", 1, "patient_digests.ct.id_name is 1"),
-    ("training.orbital_deg", -1, "training.orbital_deg is -1 ... degrees from 0 to 180"),
     ("targets", [[1, 2, 1e12]], "targets[0][2] is 1000000000000.0 ... to 1e+09"),
     (
         "landmarks[0].views",
@@ -53,7 +41,6 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     ),
     ("views[3].c_arm.mirrored", "no", "c_arm.mirrored ... true or false"),
     ("views[4].slot_scan.source_to_isocentre_mm", 0, "slot_scan.source_to_isocentre_mm: found 0"),
-    ("views[4].slot_scan.isocentre", [0, 1], "slot_scan.isocentre ... a point [x, y, z]"),
     (
         "views[0].step_sd_percent",
         0.1,
@@ -62,13 +49,11 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     ("views[0].slot_scan", {}, "views[0] has projection_matrix and slot_scan ... keep one"),
 ]
 WRONG_MEANING = [  # it cannot
-    ("views[3].c_arm.rao_lao_deg", REMOVED, "c_arm.rao_lao_deg is missing"),
     (
         "views[3].c_arm",
         {"size": [9, 9], "rao_lao_deg": 0, "cra_cau_deg": 0, "pixel_mm": [1, 1]},
         "c_arm is missing source_to_detector_mm, source_to_isocentre_mm; add them",
     ),
-    ("views[4].slot_scan.isocentre_to_source", REMOVED, "slot_scan.isocentre_to_source is missing"),
     (
         "views[4].slot_scan.rows_along",
         [0, 1, -1],
@@ -82,7 +67,6 @@ WRONG_MEANING = [  # it cannot
     ("ct", "nowhere.nii", 'ct is "nowhere.nii" ... does not exist'),
     ("ct", "a\nb", r'ct is "a\nb" ... control character'),
     ("views[0].name", "LAT", "views[1] has the same name as views[0]"),
-    ("views[0].image", "lat.mha", "views[1] has the same image as views[0]"),
     ("views[0].projection_matrix", [[1, 2, 3, 4]] * 3, "views[0].projection_matrix ... singular"),
     (
         "landmarks[0].views.ap",

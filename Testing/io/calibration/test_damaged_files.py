@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_tra
 from MultiViewRegistrationLib.io.points import read_markups, read_pixels, read_targets
 from MultiViewRegistrationLib.io.result_json import RegistrationExport
-from MultiViewRegistrationLib.io.transforms import read_named_matrix, read_start_pose
+from MultiViewRegistrationLib.io.transforms import read_start_pose
 
 GIVEN = {
     "unit": "mm",
@@ -141,8 +141,3 @@ def test_a_missing_file_or_another_format_is_named(file_of, tmp_path):
     said = refusal(read_calibration, path, "rtk")
     assert "is of the format mayacam, expected rtk" in said
     assert "format: found 'stl'" in refusal(read_calibration, path, "stl")
-
-
-def test_a_number_that_no_float_holds_is_refused(file_of):
-    path = file_of("a.txt", rows(POSE).replace("700.0", "1e999"))
-    assert '"1e999"' in refusal(read_named_matrix, path)

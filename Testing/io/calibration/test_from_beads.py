@@ -104,13 +104,6 @@ def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_shared_intrinsics_need_one_distance(near):
-    cameras = calibrate_from_beads(near, MODEL, intrinsics="shared")
-    first, second = (each.camera.intrinsics for each in cameras)
-    assert_array_equal(first, second)
-
-
-@pytest.mark.slow
 def test_intrinsics_that_are_known_stay_as_they_are(images):
     known = two_cameras()[:1]
     (found,) = calibrate_from_beads(images[:1], MODEL, intrinsics="known", cameras=known)
@@ -127,42 +120,26 @@ def refused(images, model=MODEL, **how):
 def test_what_goes_wrong_is_said(images, near):
     flat = BeadModel(MODEL.names, MODEL.points * [1, 1, 0], "flat.csv")
     assert "in one plane" in refused(images, flat, mirrored=False)
-    shared = refused(3 * [images[0]], flat, intrinsics="shared")
-    assert "say whether the images are mirrored" in shared
     inches = BeadModel(MODEL.names, MODEL.points / 25.4, "inches.csv")
     assert "in inches" in refused(images[:1], inches)
     assert "is mirrored by its beads" in refused([images[0][:, ::-1].copy()], mirrored=False)
     empty = take_phantom(two_cameras()[:1], np.empty((0, 3)), body=False)
     message = refused([near[0], empty[0]], names=["AP", "LAT"])
     assert message.startswith("LAT: ") and "expected 6 or more" in message
-    assert "no camera has them" in refused(images, intrinsics="known")
 
 
-def small_model_mirrored(size_mm):
-    """A model of 16 beads that shows little depth, and what a camera shows of it, mirrored, with wires that look like beads."""
+@pytest.mark.slow
+def test_ambiguous_mirroring_is_requested():
+    """16 beads of little depth fit about equally well both ways."""
     rng = np.random.default_rng(1)
-    points = rng.uniform(-size_mm, size_mm, (16, 3))
+    points = rng.uniform(-4, 4, (16, 3))
     camera = random_camera(rng, off_px=40, mirrored=True)
     shown = camera.project(points)[rng.permutation(16)[:15]]
     pixels = [*rng.normal(shown, 0.08), *rng.uniform(200, 800, (3, 2))]
     beads = [Bead(np.array(pixel), 9.0, 1.0, 0.6, 0.08) for pixel in pixels]
     flat = np.zeros(camera.size[::-1], np.float32)
     image = BeadImage(XRay(flat, np.ones(flat.shape, bool), None), beads)
-    return image, BeadModel(tuple(map(str, range(16))), points), camera
-
-
-@pytest.mark.slow
-def test_of_two_ways_that_name_all_beads_alike_the_better_one_is_taken():
-    image, model, true = small_model_mirrored(8)
-    (found,) = calibrate_from_beads([image], model)
-    assert found.camera.intrinsics[0, 0] < 0 and len(found.beads) == 15
-    off = np.linalg.norm(found.camera.project(model.points) - true.project(model.points), axis=1)
-    assert off.max() < 0.3
-
-
-@pytest.mark.slow
-def test_where_both_ways_fit_alike_the_question_is_whether_the_image_is_mirrored():
-    image, model, _ = small_model_mirrored(4)
+    model = BeadModel(tuple(map(str, range(16))), points)
     message = refused([image], model)
     assert "about equally well mirrored and not" in message and "--mirrored" in message
     (found,) = calibrate_from_beads([image], model, mirrored=True)
@@ -173,10 +150,6 @@ def test_where_both_ways_fit_alike_the_question_is_whether_the_image_is_mirrored
     ("text", "message"),
     [
         ("name,x,y,z\na,1,2,3\n", "has 1 beads, expected 6 to 500"),
-        (
-            "\n".join(f"b{n},{n % 97},{n % 89},{n}" for n in range(20_000)),
-            "has 20000 beads, expected",
-        ),
         ("\n".join(f"b{n},{n},{2 * n},{3 * n}" for n in range(8)), "on one line"),
         ("a,1,2\n", "line 1 is"),
         (

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from helpers.refusals import refusal
-from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, in_python, pinhole, rows
+from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, rows
 from numpy.testing import assert_allclose
 from test_transforms import affine
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions
-from MultiViewRegistrationLib.io.calibration.programs import tracked_view
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
 P = K @ POSE[:3]
@@ -25,8 +23,6 @@ LPS = {"unit": "mm", "axes": "lps", "first_pixel": 0}
     [
         (rows(P), 1),
         (rows(P) + "\n\n" + rows(P), 2),
-        (rows(np.vstack([P, [0, 0, 0, 1]])), 1),
-        (rows(np.vstack([P] * 4)), 4),
         (rows(np.vstack([P, [0, 0, 0, 1]] * 3)), 3),
         ("# c-arm\n" + rows(P, "; "), 1),
     ],
@@ -94,12 +90,6 @@ def test_a_matrix_with_a_negative_determinant_asks_from_which_end_the_image_is_s
     assert (view.camera.intrinsics[0, 0] < 0) == (seen_from == "detector")
 
 
-@pytest.mark.parametrize("text", [rows(P), rows(FLIPPED @ K) + "\n" + rows(POSE[:3])])
-def test_a_matrix_that_says_what_is_before_the_source_asks_nothing(read_text, text):
-    (view,) = read_text(text, **LPS, size=SIZE)
-    check(view, POINTS, in_python(view.projection_matrix, POINTS))
-
-
 def test_matrices_of_one_file_are_seen_from_the_same_end_whatever_their_signs(read_text):
     P = FLIPPED @ K @ POSE[:3]
     views = read_text(rows(P) + "\n\n" + rows(-P), **LPS, size=SIZE, seen_from="detector")
@@ -139,13 +129,6 @@ def test_a_tracked_c_arm(read_text):
     """
     (view,) = read_text(plus(), "plus.xml", **FRAMES)
     check(view)
-    same = tracked_view(
-        "C-arm",
-        "AP",
-        WORLD_FROM_CARM @ CARM_FROM_CAMERA,
-        CalibrationOptions(**{**FRAMES, "camera_frame": None, "world_frame": None}),
-    )
-    check(same)
     (moved,) = read_text(plus(), "plus.xml", **{**FRAMES, "axes": "ras"})
     check(moved, POINTS @ LPS_FROM_RAS.T)
 
@@ -177,15 +160,12 @@ def test_a_recording_of_a_tracked_c_arm(recording, tmp_path, name):
     check(first)
     check(last, POINTS + [10, 0, 0])
     assert "set fixed_transforms to" in refusal(read_calibration, tmp_path / name, **FRAMES)
-    elsewhere = {**recording, "world_frame": "Tracker"}
-    assert 'world_frame "Tracker"' in refusal(read_calibration, tmp_path / name, **elsewhere)
 
 
 @pytest.mark.parametrize(
     "text, given, word",
     [
         (plus(), {"world_frame": "Tip"}, 'to world_frame "Tip"'),
-        (plus(), {"camera_frame": "Probe"}, 'camera_frame "Probe"'),
         (plus().replace('Matrix="1 0 0 0 0', 'Matrix="2 0 0 0 0'), {}, "from Stylus to Tip"),
         (plus().replace('Matrix="1 0', 'Matrix="1'), {}, "16 numbers"),
     ],
@@ -197,21 +177,19 @@ def test_no_tracked_c_arm(read_text, text, given, word):
 CAMERA = {"intrinsics": K, "size": SIZE, "first_pixel": 0}
 
 
-@pytest.mark.parametrize("ending", [".tfm", ".h5"])
-def test_transforms_that_slicer_saved(slicer_storage, tmp_path, ending):
-    """In a scene, which is RAS, a point goes from the reference to the marker to the camera, and by the pinhole to its pixel."""
+def test_transforms_saved_by_slicer(slicer_storage, tmp_path):
+    """In a scene, which is RAS, a point goes from the reference to the marker to the camera."""
     import slicer
 
     for name, matrix in (("CArmToReference", WORLD_FROM_CARM), ("CameraToCArm", CARM_FROM_CAMERA)):
-        node, storage = slicer_storage("LinearTransform", "Transform", tmp_path / (name + ending))
+        node, storage = slicer_storage("LinearTransform", "Transform", tmp_path / f"{name}.tfm")
         node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
         assert storage.WriteData(node)
     given = {"direction": "resampling", "axes": "ras"}
-    given["fixed_transforms"] = tmp_path / f"CameraToCArm{ending}"
-    path = tmp_path / f"CArmToReference{ending}"
+    given["fixed_transforms"] = tmp_path / "CameraToCArm.tfm"
+    path = tmp_path / "CArmToReference.tfm"
     (view,) = read_calibration(path, "transform", **CAMERA, **given)
     check(view, POINTS @ LPS_FROM_RAS.T)
-    assert view.name == "CArmToReference"
 
 
 @pytest.mark.parametrize("axes", ["lps", "own"])
@@ -226,7 +204,7 @@ def test_a_cameras_own_pose_by_simpleitk(tmp_path, axes):
         assert_allclose(view.camera.source, transform.TransformPoint((0.0, 0.0, 0.0)), atol=1e-9)
 
 
-@pytest.mark.parametrize("key", "direction axes fixed_transforms intrinsics first_pixel".split())
+@pytest.mark.parametrize("key", ["direction", "intrinsics", "first_pixel"])
 def test_missing_conventions_of_a_transform_are_requested(tmp_path, key):
     sitk.WriteTransform(sitk.Euler3DTransform(), str(tmp_path / "a.tfm"))
     given = {**CAMERA, "direction": "forward", "axes": "lps", "fixed_transforms": "none"}

@@ -109,6 +109,6 @@ def test_what_is_none(read_text, change, word):
     assert word in refusal(read_text, XML.replace(*change), **DETECTOR)
 
 
-@pytest.mark.parametrize("key", DETECTOR)
-def test_the_detector_is_asked_for(read_text, key):
-    assert f"set {key} to" in refusal(read_text, XML, **{**DETECTOR, key: None})
+def test_missing_detector_origin_is_requested(read_text):
+    message = refusal(read_text, XML, **{**DETECTOR, "detector_origin_mm": None})
+    assert "set detector_origin_mm to" in message

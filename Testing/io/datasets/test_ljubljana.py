@@ -43,10 +43,6 @@ def test_the_volume_lies_where_its_x_rays_were_made(case):
         assert np.corrcoef(drr.ravel(), view.xray.line_integrals.ravel())[0, 1] > 0.98
 
 
-def test_the_truth_is_no_identity_from_which_a_search_would_begin(case):
-    assert rigid.rotation_angle(case.truth_world_from_ct[:3, :3]) > 0.5
-
-
 def test_a_cut_image_shows_the_same_points(written):
     content = read_ljubljana(written.path, 3, ["lat"], crop=7).content
     camera = {key: np.array(value) for key, value in content["views"][0]["camera"].items()}
@@ -73,7 +69,6 @@ def test_voxels_below_a_threshold_are_nothing(written, case):
         ("proj-ap/extrinsic", np.diag([1.0, -1, -1, 1]), "proj-ap/extrinsic ... z = -"),
         ("proj-ap/intrinsic", np.diag([-700.0, -700, 1]), "intrinsic ... mm from the source"),
         ("volume/pixels", np.zeros((40, 48, 44), np.int16) - 500, "volume/pixels"),
-        ("proj-ap/col-spacing", 154.0, "proj-ap/col-spacing ... is 154"),
     ],
 )
 def test_what_differs_from_the_layout_is_named_by_its_path(written, path, value, parts):
@@ -87,4 +82,3 @@ def test_names_that_are_not_there(written):
     assert "subject03/proj-ap-max is missing" in refusal(
         read_ljubljana, written.path, 3, ["ap-max"]
     )
-    assert "ap, lat" in refusal(read_ljubljana, written.path, 3, ["front"])

@@ -54,18 +54,14 @@ def test_poses_are_written_and_read_as_autoscoper_saves_them(tmp_path):
     assert "not tracked" in refusal(read_tra, tmp_path / "a.tra", 1, 0, 1, 10.0)
 
 
-def test_columns_spaces_and_several_volumes_are_read(tmp_path):
+def test_columns_spaces_and_several_volumes_are_read(file_of):
     def text(*matrices, between=" "):
-        return between.join(
-            repr(number) for matrix in matrices for number in matrix.ravel().tolist()
-        )
+        return between.join(map(repr, np.ravel(matrices).tolist()))
 
-    (tmp_path / "a.tra").write_text(
-        text(POSE, OTHER) + "\n" + text(POSE.T, OTHER.T, between=", ") + "\n" + text(OTHER) + "\n"
-    )
-    for frame in (0, 1):
-        assert_allclose(read_tra(tmp_path / "a.tra", frame, 1, 2, 1.0), OTHER, atol=1e-12)
-    assert_allclose(read_tra(tmp_path / "a.tra", 2, 1, 2, 1.0), OTHER, atol=1e-12)
+    lines = text(POSE, OTHER), text(POSE.T, OTHER.T, between=", "), text(OTHER)
+    path = file_of("a.tra", "\n".join(lines) + "\n")
+    for frame in range(3):
+        assert_allclose(read_tra(path, frame, 1, 2, 1.0), OTHER, atol=1e-12)
 
 
 def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, capsys):
@@ -92,7 +88,6 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
         ("1,2,3,4,5,6", "as matrices"),
         (",".join(["x"] * 16), "something that is no number"),
         (",".join(["NaN"] * 16), "not tracked"),
-        (",".join(["1e30"] * 16), "up to 1e+09"),
         (",".join(map(str, np.eye(4).ravel())), "by rows or by columns"),
         ("", "has 0 lines"),
     ],

@@ -96,10 +96,6 @@ def test_text_burnt_in_beyond_the_field_is_blanked(write_case, tmp_path):
     assert left_out[:3].all() and np.ptp(before.views[0].xray.line_integrals[left_out]) > 0.1
     assert np.ptp(after.views[0].xray.line_integrals[left_out]) == 0
     assert_array_equal(after.views[0].xray.valid, before.views[0].xray.valid)
-    assert [view.name for view in after.views] == "AP LAT oblique view4 view5".split()
-    assert all(
-        new.camera.same_as(old.camera) for old, new in zip(before.views, after.views, strict=True)
-    )
     assert_array_equal(after.ct.mask, before.ct.mask)
     assert_allclose(after.reference_from_world, before.reference_from_world)
 

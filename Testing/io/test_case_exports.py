@@ -19,9 +19,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import map_coordinates
 from tiny_case import camera_json, refusal, run
 
-from MultiViewRegistrationLib import Case, Volume
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.reading import itk_image, write_image
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, VOLUME_FORMATS
 from MultiViewRegistrationLib.io.navigation.dicom_objects import (
@@ -31,7 +30,6 @@ from MultiViewRegistrationLib.io.navigation.dicom_objects import (
 )
 from MultiViewRegistrationLib.io.navigation.exports import (
     export_files,
-    resampled_ct,
     resampled_mask,
     write_together,
 )
@@ -106,46 +104,32 @@ def exported(folder, case, tmp_path):
 
 
 @pytest.mark.parametrize("volume", VOLUME_FORMATS[:2])
-def test_a_resampled_ct_is_the_ct_where_the_pose_puts_it(exported, case, volume):
+def test_resampled_ct_has_the_values_of_the_posed_ct(exported, case, volume):
     files = exported("resampled-ct", volume=volume, reference_from_world=REFERENCE)
-    for name, target in (("world", POSE), ("reference", REFERENCE @ POSE)):
-        image = sitk.ReadImage(str(files[f"ct_in_{name}.{volume}"]))
-        assert_array_equal(image.GetDirection(), np.eye(3).ravel())
-        assert image.GetPixelID() == sitk.sitkInt16
-        assert_allclose(image.GetSpacing(), 2.5, rtol=1e-6)  # the median
-        index = np.random.default_rng(1).integers(0, image.GetSize(), (400, 3)).tolist()
-        points = np.array([image.TransformIndexToPhysicalPoint(each) for each in index])
-        in_ct = rigid.transform_points(np.linalg.inv(target @ CT_FROM_INDEX), points)
-        found = np.array([image.GetPixel(each) for each in index])
-        beyond = np.abs(in_ct - LAST / 2) - LAST / 2
-        inside, outside = (beyond < 0).all(1), (beyond > 0.51).any(1)
-        assert min(inside.sum(), outside.sum()) > 20 and (found[outside] == -1024).all()
-        by_scipy = map_coordinates(case.ct.volume.values, in_ct[inside, ::-1].T, order=1)
-        assert_allclose(found[inside], by_scipy, atol=0.51)
-
-
-def test_the_grid_holds_the_whole_ct_and_not_much_more(case):
-    image = resampled_ct(case.ct, POSE)
-    last = np.array(image.GetSize()) - 1
+    image = sitk.ReadImage(str(files[f"ct_in_reference.{volume}"]))
+    assert_array_equal(image.GetDirection(), np.eye(3).ravel())
+    assert image.GetPixelID() == sitk.sitkInt16
+    assert_allclose(image.GetSpacing(), 2.5, rtol=1e-6)  # the median
+    index = np.random.default_rng(1).integers(0, image.GetSize(), (400, 3)).tolist()
+    points = np.array([image.TransformIndexToPhysicalPoint(each) for each in index])
+    index_from_reference = np.linalg.inv(REFERENCE @ POSE @ CT_FROM_INDEX)
+    in_ct = rigid.transform_points(index_from_reference, points)
+    found = np.array([image.GetPixel(each) for each in index])
+    beyond = np.abs(in_ct - LAST / 2) - LAST / 2
+    inside, outside = (beyond < 0).all(1), (beyond > 0.51).any(1)
+    assert min(inside.sum(), outside.sum()) > 20 and (found[outside] == -1024).all()
+    by_scipy = map_coordinates(case.ct.volume.values, in_ct[inside, ::-1].T, order=1)
+    assert_allclose(found[inside], by_scipy, atol=0.51)
     corners = np.array([*product(*zip((-0.5,) * 3, LAST + 0.5))])
-    world = rigid.transform_points(POSE @ CT_FROM_INDEX, corners)
-    index = np.array([image.TransformPhysicalPointToContinuousIndex(p) for p in world.tolist()])
-    assert (np.abs(index - last / 2) <= last / 2 + 0.501).all()
-    assert (np.ptp(index, axis=0) > last).all()
-
-
-def test_relative_values_have_nothing_outside_and_keep_their_fractions():
-    volume = Volume(np.full((4, 5, 6), 0.75, np.float32), np.eye(4))
-    image = resampled_ct(CT(volume, "relative"), POSE)
-    assert image.GetPixelID() == sitk.sitkFloat32
-    assert_array_equal(np.unique(sitk.GetArrayFromImage(image)), [0, 0.75])
+    seen = rigid.transform_points(np.linalg.inv(index_from_reference), corners)
+    grid = np.array([image.TransformPhysicalPointToContinuousIndex(p) for p in seen.tolist()])
+    assert (grid > -1.01).all() and (grid < np.array(image.GetSize()) + 0.01).all()
 
 
 def test_the_mask_lies_on_the_grid_of_the_ct(exported, case):
     files = exported("resampled-ct", "resampled-mask", volume="nrrd")
     ct, mask = (sitk.ReadImage(str(files[f"{name}_in_world.nrrd"])) for name in ("ct", "mask"))
     assert (ct.GetSize(), ct.GetOrigin()) == (mask.GetSize(), mask.GetOrigin())
-    assert mask.GetPixelID() == sitk.sitkUInt8
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.Execute(mask)
     assert_allclose(statistics.GetCentroid(1), (POSE @ [*BLOCK_CT, 1])[:3], atol=0.5)
@@ -211,7 +195,6 @@ def bright_middle(data):
     return np.argwhere(image > 0.6 * image.max()).mean(0)[::-1]
 
 
-UIDS = ("Study", "Series", "SOP")
 LABELS = {
     "ImageType": ["DERIVED", "SECONDARY", "DRR"],
     "PixelSpacing": [1.5, 1.5],
@@ -230,10 +213,8 @@ def test_a_drr_shows_the_ct_where_the_camera_projects_it_and_is_labelled(exporte
         assert data.pixel_array.max() == 65535 and data.InstanceNumber == number
         assert {key: data[key].value for key in LABELS} == LABELS
         assert data.SeriesDescription.startswith("SIMULATED")
-        assert "not an X-ray" in data.DerivationDescription
         assert data.ReferencedImageSequence[0].ReferencedSOPInstanceUID == f"1.2.3.7.{number}"
-    known = [len({data[f"{of}InstanceUID"].value for data in drrs}) for of in UIDS]
-    assert known == [1, 1, 2] and data.StudyInstanceUID != "1.2.3.5"
+    assert data.StudyInstanceUID != "1.2.3.5"
 
 
 KEPT = "PatientName PatientID PatientBirthDate PatientSex StudyDate AccessionNumber".split()
@@ -274,21 +255,17 @@ def test_no_camera_of_slicers_is_written_for_a_slot_scan(case, tmp_path):
     assert "drr_view1.dcm" in case_files(result, scans, ["drr"], "nii.gz", {})
 
 
-@pytest.mark.parametrize(
-    "frame, from_world",
-    [("ct", np.linalg.inv(POSE)), ("reference", REFERENCE)],
-)
-def test_slicers_cameras_see_points_where_the_x_rays_do(exported, frame, from_world):
+def test_slicer_cameras_see_points_where_the_x_rays_do(exported):
     """The scene is read by slicer-core, and points are projected by its vtkCamera, in a view shaped like the image."""
     pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
     import slicer
 
-    file = exported("cameras", reference_from_world=REFERENCE)[f"cameras_in_{frame}.mrml"]
+    file = exported("cameras", reference_from_world=REFERENCE)["cameras_in_reference.mrml"]
     scene = slicer.vtkMRMLScene()
     scene.RegisterNodeClass(slicer.vtkMRMLCameraNode())
     scene.SetURL(str(file))
     assert scene.Connect()
-    ras_from_world = np.diag([-1.0, -1, 1, 1]) @ from_world
+    ras_from_world = np.diag([-1.0, -1, 1, 1]) @ REFERENCE
     points = np.random.default_rng(7).uniform(-60, 60, (20, 3))
     assert scene.GetNumberOfNodesByClass("vtkMRMLCameraNode") == 2
     for number, camera in enumerate(CAMERAS.values()):

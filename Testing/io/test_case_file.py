@@ -21,10 +21,6 @@ def test_what_a_minimal_case_leaves_out(case_folder):
     del content["world_from_ct"]
     case = read(case_folder, content)
     assert case.searches_whole_ct
-    assert case.search_range == {
-        "rotation_deg": 15,
-        "translation_mm": 45,
-    }  # other defaults: test_case_schema
     assert case.first.mask is None and case.to_json() == {}
     view = case.views[0]
     assert view.frame is view.mask is None

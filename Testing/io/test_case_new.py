@@ -115,29 +115,22 @@ def test_a_case_is_made_whose_cameras_are_those_given(files, refused, capsys):
 
 
 @pytest.mark.parametrize(
-    "old, new, units, second_start",
+    "old, new, units",
     [
         (
             "--ct ct.mha --world-from-ct start.tfm",
             "--body bone=ct.mha start.tfm --body nail=nail.mha:titanium",
             {"bone": "hu", "nail": "titanium"},
-            None,
         ),
-        (
-            "--view LAT",
-            "--body nail=nail.mha:0.05/mm --body screw=nail.mha:titanium --view LAT",
-            {"": "hu", "nail": "0.05/mm", "screw": "titanium"},
-            START,  # that of the CT
-        ),
+        ("--view LAT", "--body nail=nail.mha:0.05/mm --view LAT", {"": "hu", "nail": "0.05/mm"}),
     ],
 )
-def test_bodies_have_their_units_and_starts(files, old, new, units, second_start):
+def test_bodies_have_their_units_and_initial_poses(files, old, new, units):
     write_volume(files / "nail.mha", np.ones((4, 4, 4)), START)
-    case = made(BASIC.replace(old, new))
-    assert {body.name: body.ct.unit for body in case.bodies} == units
-    assert_allclose(case.bodies[0].world_from_ct, START, atol=1e-12)
-    found = case.bodies[1].world_from_ct
-    assert found is second_start or np.allclose(found, second_start)
+    first, second = made(BASIC.replace(old, new)).bodies
+    assert {body.name: body.ct.unit for body in (first, second)} == units
+    assert_allclose(first.world_from_ct, START, atol=1e-12)
+    assert (second.world_from_ct is None) == (first.name == "bone")
 
 
 def test_copied_files_need_the_originals_no_more(files, tmp_path):
@@ -145,17 +138,13 @@ def test_copied_files_need_the_originals_no_more(files, tmp_path):
     made(copy, tmp_path / "copy")
     shutil.rmtree(files)
     assert Case.load(tmp_path / "copy").structures.names == ("1",)
-    copied = "ap.mha bone.mha case.json ct.mha lat.mha"
-    assert sorted(os.listdir(tmp_path / "copy")) == copied.split()
 
 
 @pytest.mark.parametrize(
     "old, new, said",
     [
         (BASIC[BASIC.index("--c-arm") :], "", f"LAT: is missing {', '.join(ASKED)}, expected"),
-        ("mirrored=false", "mirrored=maybe", "mirrored"),
         ("lat.mha", "late.mha", "late.mha: no such file"),
-        ("--ct ct.mha", "", "--ct"),
         ("--ct ct.mha", "--ct ct.mha --body nail=n.mha", "--body: nail stands beside --ct"),
         ("--ct ct.mha", "--body n.stl:steel", "expected NAME=FILE"),
         ("--ct ct.mha", "--ct ct.mha --rt-plan a.dcm", "--rt-plan: stands beside --world-from-ct"),
@@ -173,10 +162,8 @@ def test_wrong_options_are_refused_and_nothing_is_written(files, refused, old, n
         ("--out", "--targets targets.txt --out", "add lps or ras"),
         ("--out", "--targets marks.fcsv ras --out", "leave it out"),
         ("--out", "--reference-from-world tracker.txt --out", "the word lps or the word ras"),
-        ("--out", "--reference-from-world start.tfm ras --out", "says lps itself"),
         ("--out", "--reference-from-world ap.csv ras --out", "a 4x4 matrix"),
         ("--calibration cameras.json", "", "--given without --calibration"),
-        ("unit=cm", "zoom=3", "key=value"),
         (" side", " front", 'no camera "front"'),
         (" side", " side view", "3 words behind --calibration"),
     ],
@@ -209,25 +196,14 @@ def test_a_folder_with_two_series_lists_them_and_takes_one(files, capsys):
         write_series(files / "ct", ct, CT_FROM_INDEX, prefix=name, **told)
     words = BASIC.replace("ct.mha", "ct")
     assert main(words.split()) == 2
-    said = capsys.readouterr().err
-    assert all(
-        part in said for part in (f'2: "HEAD", {len(ct)} slices', '3: "BONE"', "--ct-series NUMBER")
-    )
+    listed = capsys.readouterr().err
+    assert f'2: "HEAD", {len(ct)} slices' in listed and '3: "BONE"' in listed
     assert made(f"{words} --ct-series 3").ct.volume.values.shape == ct.shape
     assert read_json(files / OUT)["ct_series"] == "1.2.4"
 
 
 def test_an_output_that_cannot_be_written_is_refused(files, refused):
     refused("case new --out ct.mha/case.json", "ct.mha is a file")
-
-
-@pytest.mark.filterwarnings("always")
-def test_a_warning_names_the_new_case(files, capsys):
-    start = START.copy()
-    start[2, 3] += 36  # off the image of the LAT, whose field is made a third as large
-    write_transform("start.tfm", start)
-    made(BASIC.replace("pixel_mm=4", "pixel_mm=1"))
-    assert f"{OUT}: views[1] does not show the CT" in capsys.readouterr().err
 
 
 def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, refused, capsys):
@@ -265,12 +241,3 @@ def test_the_start_is_the_isocentre_of_a_plan(files):
     write_plan(files / "plan.dcm", [3.0, -4.0, 5.5])
     case = made(BASIC.replace("--world-from-ct start.tfm", "--rt-plan plan.dcm"))
     assert_array_equal(case.world_from_ct[:3, 3], [-3, 4, -5.5])
-
-
-def test_the_end_from_which_a_matrix_shows_its_image_is_required(files, refused):
-    mirrored = camera(0, mirrored=True)
-    np.savetxt("ap.txt", mirrored.projection_matrix)
-    words = BASIC[: BASIC.index("--view LAT")].replace("--projection-matrix", "--calibration")
-    given = f"{words} --given unit=mm axes=lps first_pixel=0"
-    refused(given, "as --given seen_from=VALUE")
-    assert_cameras(made(f"{given} seen_from=detector"), mirrored)

@@ -4,14 +4,12 @@ from pathlib import Path
 
 import jsonschema
 import make_schema
-import numpy as np
 import pytest
 from helpers.file_io import read_json
 from tiny_case import changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
-from MultiViewRegistrationLib.io import case_file, case_settings
-from MultiViewRegistrationLib.regressor.poses import AXES, LARGEST
+from MultiViewRegistrationLib.io import case_file
 
 SCHEMA = read_json(Path(case_file.__file__).parent / "case.schema.json")
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -63,16 +61,6 @@ def test_loader_reads_each_key_of_the_schema(case_folder):
         for key in node["properties"].keys() - {"$schema"}:
             content = changed(full(), where + key, "\n")
             refusal(case_file.CaseFile.from_json, case_folder / "case.json", content)
-
-
-def test_the_ranges_to_train_on_are_those_of_the_regressor():
-    """The file and the regressor name the six axes, and limit them, alike."""
-    assert (
-        tuple(case_settings.TRAINING)
-        == AXES
-        == tuple(SCHEMA["properties"]["training"]["properties"])
-    )
-    assert [most or np.inf for most in case_settings.TRAINING.values()] == list(LARGEST)
 
 
 def test_defaults_of_the_schema_are_those_of_the_loader(case_folder):

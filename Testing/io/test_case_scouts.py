@@ -6,16 +6,13 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
-from helpers.phantom import make_ct, make_slot_scan, slot_scan_of
+from helpers.phantom import slot_scan_of
 from helpers.phantom_study import write_scout
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import run
 
 from MultiViewRegistrationLib import Case
-from MultiViewRegistrationLib.assessment.faults import misfits
 from MultiViewRegistrationLib.geometry.machines import SlotScan
-from MultiViewRegistrationLib.geometry.rigid import translation
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 NEW = "case new --ct study --scouts --out new/case.json"
 
@@ -39,24 +36,12 @@ def test_the_truth_is_the_frame_of_reference(study, capsys):
     report = json.loads(capsys.readouterr().out)
     assert not report["findings"] and report["start_pose"] == "given"
     case = Case.load("new/case.json")
-    for pose in (case.world_from_ct, case.truth_world_from_ct):
-        assert_array_equal(pose, np.eye(4))
+    assert_array_equal(case.truth_world_from_ct, np.eye(4))
     points = np.array([[0.0, 0, 0], [20, -30, 10]])
     for view, degrees in zip(case.views, (0, 90), strict=True):
         expected = SlotScan(**slot_scan_of(degrees)).camera()
         assert_allclose(view.camera.project(points), expected.project(points), atol=1e-5)
-        assert view.xray.pixel_mm == (1.2, 1.0)
         assert (view.distance_sd_percent, view.step_sd_percent) == (0.5, 0.1)
-    assert case.assumptions["LAT"]
-
-
-def test_what_a_header_lacks_is_told_with_the_option_to_give(study, refused):
-    write_scout(study, "LAT", DistanceSourceToPatient=None)
-    missing = "view LAT: is missing source_to_isocentre_mm (DistanceSourceToPatient), expected all of a slot scan; give "
-    refused(NEW, missing, "--view NAME IMAGE as --slot-scan KEY=VALUE")
-    given = "--view left study/LAT.dcm --slot-scan source_to_isocentre_mm=550"
-    run(f"{NEW} {given}")
-    assert [view.name for view in Case.load("new/case.json").views] == ["left", "AP"]
 
 
 def test_any_image_may_be_a_slot_scan(study, refused):
@@ -72,17 +57,6 @@ def test_any_image_may_be_a_slot_scan(study, refused):
     run(f"{words} rows_along=0,0,-1 fan=flat")
     (view,) = Case.load("new/case.json").views
     assert view.camera.same_as(SlotScan(**scan).camera())
-
-
-@pytest.mark.parametrize(
-    "reading, said",
-    [
-        ("fan=bent", "expected flat (columns at equal distances on a plane) or equal_angles"),
-        ("central_column=middle", "expected a number"),
-    ],
-)
-def test_wrong_readings_are_refused(study, refused, reading, said):
-    refused(f"{NEW} --view AP study/AP.dcm --slot-scan {reading}", "--slot-scan: ", said)
 
 
 @pytest.mark.filterwarnings("always")
@@ -101,7 +75,6 @@ def test_scouts_of_another_examination_are_refused_or_left_out(study, refused, c
 @pytest.mark.parametrize(
     "turn, said",
     [
-        (np.fliplr, "LAT: its image is mirrored left to right against its header"),
         (lambda image: image[::-1, ::-1], "LAT: its image is turned by 180 degrees"),
     ],
 )
@@ -109,18 +82,6 @@ def test_a_scout_that_was_turned_without_its_header_is_refused(study, refused, t
     image = turn(pydicom.dcmread(study / "LAT.dcm").pixel_array)
     write_scout(study, "LAT", np.ascontiguousarray(image))
     refused(NEW, said, "export it again")
-
-
-@pytest.mark.parametrize("off_mm, count", [(0, 0), (8, 1)])
-def test_a_noisy_scout_is_suspicious_only_where_the_ct_is_displaced(off_mm, count):
-    """The local NCC is 0.2, as with scouts that a scanner has edge-enhanced."""
-    ct = make_ct()
-    view = make_slot_scan(ct, 90, np.eye(4))
-    values = view.xray.line_integrals
-    noise = 0.2 * np.random.default_rng(1).normal(size=values.shape)
-    noisy = view.with_xray(line_integrals=(values + noise).astype(np.float32))
-    found = misfits(PreparedCT(ct), [noisy], translation([0, 0, off_mm]))
-    assert len(found) == count, found
 
 
 @pytest.mark.slow

@@ -92,12 +92,6 @@ def test_labels_of_a_volume_by_number_and_all_of_them(load):
     assert_structures(load(structured(structures=listed("31"))), **{"31": L1})
 
 
-@pytest.mark.parametrize("ending, kind", [("nii.gz", np.float64), ("nrrd", np.uint16)])
-def test_each_format_and_type_of_label_volume(folder, load, ending, kind):
-    write_labels(folder / f"l.{ending}", LABELS.astype(kind))
-    assert_structures(load(structured(f"l.{ending}", listed(("L1", 31)))), L1=L1)
-
-
 def test_structures_from_masks_with_and_without_labels(load):
     case = load({**minimal(), "structures": MASKS})
     assert_structures(case, L1=L1, L2=L2)
@@ -251,15 +245,12 @@ def test_each_broken_dicom_segmentation_has_its_sentence(folder, write_case, tag
     assert message.startswith(str(folder / "seg.dcm")) and part in message, message
 
 
-@pytest.mark.parametrize(
-    "shift, part", [([3, 0, 0], "3 mm beside each other"), ([0, 0, 1.7], "not evenly spaced")]
-)
-def test_frames_that_make_no_volume_are_refused(folder, write_case, shift, part):
+def test_dicom_segmentation_with_unevenly_spaced_frames_is_refused(folder, write_case):
     file = pydicom.dcmread(write_seg(folder / "seg.dcm", {"L2": L2}, PLACE))
     place = file.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0]
-    place.ImagePositionPatient = [*map(float, np.add(place.ImagePositionPatient, shift))]
+    place.ImagePositionPatient = [*map(float, np.add(place.ImagePositionPatient, [0, 0, 1.7]))]
     file.save_as(folder / "seg.dcm")
-    assert part in refusal(Case.load, write_case(structured("seg.dcm")))
+    assert "not evenly spaced" in refusal(Case.load, write_case(structured("seg.dcm")))
 
 
 def test_few_shared_voxels_belong_to_the_first_structure(folder, load):
@@ -280,10 +271,9 @@ def test_structures_of_arrays():
     ras = nibabel.Nifti1Image(labels.astype(np.uint8), np.diag([-1, -1, 1, 1]) @ PLACE)
     named = {"L1": 31, "L2": np.int64(30)}
     assert_structures(of_arrays(labels=labels, structures=named), L1=L1, L2=L2)
-    for given in (labels, ras, "labels.mha", sitk.ReadImage("labels.mha")):
+    for given in (ras, "labels.mha", sitk.ReadImage("labels.mha")):
         assert_structures(of_arrays(labels=given), **NUMBERED)
     assert_structures(of_arrays(labels=labels, structures=["31"]), **{"31": L1})
-    assert not of_arrays().structures.names
 
 
 @pytest.mark.parametrize(
@@ -359,13 +349,6 @@ def test_an_anonymised_case_and_its_truths_keep_only_the_usual_names(folder, wri
     assert set(case.structure_truths) == {"structure 1", "L2"}
     assert_array_equal(case.structure_truths["L2"], np.diag([-1, -1, 1, 1]))
     assert "Smith" not in copy.path.read_text() and "numbers" in " ".join(copy.changes)
-
-
-def test_the_truths_of_the_chosen_structures_stay(write_case):
-    truth = {"structures": dict.fromkeys(("L1", "L2"), np.eye(4))}
-    write_case({**structured(structures=NAMED_LABELS), "truth": truth})
-    assert set(registered_case("").structure_truths) == {"L1", "L2"}
-    assert set(registered_case("--structures L2").structure_truths) == {"L2"}
 
 
 @pytest.mark.parametrize(

@@ -26,14 +26,14 @@ def test_what_json_does_not_know_leaves_no_file(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
-def test_sha256_of_a_folder_changes_with_content_and_names_only(tmp_path):
-    def folder(name, files):
-        (tmp_path / name).mkdir()
-        for file, content in files:
-            (tmp_path / name / file).write_text(content)
-        return sha256(tmp_path / name)
+def test_sha256_of_a_folder_depends_on_content_and_names(tmp_path):
+    def digest(number, *files):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, content in files:
+            (folder / name).write_text(content)
+        return sha256(folder)
 
-    first = folder("a", [("1.dcm", "x"), ("2.dcm", "y")])
-    assert folder("b", [("2.dcm", "y"), ("1.dcm", "x")]) == first
-    others = [[("1.dcm", "y"), ("2.dcm", "x")], [("1.dcm", "x"), ("3.dcm", "y")]]
-    assert len({first, *(folder(str(number), files) for number, files in enumerate(others))}) == 3
+    first = digest(0, ("1", "x"), ("2", "y"))
+    assert digest(1, ("2", "y"), ("1", "x")) == first
+    assert len({first, digest(2, ("1", "y"), ("2", "x")), digest(3, ("1", "x"), ("3", "y"))}) == 3

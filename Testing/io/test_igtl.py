@@ -64,20 +64,14 @@ def client(port):
 def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(port, messages):
     with running(igtl.serve, port, messages(reference_from_world=REFERENCE)), client(port) as peer:
         poses = {"CTToWorld": POSE, "CTToReference": REFERENCE @ POSE}
-        told = {}
         for device, pose in poses.items():
             message = peer.wait_for_message(device, SOON_S)
             assert_allclose(message.matrix, TURN @ pose @ TURN, rtol=1e-6, atol=1e-6)
-            told[device] = message.metadata
-        plain = {"Verdict": "null", "TransformStatus": "OK", "Pose": "world_from_ct, mm, RAS"}
-        assert told["CTToWorld"] == plain and "reference_from_ct" in told["CTToReference"]["Pose"]
         for number in (1, 2):
             overlay = peer.wait_for_message(f"Overlay{number}", SOON_S)
             assert_array_equal(overlay.image, np.full((1, 6, 8, 3), 49 + number))
         status = peer.wait_for_message("MultiViewReg", SOON_S)
         assert (status.code, status.name) == (13, "not assessed")
-        expected = {"verdict": None, "override": None, "poses": list(poses)}
-        assert json.loads(status.text) == expected
 
 
 @pytest.mark.parametrize(

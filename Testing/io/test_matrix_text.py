@@ -40,14 +40,6 @@ def test_ways_to_write_one(text, file_of):
     assert_allclose(read_matrix_file(path).projection_matrix, P, atol=1e-9)
 
 
-def test_the_size_that_json_tells():
-    text = json.dumps(
-        {"intrinsics": K.tolist(), "camera_from_world": POSE.tolist(), "size": [96, 72]}
-    )
-    assert read_matrix(text).size == (96, 72)
-    assert read_matrix(rows(P)).size is None
-
-
 @pytest.mark.parametrize(
     "text, word",
     [
@@ -62,13 +54,6 @@ def test_the_size_that_json_tells():
 def test_what_is_none(text, word):
     with refuses(f"^pose.txt.*{word}"):
         read_matrix(text, "pose.txt")
-
-
-def test_files_that_cannot_be_read(file_of, tmp_path):
-    with refuses(r"missing\.txt does not exist"):
-        read_matrix_file(tmp_path / "missing.txt")
-    with refuses(r"a\.png is not text"):
-        read_matrix_file(file_of("a.png", b"\x89PNG\xff\xfe"))
 
 
 @pytest.mark.parametrize(

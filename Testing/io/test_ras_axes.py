@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from helpers.array_case import case_of
-from helpers.refusals import refuses
 from tiny_case import DISTANCE, PLACE, SIZE, START, camera
 
 from MultiViewRegistrationLib import Body
@@ -52,15 +51,3 @@ def test_axes_apply_to_bodies_and_not_to_cameras(lps):
     bone = Body(lps["ct"], RAS @ lps["ct_from_index"], "bone")
     found = case_of(bone, view_image=lps["view_image"], view_projection=cameras, axes="ras")
     assert np.allclose(found.bodies[0].ct.volume.ct_from_index, lps["ct_from_index"])
-
-
-@pytest.mark.parametrize(
-    "wrong, words",
-    [
-        ({"axes": None}, "axes: found nothing"),
-        ({"targets": np.zeros(3)}, "targets"),
-    ],
-)
-def test_what_is_wrong_is_named_as_ever(lps, wrong, words):
-    with refuses(words):
-        case_of(**in_ras(lps) | {"axes": "ras"} | wrong)

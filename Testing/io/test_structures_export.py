@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from handed_result import write_result
 from helpers.bent_spine import NAMES, bent, cameras, spine, write_spine_case, xrays
-from helpers.file_io import read_json
+from helpers.file_io import read_json, read_values
 from numpy.testing import assert_allclose
 from test_exports import matrix_of
 
@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.io.result_json import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import read_named_matrix, turned
 
 pyigtl = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')
-from MultiViewRegistrationLib.io.navigation.igtl import devices_of, messages_of  # noqa: E402
+from MultiViewRegistrationLib.io.navigation.igtl import devices_of  # noqa: E402
 
 POSE = rigid.turn_and_shift([0.05, -0.03, 0.04], [3.0, -2.0, 5.0])
 POSES = [POSE @ motion for motion in bent(*spine())]
@@ -118,38 +118,30 @@ def test_dicom_objects_of_bones_name_them_and_share_their_frames(result, export,
     }
     for name, each in data.items():
         assert each.SeriesDescription == f"world from CT, {name} alone"
-        item = each.RegistrationSequence[-1]
-        registration = item.MatrixRegistrationSequence[0]
-        assert registration.FrameOfReferenceTransformationComment == f"world_from_ct, {name} alone"
-        assert_allclose(matrix_of(item), POSES[NAMES.index(name)], atol=1e-9)
+        matrix = matrix_of(each.RegistrationSequence[-1])
+        assert_allclose(matrix, POSES[NAMES.index(name)], atol=1e-9)
     assert len({each.SOPInstanceUID for each in data.values()}) == 2
     (world,) = {each.FrameOfReferenceUID for each in data.values()}
-    kept = read_json(path)["frame_of_reference_uid"]
-    assert kept["world"] == world and set(kept) == {"world", "ct", "reference"}
+    assert read_json(path)["frame_of_reference_uid"]["world"] == world
 
 
 @pytest.mark.slow
-def test_volumes_and_drrs_are_of_the_bone_alone(case, result, export, tmp_path):
-    name = "L2"
-    words = f"--structure {name} --as resampled-ct resampled-mask drr cameras --case {case}"
+def test_volumes_and_drrs_contain_one_bone(case, result, export, tmp_path):
+    words = f"--structure L2 --as resampled-ct resampled-mask drr --case {case}"
     assert export(result(inputs=Case.load(case).inputs), words)[0] == 0
-    (ct, labels), n, out = spine(), NAMES.index(name), tmp_path / "out"
-    mask, image = (
-        sitk.ReadImage(str(out / f"{name}_{each}_in_world.nii.gz")) for each in ("mask", "ct")
-    )
-    inside = np.argwhere(sitk.GetArrayFromImage(mask))[:, ::-1].tolist()
-    points = np.array([mask.TransformIndexToPhysicalPoint(each) for each in inside])
+    (ct, labels), n, out = spine(), NAMES.index("L2"), tmp_path / "out"
+    mask = sitk.ReadImage(str(out / "L2_mask_in_world.nii.gz"))
+    statistics = sitk.LabelShapeStatisticsImageFilter()
+    statistics.Execute(mask)
     index = np.argwhere(labels == n + 1)[:, ::-1].astype(float)
     middle = rigid.transform_points(POSES[n] @ ct.volume.ct_from_index, index).mean(axis=0)
-    assert np.linalg.norm(points.mean(axis=0) - middle) < 0.3
-    values = sitk.GetArrayFromImage(image)
+    assert np.linalg.norm(np.subtract(statistics.GetCentroid(1), middle)) < 0.3
+    values = read_values(out / "L2_ct_in_world.nii.gz")
     assert values.min() == -1024 and values.max() > 400
-    assert max(image.GetSize()) < 60  # cut to the bone: the CT has 100 voxels along each axis
-    drr = pydicom.dcmread(out / f"{name}_drr_view1.dcm")
-    shown = np.argwhere(drr.pixel_array)[:, ::-1]
+    assert max(values.shape) < 60  # cut to the bone: the CT has 100 voxels along each axis
+    shown = np.argwhere(pydicom.dcmread(out / "L2_drr_view1.dcm").pixel_array)[:, ::-1]
     centre = cameras(0, 88)[0].project(middle)
     assert np.abs(shown.mean(axis=0) - centre).max() < 4 and np.ptp(shown[:, 0]) < 100
-    assert (out / f"{name}_cameras_in_ct.mrml").is_file()
 
 
 def test_a_bone_that_no_view_shows_is_refused_by_name(result, export):
@@ -223,18 +215,6 @@ def test_each_bone_has_a_device_of_its_own_whatever_its_name_and_whatever_else_i
     assert all(re.fullmatch("[!-~]{1,20}", device) for device in devices), devices
     assert devices_of(replace(bone, structure="L1")) == found[-2]
     assert found[-2]["world_from_ct"] == "L1"
-
-
-def test_a_client_of_pyigtl_gets_the_full_name_beside_a_short_device(igtl_status, result):
-    bone = replace(RegistrationExport.read(result(), "L1"), structure="第一腰椎", warning="Müller")
-    sent = messages_of(bone, [bone]).small
-    packed = sent[0]()
-    message = pyigtl.messages.MessageBase.create_message("TRANSFORM")
-    message.unpack(pyigtl.messages.MessageBase.parse_header(packed[:58]), packed[58:])
-    assert message.device_name == devices_of(bone)["world_from_ct"]
-    assert message.metadata["Structure"] == "第一腰椎"
-    assert message.metadata["Override"] == "Müller"
-    assert json.dumps("第一腰椎").encode() in sent[-1]()
 
 
 @pytest.mark.slow

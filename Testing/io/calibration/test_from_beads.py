@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.bead_scene import PHANTOM, draw_beads, random_camera, take_phantom
-from helpers.file_io import read_json, write_json, write_values
+from helpers.file_io import write_json, write_values
 from helpers.refusals import refusal, refuses
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from tiny_case import run
 
 from MultiViewRegistrationLib import Camera, calibrate_from_beads
@@ -17,10 +17,9 @@ from MultiViewRegistrationLib.imaging.beads import Bead
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.calibration.from_beads import (
     BeadImage,
-    cameras_json,
     find_in_image,
 )
-from MultiViewRegistrationLib.io.calibration.read import read_calibration, recognised_format
+from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.points import BeadModel, read_bead_model
 from MultiViewRegistrationLib.io.view_record import ViewRecord
@@ -42,50 +41,11 @@ def images():
     return take_phantom(two_cameras(), MODEL.points)
 
 
-@pytest.fixture(scope="module")
-def found(images):
-    return calibrate_from_beads(images, MODEL, names=["AP", "LAT"])
-
-
-@pytest.fixture(scope="module")
-def near(images, found):
-    """The images with their beads, and a camera near which those are soon named."""
-    seen = (find_in_image(image, len(MODEL.points)) for image in images)
-    return [replace(each, near=camera.camera) for each, camera in zip(seen, found, strict=True)]
-
-
-@pytest.mark.slow
-def test_each_image_has_its_camera(found):
-    near = np.random.default_rng(0).uniform(-50, 50, (100, 3))
-    for camera, true in zip(found, two_cameras(), strict=True):
-        off = np.linalg.norm(camera.camera.project(near) - true.project(near), axis=1)
-        assert np.median(off) < 0.3
-        assert len(camera.beads) >= 11
-        assert camera.residual_px < 0.25
-        assert camera.uncertainty["translation_sd_mm"] < 0.5
-        places = dict(zip(MODEL.names, true.project(MODEL.points), strict=True))
-        for bead in camera.beads:
-            assert np.linalg.norm(bead.pixel - places[bead.name]) < 1.5
-
-
 def test_beads_are_looked_for_within_the_field():
     image = draw_beads(two_cameras()[0], MODEL.points)
     image[:, :80] = 0  # lead
     valid = find_in_image(image, len(MODEL.points)).xray.valid
     assert not valid[:, :70].any() and valid[:, 100:].all()
-
-
-@pytest.mark.slow
-def test_a_file_of_cameras_is_read_back_with_its_uncertainty(found, tmp_path):
-    path = tmp_path / "cameras.json"
-    path.write_text(cameras_json(found, MODEL.file, "free"))
-    assert recognised_format(path) == "cameras"
-    first, second = read_calibration(path)
-    assert (first.name, second.name) == ("AP", "LAT")
-    assert_allclose(first.projection_matrix, found[0].camera.projection_matrix)
-    record = first.given_to(ViewRecord("AP", InputFile("ap.png", tmp_path / "ap.png")))
-    assert record.uncertainty == found[0].uncertainty
-    assert read_json(path)["views"][0]["residual_px"] == found[0].residual_px
 
 
 @pytest.mark.slow
@@ -100,7 +60,9 @@ def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
     assert np.shape(answer["views"][1]["projection_matrix"]) == (3, 4)
     page = out.with_suffix(".html").read_text()
     assert "B7" in page and "data:image/jpeg" in page
-    assert len(read_calibration(out)) == 2
+    first, _ = read_calibration(out)
+    record = first.given_to(ViewRecord("AP", InputFile("ap.png", tmp_path / "ap.png")))
+    assert 0 < record.uncertainty["translation_sd_mm"] < 0.5
 
 
 @pytest.mark.slow
@@ -109,7 +71,17 @@ def test_intrinsics_that_are_known_stay_as_they_are(images):
     (found,) = calibrate_from_beads(images[:1], MODEL, intrinsics="known", cameras=known)
     assert_array_equal(found.camera.intrinsics, known[0].intrinsics)
     assert 0 < found.sd_px < 0.3
+    near = np.random.default_rng(0).uniform(-50, 50, (100, 3))
+    off = np.linalg.norm(found.camera.project(near) - known[0].project(near), axis=1)
+    assert np.median(off) < 0.3
     assert found.uncertainty["principal_point_sd_px"] < 1e-6
+
+
+@pytest.fixture(scope="module")
+def near(images):
+    """The images with their beads, and cameras near which these are soon named."""
+    seen = (find_in_image(image, len(MODEL.points)) for image in images)
+    return [replace(each, near=camera) for each, camera in zip(seen, two_cameras(), strict=True)]
 
 
 def refused(images, model=MODEL, **how):

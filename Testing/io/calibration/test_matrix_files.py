@@ -21,7 +21,6 @@ LPS = {"unit": "mm", "axes": "lps", "first_pixel": 0}
 @pytest.mark.parametrize(
     "text, count",
     [
-        (rows(P), 1),
         (rows(P) + "\n\n" + rows(P), 2),
         (rows(np.vstack([P, [0, 0, 0, 1]] * 3)), 3),
         ("# c-arm\n" + rows(P, "; "), 1),
@@ -36,10 +35,9 @@ def test_text(read_text, text, count):
 
 def test_numpy(tmp_path):
     np.save(tmp_path / "one.npy", np.asfortranarray(P))
-    np.save(tmp_path / "many.npy", np.stack([P, 2 * P]))
     np.savez_compressed(tmp_path / "named.npz", AP=P, LAT=P)
     np.savez(tmp_path / "parts.npz", mtx=K, dist=np.zeros((1, 5)), R=R, t=T, size=SIZE)
-    expected = {"one.npy": "one", "many.npy": "many 1,many 2", "named.npz": "AP,LAT"}
+    expected = {"one.npy": "one", "named.npz": "AP,LAT"}
     for name, names in {**expected, "parts.npz": "parts"}.items():
         views = read_calibration(tmp_path / name, **LPS)
         assert ",".join(view.name for view in views) == names
@@ -66,9 +64,7 @@ def test_opengl_by_vtk(read_text):
     (view,) = read_text(rows(matrix), **given, size=SIZE)
     check(view, POINTS, edges * SIZE - 0.5)
     assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
-    assert view.camera.intrinsics[0, 0] > 0
-    message = refusal(read_text, rows(matrix), **LPS, size=SIZE)
-    assert "set projects_to to opengl" in message
+    assert "set projects_to to opengl" in refusal(read_text, rows(matrix), **LPS, size=SIZE)
     assert "set size to" in refusal(read_text, rows(matrix), **given)
 
 
@@ -88,13 +84,6 @@ def test_a_matrix_with_a_negative_determinant_asks_from_which_end_the_image_is_s
     check(view, POINTS, pinhole(POINTS, pixels))
     assert_allclose(view.camera.source, -R.T @ T, atol=1e-6)
     assert (view.camera.intrinsics[0, 0] < 0) == (seen_from == "detector")
-
-
-def test_matrices_of_one_file_are_seen_from_the_same_end_whatever_their_signs(read_text):
-    P = FLIPPED @ K @ POSE[:3]
-    views = read_text(rows(P) + "\n\n" + rows(-P), **LPS, size=SIZE, seen_from="detector")
-    for view in views:
-        check(view, POINTS, pinhole(POINTS, FLIPPED @ K))
 
 
 WORLD_FROM_CARM = rigid.turn_and_shift([0.3, -1, 0.5], [100, -50, 900])
@@ -192,11 +181,10 @@ def test_transforms_saved_by_slicer(slicer_storage, tmp_path):
     check(view, POINTS @ LPS_FROM_RAS.T)
 
 
-@pytest.mark.parametrize("axes", ["lps", "own"])
-def test_a_cameras_own_pose_by_simpleitk(tmp_path, axes):
+def test_a_cameras_own_pose_by_simpleitk(tmp_path):
     """TransformPoint takes a point from the camera's frame to the world."""
     transform, path = affine(rigid.inverse(POSE)), tmp_path / "camera.tfm"
-    given = {**CAMERA, "axes": axes, "fixed_transforms": "none"}
+    given = {**CAMERA, "axes": "lps", "fixed_transforms": "none"}
     for each, direction in ((transform, "forward"), (transform.GetInverse(), "resampling")):
         sitk.WriteTransform(each, str(path))
         (view,) = read_calibration(path, **given, direction=direction)

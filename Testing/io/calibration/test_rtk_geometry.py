@@ -101,7 +101,6 @@ def test_a_projection_with_parameters_or_a_matrix_alone(read_text):
             ),
             "cylind",
         ),
-        (('"1.0"?>', '"1.0"?><!DOCTYPE a [<!ENTITY b "c">]>'), "declares entities"),
     ],
 )
 def test_what_is_none(read_text, change, word):

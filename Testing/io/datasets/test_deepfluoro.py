@@ -23,9 +23,6 @@ from MultiViewRegistrationLib import Case, CaseFile
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.datasets.deepfluoro import (
-    AP,
-    START_DEPTH,
-    Detector,
     read_deepfluoro,
 )
 
@@ -90,41 +87,6 @@ def test_initial_pose_is_frontal_with_left_at_the_right(written):
     )
     at = dict(zip(NAMES, pixels, strict=True))
     assert at["ASIS-l"][0] > at["ASIS-r"][0] and at["IPS-l"][1] > at["ASIS-l"][1]
-    truth = imported.content["truth"]["world_from_ct"]
-    assert np.degrees(rigid.rotation_distance(start, truth)) < 40
-
-
-#: What the authors' Readme shows of the real file in figures: 17-1882, X-ray 000,
-#: cam-to-left-femur-vol and FH-l; and the nominal camera of the C-arm in their xReg
-#: (lib/file_formats/xregCIOSFusionDICOM.cpp).
-REAL_POSE = """0.16417126 -0.137650 0.9767806 -124.5839
--0.016588 -0.990461 -0.136789 191.90346
-0.9862925 0.0062534 -0.164888 -848.7315
-0 0 0 1"""
-REAL_EXTRINSIC = """0.00141739 0.00000577 0.99999910 -157.58222
--0.99999076 -0.00407584 0.00141740 -2.67575
-0.00407584 -0.99999183 0 -631.77647
-0 0 0 1"""
-REAL_HEAD = np.array([[93.2263, 37.9197, -941.5]])
-
-
-def test_real_numbers_of_the_set_mean_what_they_are_read_as():
-    """The left femoral head is before the source, on the image, at its right.
-
-    ASIS-r, they show, is at (29.8, 626.0). And it is frontal.
-    """
-    pose, extrinsic = (
-        np.array(text.split(), float).reshape(4, 4) for text in (REAL_POSE, REAL_EXTRINSIC)
-    )
-    K = np.array([[-1020 / 0.194, 0, 767.5], [0, -1020 / 0.194, 767.5], [0, 0, 1]])
-    detector = Detector(K, extrinsic, (1536, 1536), (0.194, 0.194))
-    world_from_ct = rigid.inverse(rigid.check_rigid(pose, "pose"))
-    camera_from_ct = extrinsic @ world_from_ct
-    column, row = detector.project(world_from_ct, REAL_HEAD)[0]
-    depth = rigid.transform_points(camera_from_ct, REAL_HEAD)[0, 2]
-    assert 768 < column < 1536 and 626 < row < 1536
-    assert -depth / detector.source_to_detector_mm == pytest.approx(START_DEPTH, abs=0.02)
-    assert np.degrees(rigid.rotation_angle(camera_from_ct[:3, :3] @ AP.T)) < 15
 
 
 def test_a_bone_has_its_own_mask_and_pose(written):
@@ -133,8 +95,6 @@ def test_a_bone_has_its_own_mask_and_pose(written):
     moved = np.linalg.inv(pelvis) @ imported.content["truth"]["world_from_ct"]
     assert_allclose(moved, rigid_matrix([0, 0, 0], [1, 0, 0]), atol=1e-3)
     assert set(np.nonzero(imported.ct.mask)[2]) <= {*range(32, 40)} and imported.ct.mask.any()
-    targets = read_deepfluoro(written.path, SPECIMEN, [0]).content["targets"]
-    assert_array_equal(imported.content["targets"], targets[2:3])  # FH-l
     message = refusal(read_deepfluoro, written.path, SPECIMEN, [0], bone="right-femur")
     assert "projections/000/gt-poses/right-femur-good-fov" in message
 
@@ -152,20 +112,12 @@ def test_what_differs_from_the_layout_is_named_by_its_path(written, path, value,
     assert tells(message, parts), message
 
 
-def test_a_mirrored_or_inverted_pose_is_noticed_by_the_landmarks(written):
+def test_inverted_pose_is_detected_by_the_landmarks(written):
     key = f"{SPECIMEN}/projections/000/gt-poses/cam-to-pelvis-vol"
     with h5py.File(written.path) as file:
         inverted = np.linalg.inv(file[key][:])
     changed = with_other(written.path, key, inverted)
     assert "projections/000/gt-" in refusal(read_deepfluoro, changed, SPECIMEN, [0])
-    changed = with_other(written.path, f"{SPECIMEN}/vol/spacing", [2.0, 2, 2])
-    with h5py.File(changed, "r+") as file:
-        group = file[f"{SPECIMEN}/projections/000/gt-landmarks"]
-        for name in NAMES[::2]:  # left for right
-            group.move(name, "kept")
-            group.move(name[:-1] + "r", name)
-            group.move("kept", name[:-1] + "r")
-    assert "pixels (median)" in refusal(read_deepfluoro, changed, SPECIMEN, [0])
 
 
 def test_names_that_are_not_there(written):

@@ -7,7 +7,6 @@ from numpy.testing import assert_allclose
 from tiny_case import minimal
 
 from MultiViewRegistrationLib import FrameSequence
-from MultiViewRegistrationLib.imaging.xray import count_frames
 
 
 def run(path, primary, *increments):
@@ -32,17 +31,14 @@ def test_frames_begin_at_the_cases_own_and_each_has_its_camera(write_case, tmp_p
     for entry, image, frame in zip(content["views"], (turning, still), (1, 2), strict=True):
         del entry["projection_matrix"]
         entry.update(image=str(image), frame=frame)
-    assert (count_frames(turning), count_frames(still)) == (4, 5)
     sequence = FrameSequence.of_images(write_case(content))
     assert sequence.names == ["frame 1", "frame 2", "frame 3"]
     frames = [sequence.load(number).views for number in range(3)]
     axes = np.array([[view.camera.camera_from_world[2, :3] for view in views] for views in frames])
     turned = np.degrees(np.arccos(np.clip(np.einsum("nvi,vi->nv", axes, axes[0]), -1, 1)))
     assert_allclose(turned, [[0, 0], [4, 0], [8, 0]], atol=0.01)
-    images = [[view.xray.line_integrals for view in views] for views in frames]
-    assert not any(
-        np.array_equal(images[0][view], images[n][view]) for view in (0, 1) for n in (1, 2)
-    )
+    first, *others = (views[1].xray.line_integrals for views in frames)
+    assert not any(np.array_equal(first, other) for other in others)
 
 
 def test_images_of_different_length_warn_and_the_shorter_one_counts(write_case, tmp_path):

@@ -74,9 +74,7 @@ def moved(x, y, z):
         (minimal(), "views[1].image", "copy.mha", "views[1] has the same image as views[0]"),
     ],
 )  # fmt: skip
-def test_each_error_that_needs_the_pixels_is_refused(
-    write_case, tmp_path, content, path, value, part
-):
+def test_errors_that_depend_on_pixels_are_refused(write_case, tmp_path, content, path, value, part):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no image")
     shutil.copy(tmp_path / "ap.mha", tmp_path / "copy.mha")
     write_values(tmp_path / "empty2d.mha", np.zeros(SIZE[::-1], np.uint8))

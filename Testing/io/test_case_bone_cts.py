@@ -77,12 +77,11 @@ def test_each_bone_has_its_ct_unit_and_start(load):
     case = load(two_bones())
     assert case.bone_names == ("radius", "ulna") and not case.structures.names
     radius, ulna = case.bodies
-    assert case.ct is radius.ct and radius.ct.unit == "relative" and radius.ct.mask is None
+    assert radius.ct.unit == "relative" and radius.ct.mask is None
     assert_allclose(case.world_from_ct, own_frame(START))
     assert ulna.ct.unit == "hu" and ulna.ct.volume.values[ulna.ct.mask].min() == 900
     assert_allclose(ulna.world_from_ct, own_frame(OTHER))
     assert radius.uid != ulna.uid
-    assert ", bones radius and 1 more;" in repr(case)
     assert VALIDATOR.is_valid(two_bones())
 
 
@@ -146,7 +145,7 @@ WRONG += [
 
 
 @pytest.mark.parametrize("nth", range(len(WRONG)))
-def test_each_mistake_has_its_sentence(folder, write_case, nth):
+def test_invalid_bones_are_refused(folder, write_case, nth):
     write_bone(folder / "soft.mha", 60 * np.indices((12, 12, 12))[0] - 600)
     path, value, part = WRONG[nth]
     content = changed(two_bones(), path, value)
@@ -183,8 +182,6 @@ def test_a_case_of_arrays(load):
         Body("ulna.mha", name="ulna", world_from_ct=own_frame(OTHER)),
     )
     assert_same(case, load(two_bones()))
-    whole = refusal(case_of_arrays, Body("ulna.mha", name="ulna"), targets=[[1, 2, 3]])
-    assert "targets: stands beside a bone" in whole
 
 
 @pytest.mark.parametrize(
@@ -195,7 +192,7 @@ def test_a_case_of_arrays(load):
         ({"unit": "mm"}, 'structure "ulna":'),
     ],
 )
-def test_each_wrong_argument_has_its_sentence(bone, part):
+def test_invalid_arguments_are_refused(bone, part):
     assert part in refusal(case_of_arrays, Body(**{"ct": "ulna.mha", "name": "ulna", **bone}))
 
 
@@ -203,7 +200,7 @@ STEM = {"name": "stem", "ct": "stem.mha", "ct_unit": "0.5/mm", "world_from_ct": 
 WITH_IMPLANT = {**minimal(), "structures": [STEM, {"name": "bone", "mask": "bone.mha"}]}
 
 
-def test_implants_lie_beside_a_ct_and_its_bones(folder, load, written):
+def test_implants_are_read_with_a_ct_and_its_bones(folder, load, written):
     write_bone(folder / "stem.mha", np.ones((3, 3, 3)))
     assert VALIDATOR.is_valid(WITH_IMPLANT)
     case = load(WITH_IMPLANT)

@@ -28,7 +28,7 @@ def settled(*matrices, centre=HERE):
 
 
 @pytest.mark.parametrize("centre", [HERE, None])
-def test_a_mirrored_image_with_positive_depths_has_a_negative_fx(centre):
+def test_mirrored_image_with_positive_depths_has_a_negative_fx(centre):
     matrices = [0.01 * MIRROR @ camera(angle).projection_matrix for angle in (0, 60)]
     for found, matrix in zip(settled(*matrices, centre=centre), matrices):
         assert_allclose(np.diag(found.intrinsics), [-250, 250, 1], atol=1e-9)

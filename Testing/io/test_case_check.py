@@ -39,7 +39,7 @@ def with_readings(*readings, start=START):
 SIDE = {"rao_lao_deg": 90}
 
 
-def test_numbers_are_those_of_the_reading(check_of):
+def test_check_reports_the_c_arm_geometry(check_of):
     check = check_of({}, SIDE)
     ap, lateral = check["views"]
     assert ap["source_to_detector_mm"] == pytest.approx(1000)
@@ -81,7 +81,7 @@ def test_the_box_is_that_of_the_voxels_outer_faces(write_case):
         assert_allclose(check["views"][0]["ct_corners"][n], [u / depth, v / depth], atol=1e-9)
 
 
-def test_points_and_the_tracker_are_summarised(check_of):
+def test_summary_lists_targets_outside_the_ct_and_the_tracker(check_of):
     """The CT's box goes from -24 to 24 mm; its mask, which is smaller, does not count."""
     tracker = np.linalg.inv([[0, 0, 1, 50], [1, 0, 0, -60], [0, 1, 0, 70], [0, 0, 0, 1]])
     check = check_of(

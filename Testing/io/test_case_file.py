@@ -96,7 +96,6 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
             "views[0].intensities",
             'the key "intensities" in views[0] is not known and was ignored; did you mean "intensity"?',
         ),
-        ("search.rotation", 'the key "rotation" in search is not known'),
     ],
 )
 def test_unknown_keys_warn(case_folder, path, warning):

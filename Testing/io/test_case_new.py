@@ -133,7 +133,7 @@ def test_bodies_have_their_units_and_initial_poses(files, old, new, units):
     assert (second.world_from_ct is None) == (first.name == "bone")
 
 
-def test_copied_files_need_the_originals_no_more(files, tmp_path):
+def test_copied_case_is_independent_of_its_originals(files, tmp_path):
     copy = f"{BASIC} --ct-labels bone.mha --structures all --copy --out {tmp_path}/copy/case.json"
     made(copy, tmp_path / "copy")
     shutil.rmtree(files)
@@ -150,7 +150,7 @@ def test_copied_files_need_the_originals_no_more(files, tmp_path):
         ("--ct ct.mha", "--ct ct.mha --rt-plan a.dcm", "--rt-plan: stands beside --world-from-ct"),
     ],
 )
-def test_wrong_options_are_refused_and_nothing_is_written(files, refused, old, new, said):
+def test_invalid_options_are_refused_and_nothing_is_written(files, refused, old, new, said):
     refused(BASIC.replace(old, new), said)
 
 
@@ -168,7 +168,7 @@ def test_wrong_options_are_refused_and_nothing_is_written(files, refused, old, n
         (" side", " side view", "3 words behind --calibration"),
     ],
 )
-def test_wrong_files_are_refused_and_nothing_is_written(files, refused, old, new, said):
+def test_invalid_files_are_refused_and_nothing_is_written(files, refused, old, new, said):
     assert old in CALIBRATED
     refused(CALIBRATED.replace(old, new, 1), said)
 
@@ -189,7 +189,7 @@ def test_everything_missing_is_reported_at_once_with_its_option(files, refused):
     )
 
 
-def test_a_folder_with_two_series_lists_them_and_takes_one(files, capsys):
+def test_ct_series_selects_one_of_two_series(files, capsys):
     ct = read_values("ct.mha").astype(np.int16)
     for uid, number, name in (("1.2.3", 2, "HEAD"), ("1.2.4", 3, "BONE")):
         told = {"SeriesInstanceUID": uid, "SeriesNumber": number, "SeriesDescription": name}

@@ -84,14 +84,6 @@ def assert_structures(case, **masks):
     assert_array_equal(case.structures.labels > 0, np.any(list(masks.values()), 0))
 
 
-def test_labels_of_a_volume_by_number_and_all_of_them(load):
-    case = load(structured(structures=NAMED_LABELS))
-    assert_structures(case, L1=L1, L2=L2)
-    assert case.ct.mask is None and "bones L1 and 1 more" in repr(case)
-    assert_structures(load(structured()), **NUMBERED)
-    assert_structures(load(structured(structures=listed("31"))), **{"31": L1})
-
-
 def test_structures_from_masks_with_and_without_labels(load):
     case = load({**minimal(), "structures": MASKS})
     assert_structures(case, L1=L1, L2=L2)
@@ -140,7 +132,7 @@ def test_a_cropped_segmentation_is_on_the_grid_of_the_ct(folder, load):
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
-def test_a_dicom_segmentation(folder, load, kind):
+def test_read_dicom_segmentation(folder, load, kind):
     """Its frames are the slices in which a segment is.
 
     Bits run on over the ends of frames of 144 pixels.
@@ -220,7 +212,7 @@ def wrong_files(folder):
 
 
 @pytest.mark.parametrize("nth", range(len(WRONG)))
-def test_each_mistake_has_its_sentence(wrong_files, write_case, nth):
+def test_invalid_structures_are_refused(wrong_files, write_case, nth):
     content = structured()
     changes, part = WRONG[nth]
     for key, value in changes.items():
@@ -239,7 +231,7 @@ def test_each_mistake_has_its_sentence(wrong_files, write_case, nth):
         ({"SegmentSequence": []}, "without segments"),
     ],
 )
-def test_each_broken_dicom_segmentation_has_its_sentence(folder, write_case, tags, part):
+def test_damaged_dicom_segmentation_is_refused(folder, write_case, tags, part):
     write_seg(folder / "seg.dcm", {"L1": L1}, PLACE, **tags)
     message = refusal(Case.load, write_case(structured("seg.dcm")))
     assert message.startswith(str(folder / "seg.dcm")) and part in message, message
@@ -266,7 +258,7 @@ def of_arrays(**named):
     return case_of_arrays(**{"ct": "ct.mha", **named})
 
 
-def test_structures_of_arrays():
+def test_structures_from_arrays():
     labels = LABELS.transpose(2, 1, 0).astype(int)
     ras = nibabel.Nifti1Image(labels.astype(np.uint8), np.diag([-1, -1, 1, 1]) @ PLACE)
     named = {"L1": 31, "L2": np.int64(30)}
@@ -287,7 +279,7 @@ def test_structures_of_arrays():
         ({"labels": LABELS.T, "mask": LABELS.T}, "mask: stands beside labels"),
     ],
 )
-def test_each_wrong_argument_has_its_sentence(named, part):
+def test_invalid_arguments_are_refused(named, part):
     assert part in refusal(of_arrays, **named)
 
 
@@ -314,7 +306,7 @@ def test_case_new_stores_the_structures_of_its_options():
         ("--ct-labels labels.mha --structures all L1", "found all among other names"),
     ],
 )
-def test_wrong_options_are_refused_and_nothing_is_written(refused, words, said):
+def test_case_new_refuses_invalid_structure_options(refused, words, said):
     np.savetxt("ap.txt", minimal()["views"][0]["projection_matrix"])
     refused(f"{CASE_NEW} {words}", said)
 
@@ -331,9 +323,7 @@ OF_MASKS = {**minimal(), "structures": MASKS}
         (structured("l1.mha"), "--ct-labels labels.mha --structures 30", {"30": L2}),
     ],
 )
-def test_options_add_to_the_case_that_is_registered_and_override_it(
-    write_case, content, words, masks
-):
+def test_register_options_extend_and_override_the_structures(write_case, content, words, masks):
     write_case(content)
     case = registered_case(words)
     assert_structures(case, **masks)
@@ -358,6 +348,6 @@ def test_an_anonymised_case_and_its_truths_keep_only_the_usual_names(folder, wri
         ("--ct-labels labels.mha", "mask stands beside structures"),
     ],
 )
-def test_options_that_do_not_fit_the_case_are_refused(write_case, words, said):
+def test_register_refuses_structure_options_that_do_not_fit_the_case(write_case, words, said):
     write_case(minimal() | {"mask": "bone.mha"})
     assert said in refusal(registered_case, words)

@@ -90,7 +90,7 @@ def memory(**changes):
     return {**given, "masks": {"LAT": np.indices((16, 20))[0] > 2}, **changes}
 
 
-def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
+def test_written_case_keeps_all_keys_and_adds_no_file(tmp_path):
     folder = tmp_path / "a" / "case"
     path = write_case(folder, **memory())
     assert path == folder / "case.json"
@@ -116,9 +116,7 @@ def test_a_case_is_replaced_as_a_whole(tmp_path):
 
 @pytest.mark.parametrize("nth", [0, 5])
 @pytest.mark.parametrize("older", [False, True])
-def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(
-    tmp_path, monkeypatch, nth, older
-):
+def test_full_disk_leaves_no_partial_case(tmp_path, monkeypatch, nth, older):
     folder = tmp_path / "case"
     if older:
         write_case(folder, **memory())

@@ -44,7 +44,7 @@ def export(case_folder, tmp_path, monkeypatch):
     return write
 
 
-def test_case_new_finds_the_ct_below_the_folder_that_is_given(export):
+def test_case_new_finds_the_ct_of_a_dicomdir(export):
     folder = export({})
     assert main(f"case new --ct export/DICOMDIR {VIEWS} --out case.json".split()) == 0
     case = CaseFile.read("case.json")
@@ -69,7 +69,6 @@ def test_case_list_prints_patients_studies_and_series(export, capsys):
         "Plantagenet^Eleonore, SECOND-2, 1931-04-07",
     ]
     assert any("CT Aufnahme Plantagenet, 12 images 4 mm apart, in PT0" in each for each in lines)
-    assert any(each.endswith("1 image, in .") and "XA" in each for each in lines)
 
 
 def test_case_list_as_json_has_no_identity(export, capsys):

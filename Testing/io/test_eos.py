@@ -39,16 +39,6 @@ KINDS = "EOS_WORLD EOS_TOGETHER EOS_AT_ISOCENTRE EOS_FAN IN_IMAGE"
 ASSUMED = {getattr(assumed, kind) for kind in KINDS.split()}
 
 
-def seen_from(view, point):
-    """Where a point (3,) is in an image.
-
-    By similar triangles, x to the right and z up as the tube sees them, from the middle in mm.
-    """
-    x, y, z = point
-    across, depth, distance = {"frontal": (x, y, 987), "lateral": (y, -x, 918)}[view]
-    return across * distance / (distance + depth), z
-
-
 def test_a_pair_becomes_a_case_with_no_option(pair):
     """The tubes in front of the patient and at his left.
 
@@ -61,7 +51,9 @@ def test_a_pair_becomes_a_case_with_no_option(pair):
     for view, plane in zip(case.views, COLUMNS, strict=True):
         assert view.camera.intrinsics[0, 0] > 0  # as the tube sees it
         for point in ([0.0, 0, 0], [3.0, 2, 4], [-2.0, 3, -5]):
-            across, up = seen_from(plane, point)
+            x, y, up = point
+            x, depth, distance = (x, y, 987) if plane == "frontal" else (y, -x, 918)
+            across = x * distance / (distance + depth)
             expected = [(COLUMNS[plane] - 1) / 2 + across / SPACING, (ROWS - 1) / 2 - up / SPACING]
             assert_allclose(view.camera.project(point), expected, atol=1e-6)
         lateral = {assumed.EOS_LATERAL} if view.name == "LAT" else set()
@@ -76,7 +68,7 @@ def test_a_pair_becomes_a_case_with_no_option(pair):
         ({"Manufacturer": "Canon", "ManufacturerModelName": "EOS 5D"}, False),
     ],
 )
-def test_it_is_known_by_its_maker_or_model(tmp_path, tags, expected):
+def test_eos_image_is_recognised_by_manufacturer_or_model(tmp_path, tags, expected):
     assert (read_slot_scan(write_eos(tmp_path / "eos.dcm", **tags)) is not None) is expected
 
 
@@ -111,17 +103,9 @@ def test_the_tube_is_where_view_and_letters_put_it(tmp_path, plane, tags, column
         ("frontal", "PixelSpacing=0.254/0.254", "pixel_mm", "the same as ImagerPixelSpacing"),
     ],
 )  # fmt: skip
-def test_what_a_header_lacks_is_named(tmp_path, plane, tags, key, why):
+def test_missing_header_values_are_reported(tmp_path, plane, tags, key, why):
     geometry = read_slot_scan(write_eos(tmp_path / "eos.dcm", plane, **tagged(tags)))
     assert why in geometry.missing[key] and key not in geometry.values
-
-
-def test_one_of_two_distances_may_do(tmp_path):
-    """That to the detector is not needed; that to the patient is taken for the isocentre's, and said."""
-    path = tmp_path / "eos.dcm"
-    assert not read_slot_scan(write_eos(path, DistanceSourceToDetector=None)).missing
-    geometry = read_slot_scan(write_eos(path, DistanceSourceToIsocenter=None))
-    assert assumed.AT_PATIENT in geometry.assumptions
 
 
 def test_what_is_lacking_is_asked_for_and_may_be_given(pair, refused):

@@ -61,7 +61,7 @@ def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(
     assert_allclose(found @ POINTS.T, POSE @ POINTS.T, atol=1e-9)
 
 
-def test_every_file_carries_what_speaks_against_it_and_none_a_name(exported):
+def test_all_files_state_override_verdict_and_risk_but_no_name(exported):
     changes = {"override": OVERRIDE, "reference_from_world": REFERENCE, **DOUBTFUL}
     files = exported(views=dicom_views(), **changes)
     assert len(files) == 34
@@ -105,7 +105,7 @@ def test_bone_without_a_summary_is_exported_with_its_predicted_error(exported):
         {"views": dicom_views(), "reference_from_world": REFERENCE},
     ],
 )
-def test_dciodvfy_finds_no_error_in_the_dicom_file(exported, dciodvfy, changes):
+def test_dciodvfy_accepts_the_registration(exported, dciodvfy, changes):
     for file in exported("dicom", **changes).values():
         assert dciodvfy(file, "SpatialRegistration") == []
 
@@ -151,5 +151,5 @@ def test_a_tracker_gets_an_object_in_its_own_frame(exported, tmp_path):
         ({"views": [{"name": "a", "dicom": {"study_uid": "x"}}]}, "study_uid"),
     ],
 )
-def test_what_is_no_result_is_refused(tmp_path, changes, word):
+def test_invalid_results_are_refused(tmp_path, changes, word):
     assert word in refusal(RegistrationExport.read, write_result(tmp_path, **changes))

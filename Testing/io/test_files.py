@@ -14,12 +14,6 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, err
     assert [file.name for file in tmp_path.iterdir()] == ["kept.json"] and path.read_text() == "old"
 
 
-def test_the_temporary_name_has_the_ending_of_the_final_one(tmp_path):
-    with written_atomically(tmp_path / "ct.nii.gz") as temporary:
-        assert temporary.name.endswith(".nii.gz") and temporary.parent == tmp_path
-        temporary.touch()
-
-
 def test_what_json_does_not_know_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", float("nan"))

@@ -58,7 +58,7 @@ def markups(system, **changes):
         ("a.mrk.json", markups("RAS")),
     ],
 )
-def test_every_version_gives_the_same_lps_points(file_of, name, content):
+def test_all_versions_give_the_same_lps_points(file_of, name, content):
     found = read_markups(file_of(name, content))
     assert found.keys() == LPS.keys()
     for label, point in LPS.items():

@@ -34,7 +34,7 @@ def rows(matrix, between=" "):
         json.dumps({"camera": {"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}}),
     ],
 )
-def test_ways_to_write_one(text, file_of):
+def test_matrix_notations(text, file_of):
     assert_allclose(read_matrix(text).projection_matrix, P, atol=1e-9)
     path = file_of("matrix.txt", "\ufeff" + text)
     assert_allclose(read_matrix_file(path).projection_matrix, P, atol=1e-9)
@@ -51,7 +51,7 @@ def test_ways_to_write_one(text, file_of):
         (rows(K) + "\n" + rows(2 * POSE[:3]), "camera_from_world: scales by 2"),
     ],
 )
-def test_what_is_none(text, word):
+def test_invalid_matrices_are_refused(text, word):
     with refuses(f"^pose.txt.*{word}"):
         read_matrix(text, "pose.txt")
 
@@ -74,6 +74,6 @@ def test_a_number_is_read_with_a_point_or_a_comma(text, number):
     [("1,000.5", "more than one point or comma")]
     + [(text, "expected a number") for text in ("1 000", "12mm", "nan")],
 )
-def test_what_is_no_number_or_two_is_refused(text, word):
+def test_invalid_numbers_are_refused(text, word):
     with refuses(word):
         read_number(text, "Roll")

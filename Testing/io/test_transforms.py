@@ -109,7 +109,7 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
     "comment",
     ["Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028", "x" * 100_000, "\udc80"],
 )
-def test_a_comment_is_one_line_that_itk_skips(tmp_path, comment):
+def test_comment_is_one_line_that_itk_skips(tmp_path, comment):
     path = tmp_path / "a.tfm"
     write_transform(path, POSE, comment)
     assert_allclose(by_itk(path, POINTS), rigid.transform_points(POSE, POINTS), atol=1e-9)

@@ -90,7 +90,7 @@ TWO = {
         ({"K": K.tolist(), "extrinsic_parameters": [[*RVEC, *T]] * 2}, "a 1,a 2"),
     ],
 )
-def test_names_that_people_give(read_text, content, names):
+def test_common_key_names_are_recognised(read_text, content, names):
     text, name = (
         (content, "a.yaml") if isinstance(content, str) else (json.dumps(content), "a.json")
     )
@@ -121,7 +121,7 @@ def test_the_first_pixel_is_asked_for_where_it_is_not_opencv(read_text):
         (("tvec", "P: 1\ntvec"), "both a projection matrix"),
     ],
 )
-def test_what_is_none(read_text, change, word):
+def test_invalid_files_are_refused(read_text, change, word):
     assert change[0] in opencv_files.YAML
     assert word in refusal(
         read_text, opencv_files.YAML.replace(*change), "a.yml", unit="mm", axes="own"

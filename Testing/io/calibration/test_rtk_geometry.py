@@ -4,7 +4,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from known_points import POINTS, check
+from known_points import POINTS, check, in_python
 from numpy.testing import assert_allclose
 from tiny_case import refusal
 
@@ -55,15 +55,9 @@ def test_points_fall_where_rtk_has_them(written):
     views = read_calibration(path, **DETECTOR)
     assert [view.name for view in views] == ["projection 0", "projection 1", "projection 2"]
     for i, view in enumerate(views):
-        matrix = np.array(
-            [[geometry.GetMatrix(i)(row, column) for column in range(4)] for row in range(3)]
-        )
-        x, y, w = matrix @ np.c_[POINTS, np.ones(len(POINTS))].T  # mm on the detector
-        check(
-            view,
-            POINTS,
-            np.stack([(x / w - ORIGIN[0]) / SPACING[0], (y / w - ORIGIN[1]) / SPACING[1]], 1),
-        )
+        rtk = geometry.GetMatrix(i)
+        matrix = np.array([[rtk(row, column) for column in range(4)] for row in range(3)])
+        check(view, POINTS, (in_python(matrix, POINTS) - ORIGIN) / SPACING)  # mm on the detector
         assert_allclose(view.camera.source, np.array(geometry.GetSourcePosition(i))[:3], atol=1e-6)
 
 
@@ -103,7 +97,7 @@ def test_a_projection_with_parameters_or_a_matrix_alone(read_text):
         ),
     ],
 )
-def test_what_is_none(read_text, change, word):
+def test_invalid_files_are_refused(read_text, change, word):
     assert change[0] in XML
     assert word in refusal(read_text, XML.replace(*change), **DETECTOR)
 

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 from datasets.dataset_layouts import with_other
-from known_points import POINTS, SIZE, K, R, check
+from known_points import POINTS, SIZE, K, R, check, pinhole
 from numpy.testing import assert_allclose
 from tiny_case import refusal
 
@@ -40,8 +40,7 @@ def test_points_fall_where_xreg_has_them(tmp_path, intrinsic, z, frame):
     views = read_calibration(write(tmp_path / "a.h5", intrinsic, z, frame))
     assert [view.name for view in views] == ["proj-000", "proj-001"]
     for i, view in enumerate(views):
-        index = intrinsic @ (R @ POINTS.T + np.array([[5 + i], [-3], [z]]))
-        check(view, POINTS, (index[:2] / index[2]).T)
+        check(view, POINTS, pinhole(POINTS, intrinsic, R, (5 + i, -3, z)))
         assert view.size == SIZE and (view.camera.intrinsics[0, 0] < 0) == (
             z < 0
         )  # x, y and toward the source: as seen from the detector

@@ -80,7 +80,7 @@ def test_what_is_wrong_in_a_trial_is_refused(trial, old, new, parts):
     assert tells(message, parts), message
 
 
-def test_what_must_be_chosen_is_asked_for(trial):
+def test_missing_volume_and_frame_are_requested(trial):
     assert "several volumes, expected one of radius, ulna" in refusal(
         read_autoscoper, trial, 0, "linear", "mm"
     )

@@ -45,7 +45,7 @@ def detected(seed):
         "PhotometricInterpretation=MONOCHROME1",
     ],
 )
-def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
+def test_anonymised_copy_has_the_same_views(write_case, tmp_path, tags):
     content = minimal()
     for number, entry in enumerate(content["views"]):
         image = detected(number)

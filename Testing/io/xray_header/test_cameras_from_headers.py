@@ -102,7 +102,7 @@ def test_a_tagged_pair_gives_its_cameras_back(write_pair, xa):
 
 
 @pytest.mark.parametrize("position, mirrored", [("HFS", True), ("FFP", False)])
-def test_anatomical_angles_are_the_patients_however_he_lies(xa, position, mirrored):
+def test_anatomical_angles_do_not_depend_on_patient_position(xa, position, mirrored):
     """Detector before the patient.
 
     His left is on the image's right as seen from the detector, his head is up; at his left: his
@@ -124,7 +124,7 @@ def test_anatomical_angles_are_the_patients_however_he_lies(xa, position, mirror
 
 
 @pytest.mark.parametrize("position", ["FFS", "HFDR"])
-def test_the_machines_angles_are_turned_to_the_patient(tmp_path, position):
+def test_machine_angles_are_converted_to_the_patient_frame(tmp_path, position):
     """Detector above the table: it is before him who lies on his back, at the left of him who lies on his right side."""
     path = write_enhanced(tmp_path / "e.dcm", [enhanced(0, 0, 0)], PatientPosition=position)
     camera, patient = camera_of(path), PATIENT_FROM_TABLE[position]
@@ -342,13 +342,13 @@ def test_patient_orientation_wins_over_the_flip_of_a_detector(xa):
         ),
     ],
 )
-def test_a_size_is_found_by_magnification_or_binning(xa, tags, key, value):
+def test_pixel_size_is_computed_from_magnification_or_binning(xa, tags, key, value):
     found = read_header(xa(**tagged(tags)))
     assert_allclose(found.values[key], value)
     assert len(found.assumptions) >= 3
 
 
-def test_the_grey_scale_is_the_headers_unless_the_case_gives_one(write_pair, xa):
+def test_intensity_of_the_case_overrides_the_header(write_pair, xa):
     """A logarithm that falls with intensity is line integrals already."""
     first = xa(image=pixels(1), PixelIntensityRelationship="LOG", PixelIntensityRelationshipSign=-1)
     second = xa(90, image=pixels(2))

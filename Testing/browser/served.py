@@ -83,7 +83,7 @@ def mtre_mm(transform, case):
 #: The names of the X-rays; that of the CT, "" without one; whether files of either are being read.
 XRAYS = "() => ((c('xrays', 'xrays') || {}).lines || []).map(line => line.cells[0].text)"
 CT = "() => { const ct = c('ct', 'ct'); return ct && ct.value ? ct.options.find(o => o.value === ct.value).title : ''; }"
-READING = "() => ['ct', 'xrays'].some(key => (c(key, 'status') || { label: '' }).label.startsWith('Reading'))"
+READING = "() => (c('files', 'looking') || { label: '' }).label !== ''"
 #: Drags files over the first element of a selector, with these events.
 DRAG = """([selector, files, kinds]) => { const data = new DataTransfer();
     for (const [name, content] of files) data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));

@@ -16,12 +16,21 @@ from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
 
 from MultiViewRegistrationLib.io import recognise as module
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
-from MultiViewRegistrationLib.io.recognise import recognise
+from MultiViewRegistrationLib.io.recognise import of_kind, recognise, whole_files
 from MultiViewRegistrationLib.io.transforms import write_h5_transform, write_transform
 
 
-def names(paths):
-    return sorted(path.name for path in paths)
+def names(files, *kinds):
+    """The names of the files of these kinds."""
+    return sorted(file.path.name for file in of_kind(files, *kinds))
+
+
+def problems(files):
+    return "".join(file.problem for file in files)
+
+
+def unknown(files):
+    return sorted(file.path.name for file in files if not (file.kinds or file.problem))
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.yml"])
@@ -42,11 +51,21 @@ def test_yaml_of_very_many_values_is_refused_before_it_is_parsed(file_of):
 @pytest.mark.slow
 def test_real_files(shared_data):
     scout = recognise([shared_data / "scout"])
-    (ct,) = scout.cts
-    assert (len(ct.files), ct.facts) == (67, "67 slices, 0.49 \u00d7 0.49 \u00d7 2.50 mm")
-    assert names(scout.scouts) == ["AP.dcm", "LAT.dcm"] and not scout.of("xray")
+    (ct,) = of_kind(scout, "ct")
+    assert (len(ct.paths), ct.facts) == (67, "67 slices, 0.49 \u00d7 0.49 \u00d7 2.50 mm")
+    assert names(scout, "scout") == ["AP.dcm", "LAT.dcm"] and not names(scout, "xray")
+    assert unknown(scout) == ["LICENSE"]
+    assert names(recognise([shared_data / "scout" / "AP.dcm"]), "xray") == ["AP.dcm"]
+    dicom = recognise([shared_data / "dicom"])
+    assert names(dicom, "xray") == ["rf-circular-shutter.dcm", "xa-multiframe-jpeg.dcm"]
+    assert [len(ct.paths) for ct in of_kind(dicom, "ct")] == [8]
     wrist = recognise([shared_data / "wrist"])
-    assert names(wrist.of("case"))[0] == "metacarpal3_0002.json" and len(wrist.of("case")) == 9
+    assert names(wrist, "case")[0] == "metacarpal3_0002.json" and len(names(wrist, "case")) == 9
+    assert names(wrist, "ct") == ["metacarpal3.nrrd", "radius.nrrd", "ulna.nrrd"]
+    assert len(names(wrist, "xray")) == 6
+    case = recognise([shared_data / "sim" / "pelvis-oblique-1"])
+    assert [file.path.name for file in whole_files(case)] == ["case.json"]
+    assert unknown(case) == ["starts.json"]
 
 
 def test_names_do_not_matter(tmp_path):
@@ -66,10 +85,10 @@ def test_names_do_not_matter(tmp_path):
         shutil.move(file, pool / f"IM{number:04}")
     shutil.copy(pool / "IM0000", pool / "copy")
     found = recognise([pool])
-    assert [(len(ct.files), ct.name) for ct in found.cts] == [(48, "series 2"), (20, "Bone")]
-    assert (len(found.of("xray")), len(found.scouts), len(found.unknown)) == (1, 2, 1)
-    for ct in found.cts:
-        assert len(module.CTFiles(ct.files, "").path) == len(ct.files)
+    cts = of_kind(found, "ct")
+    assert [(len(ct.source), ct.name) for ct in cts] == [(48, "series 2"), (20, "Bone")]
+    counts = [len(of_kind(found, *kinds)) for kinds in (["xray"], ["scout"], [])]
+    assert counts == [1, 2, 1]
 
 
 def test_volumes_by_their_values(tmp_path):
@@ -86,18 +105,19 @@ def test_volumes_by_their_values(tmp_path):
     write_values(tmp_path / "slice.mha", noise(1, 30, 40))
     write_values(tmp_path / "used.png", np.kron(np.eye(2), np.full((8, 8), 255)).astype(np.uint8))
     found = recognise([tmp_path])
-    assert names(ct.files[0] for ct in found.cts) == ["hu.mha", "relative.nrrd"]
-    assert names(found.of("mask")) == ["labels.nii.gz"]
-    assert names(found.of("xray mask")) == ["used.png"]
-    assert names(found.of("xray")) == ["film.png", "slice.mha"]
-    assert names(found.of("ct", "xray")) == ["run.mha"]
+    assert names(found, "ct") == ["hu.mha", "relative.nrrd"]
+    assert names(found, "mask") == ["labels.nii.gz"]
+    assert names(found, "xray mask") == ["used.png"]
+    assert names(found, "xray") == ["film.png", "slice.mha"]
+    assert names(found, "ct", "xray") == ["run.mha"]
 
 
-def test_labels_stored_as_floating_point_are_a_mask(tmp_path):
-    labels = np.zeros((6, 8, 8))
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
+def test_labels_are_labels_whatever_type_they_are_stored_as(tmp_path, kind):
+    labels = np.zeros((6, 8, 8), kind)
     labels[2:5, 2:6, 2:4], labels[2:5, 2:6, 4:6] = 29, 30
     nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "labels.nii.gz")
-    assert names(recognise([tmp_path]).of("mask")) == ["labels.nii.gz"]
+    assert names(recognise([tmp_path]), "mask") == ["labels.nii.gz"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +131,7 @@ def test_labels_that_were_spoilt_are_no_ct(tmp_path, background, blurred, senten
         labels[3, 1, 2:6] = 14.5
     nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "labels.nii.gz")
     found = recognise([tmp_path])
-    assert not found.files and sentence in found.problems[0]
+    assert not found[0].kinds and sentence in found[0].problem
 
 
 def test_text_and_numbers(tmp_path):
@@ -130,12 +150,12 @@ def test_text_and_numbers(tmp_path):
         archive.writestr("IM0001", "x")
     found = recognise([tmp_path])
     # What is damaged is said where it is read.
-    assert names(found.of("calibration")) == ["broken.xml", "p.dat", "p.json", "p.npy"]
-    assert names(found.of("pose")) == ["start.dat"]
-    assert names(found.of("pose", "calibration")) == ["t.dat", "t.h5"]
-    assert names(found.unknown) == ["README.txt", "empty", "objects.npy", "starts.json"]
-    assert names(found.of("landmarks")) == ["points.fcsv"]
-    assert "study.zip: is an archive" in "".join(found.problems)
+    assert names(found, "calibration") == ["broken.xml", "p.dat", "p.json", "p.npy"]
+    assert names(found, "pose") == ["start.dat"]
+    assert names(found, "pose", "calibration") == ["t.dat", "t.h5"]
+    assert unknown(found) == ["README.txt", "empty", "objects.npy", "starts.json"]
+    assert names(found, "landmarks") == ["points.fcsv"]
+    assert "study.zip: is an archive" in problems(found)
 
 
 TEXTS = {
@@ -149,23 +169,27 @@ TEXTS = {
 
 def test_what_is_opened_as_a_whole(tmp_path):
     """By content; a result comes before its case, and the outermost before others."""
+
+    def whole():
+        return [file.path for file in whole_files(recognise([tmp_path]))]
+
     write_phantom_case(tmp_path).rename(tmp_path / "my hip.json")
-    assert names(recognise([tmp_path]).whole) == ["my hip.json"]
+    assert whole() == [tmp_path / "my hip.json"]
     write_json(
         tmp_path / "found.json", {"version": 2, "world_from_ct": [], "verdict": None, "views": []}
     )
     (tmp_path / "deeper").mkdir()
     shutil.copy(tmp_path / "found.json", tmp_path / "deeper" / "found.json")
-    assert recognise([tmp_path]).whole == [tmp_path / "found.json"]
+    assert whole() == [tmp_path / "found.json"]
     (tmp_path / "scene.mrml").write_text('<MRML version="Slicer4.4.0"></MRML>')
-    assert names(recognise([tmp_path]).whole) == ["scene.mrml"]
+    assert whole() == [tmp_path / "scene.mrml"]
 
 
 def test_a_damaged_image_is_a_problem_and_too_many_files_are_refused(tmp_path, monkeypatch):
     (tmp_path / "a.mha").write_text("ObjectType = Image\nElementDataFile = ../secret.raw\n")
     (tmp_path / "b.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\1" * 50)
     found = recognise([tmp_path])
-    assert "a.mha: cannot be read" in found.problems[0] and names(found.unknown) == ["b.dcm"]
+    assert "a.mha: cannot be read" in problems(found) and unknown(found) == ["b.dcm"]
     monkeypatch.setattr(module, "MAX_FILES", 1)
     with refuses("more than 1 files"):
         recognise([tmp_path])

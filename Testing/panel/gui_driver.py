@@ -94,13 +94,11 @@ class GuiDriver:
 
     def wait_until_read(self):
         """Until the CT and the X-rays have been looked at."""
-        ct, xrays = self.panel.sections["ct"], self.panel.sections["xrays"]
+        ct = self.panel.sections["ct"]
         self.wait(lambda: not (self.panel.opening.under_way or self.panel.files.presenter.looking))
         self.wait(
             lambda: (
                 not ct.presenter.looking
-                and not ct.presenter.reading
-                and not xrays.presenter.reading
                 and not (self.panel.session and self.panel.session.check_next())
             )
         )

@@ -46,8 +46,8 @@ def test_x_rays_of_two_patients_are_named_in_red_until_answered(person, tmp_path
     for name, patient in (("a", "P-1"), ("b", "P-2")):
         write_xray(tmp_path / f"{name}.dcm", PatientID=patient)
     person.open_files("xrays", "files", tmp_path / "a.dcm", tmp_path / "b.dcm")
-    person.wait(lambda: "asked0.line0" in person.panel.files.form.drawn)
-    person.host.click(person.panel.files.form.drawn["asked0.line0"].widget)  # all of this patient
+    person.wait(lambda: "asked.use" in person.panel.files.form.drawn)
+    person.host.click(person.panel.files.form.drawn["asked.use"].widget)  # all of this patient
     person.wait_until_read()
     named = person.drawn("answer", "patients")
     assert "a P-1, b P-2" in named.widget.text and named.widget.property("tone") == "error"

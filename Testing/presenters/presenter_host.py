@@ -3,7 +3,6 @@
 What a person does is done at once, and what goes wrong is raised.
 """
 
-import re
 from contextlib import contextmanager
 from functools import cached_property
 from time import monotonic, sleep
@@ -150,9 +149,8 @@ class PresenterHost:
 
     @property
     def taking(self):
-        """Whether files are being looked at or read."""
-        looking = "files" in self._presenters and self.files.looking
-        return bool(looking or self.presenters.ct.reading or self.presenters.xrays.reading)
+        """Whether files are being recognised or read."""
+        return "files" in self._presenters and bool(self.files.looking)
 
     def wait(self, presenter, until, seconds=120.0):
         """Poll as a host does, until something is so."""
@@ -192,20 +190,32 @@ def control(presenter, key):
     return walk(visible(presenter.form())).get(key)
 
 
-def answers(files):
-    """The buttons of the answers to what is asked first of files, beside or below each other."""
-    found = walk(visible(files.form())).items()
-    return [each for key, each in found if re.fullmatch(r"asked0\.(line)?\d+", key)]
+def questions(files):
+    """The selected answers of the question about files, by their keys; empty for no question."""
+    found = {key: each for key, each in walk(visible(files.form())).items() if "asked." in key}
+    return {
+        key.removeprefix("asked."): getattr(each, "value", getattr(each, "text", None))
+        for key, each in found.items()
+        if hasattr(each, "value") or hasattr(each, "text")
+    }
 
 
-def answer(files, number):
-    """Press a button of these."""
-    answers(files)[number].action()
+def answer(files, **answers):
+    """Select answers, and continue."""
+    for key, value in answers.items():
+        act(files, f"asked.{key}", value)
+    act(files, "asked.use")
 
 
-def asking(files):
-    """Whether something is asked, or said, of files."""
-    return bool({*walk(visible(files.form()))} - {"looking"})
+def settled(host):
+    """Wait until files are recognised and read."""
+    host.wait(host.files, lambda: not host.taking)
+
+
+def drop(host, *paths, **more):
+    """Drop files, and wait until they are asked about or added."""
+    host.files.take(paths, **more)
+    settled(host)
 
 
 def text(presenter, key):

@@ -11,7 +11,16 @@ from helpers.running_session import poll, register_given
 from helpers.scene_rendering import ball
 from helpers.segmentation_files import write_seg
 from helpers.tiny_scene import reopened
-from presenter_host import PresenterHost, act, cells, control, devices, dressed, of_case, text
+from presenter_host import (
+    PresenterHost,
+    act,
+    cells,
+    control,
+    devices,
+    dressed,
+    of_case,
+    text,
+)
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry import rigid

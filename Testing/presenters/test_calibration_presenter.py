@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from geometry_table import field
-from numpy.testing import assert_allclose
-from presenter_host import act, control
-
-from MultiViewRegistrationLib.session.presenters.form import walk
+from geometry_table import cell, field
+from numpy.testing import assert_allclose, assert_equal
+from presenter_host import act, answer, control, questions, settled, text
 
 RTK = (
     '<?xml version="1.0"?><!DOCTYPE RTKGEOMETRY><RTKThreeDCircularGeometry version="3">'
@@ -23,18 +21,35 @@ def table(host):
     return host.presenters.xrays.geometry
 
 
-def test_selected_calibration_gives_a_camera_until_it_is_put_back(host, table, file_of):
+def choose(host, table, path):
+    """Choose a file in the table, until it asks or is used."""
+    act(table, "calibration", [path], None)
+    settled(host)
+
+
+def test_a_chosen_calibration_gives_the_camera_that_is_meant_and_can_be_put_back(
+    host, table, tmp_path
+):
     view, before = table._xrays.views[0], table._xrays.views[0].record
-    act(table, "calibration", [file_of("rtk.xml", RTK)], None)
-    host.wait(host.files, lambda: not host.taking and host.question())
-    keys = walk(host.files.form())
-    pixel, origin = (key for key in keys if key.startswith("calibrations.detector"))
-    act(host.files, pixel, "1.25 1.25")
-    act(host.files, origin, "-79.375 -79.375")
-    act(host.files, "calibrations.camera.0", "0")
-    intrinsics = [[800, 0, 63.5], [0, 800, 63.5], [0, 0, 1]]
-    assert_allclose(np.abs(view.camera.intrinsics), intrinsics, atol=1e-9)
-    assert view.record.origin == "rtk.xml" and field(table, "mode").value == "matrix"
+    (tmp_path / "rtk.xml").write_text(RTK)
+    choose(host, table, tmp_path / "rtk.xml")
+    pixel, origin = (key for key in questions(host.files) if key.startswith("detector"))
+    used = {f"camera.{view.id}": "0"}  # the other X-ray keeps its geometry
+    answer(host.files, **{pixel: "1.25 1.25", origin: "-79.375 -79.375", **used})
+    settled(host)
+    assert_allclose(
+        np.abs(view.camera.intrinsics), [[800, 0, 63.5], [0, 800, 63.5], [0, 0, 1]], atol=1e-9
+    )
+    assert view.record.origin == "rtk.xml"
+    assert field(table, "mode").value == "matrix" and cell(table, "mode").caution == ""
     assert "RTK's fixed frame" in host.session.notices.sentences[0]
     act(table, "put_back")
     assert view.record.is_given_as(before) and not control(table, "put_back").enabled
+
+
+def test_a_file_that_is_no_calibration_changes_nothing(host, table, tmp_path):
+    before = [view.record for view in table._xrays.views]
+    (tmp_path / "page.xml").write_text("<html/>")
+    choose(host, table, tmp_path / "page.xml")
+    assert "page.xml: not recognised" in text(host.files, "refused")
+    assert_equal([view.record for view in table._xrays.views], before)

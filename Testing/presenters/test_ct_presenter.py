@@ -8,11 +8,10 @@ import pytest
 import slicer
 from helpers.phantom import make_ct, write_ct_file
 from helpers.phantom_scene import phantom_volume, settle
-from presenter_host import PresenterHost, act, cells, control, options, text
+from presenter_host import PresenterHost, act, answer, cells, control, options, text
 
 from MultiViewRegistrationLib.errors import Reason
 from MultiViewRegistrationLib.imaging.body import Structures
-from MultiViewRegistrationLib.io.recognise import CTFiles
 from MultiViewRegistrationLib.mrml import case, manual_pose
 from MultiViewRegistrationLib.mrml.image import segmentation_node, structures_node
 from MultiViewRegistrationLib.mrml.registration import Registration
@@ -51,7 +50,7 @@ def choose(section, node):
     settled(section)
 
 
-def test_ct_is_selected_and_inspected_once_in_a_thread(host, section, phantom, monkeypatch):
+def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, monkeypatch):
     threads, look = [], case.facts
 
     def looked(ct):
@@ -59,40 +58,45 @@ def test_ct_is_selected_and_inspected_once_in_a_thread(host, section, phantom, m
         return look(ct)
 
     monkeypatch.setattr(case, "facts", looked)
+    assert "Drop a CT here" in text(section, "status") and control(section, "unit") is None
     assert list(options(section, "ct")) == ["none", "Phantom"]
-    choose(section, phantom)  # creates the registration
+    choose(section, phantom)  # nobody asked for a registration: it begins with the CT
     assert host.registration.ct is phantom
     assert phantom.GetParentTransformNode() is host.registration.ct_transform
     assert (section.state().kind, section.state().text) == ("ready", "Phantom")
     assert "Voxels: 48 \u00d7 48 \u00d7 48" in text(section, "facts")
+    assert text(section, "status") == text(section, "problem") == ""
     settled(section)
     assert len(threads) == 1 and threads[0] is not threading.main_thread()
-    for on in (True, False):
-        act(section, "in_3d")
-        assert control(section, "in_3d").on is on
     act(section, "ct", "")
     assert host.registration.ct is None and phantom.GetParentTransformNode() is None
     assert section.state().text == "choose the CT" and control(section, "facts") is None
 
 
-def test_ct_file_names_the_registration_and_is_prepared_while_read(
-    host, section, tmp_path, monkeypatch
-):
-    """A name that the user entered is kept."""
-    section.read_ct(CTFiles((write_ct_file(tmp_path / "pelvis.nii.gz"),), "pelvis"))
+def test_a_registration_without_a_name_is_called_as_its_ct(host, section, tmp_path):
+    act(section, "files", [write_ct_file(tmp_path / "pelvis.nii.gz")])
     settled(section)
     registration = host.registration
     assert registration.name == registration.ct.GetName() == "pelvis"
-    for module in (manual_pose, inputs):
-        monkeypatch.setattr(module, "ct_of", None)  # would prepare the CT again
-    assert host.session.ct().volume.values.shape == (48, 48, 48)
-    assert np.allclose(manual_pose.centre_in_ct(registration), host.session.ct().centroid())
-    registration.node.SetName("user")
-    registration.name_after("other")
-    assert registration.name == "user"
+    assert registration.ct_transform.GetName() == "pelvis CT to world"
+    registration.node.SetName("as a person calls it")
+    act(section, "files", [write_ct_file(tmp_path / "other.nii.gz")])
+    settled(section)
+    assert registration.ct.GetName() == "other" and registration.name == "as a person calls it"
     twin = Registration.create(host.scene)
-    twin.name_after("user")
-    assert twin.name == "user 2"
+    twin.name_after("as a person calls it")
+    assert twin.name == "as a person calls it 2"
+
+
+def test_what_takes_long_of_a_ct_is_done_in_the_thread_that_reads_it(
+    host, section, tmp_path, monkeypatch
+):
+    act(section, "files", [write_ct_file(tmp_path / "pelvis.nii.gz")])
+    settled(section)
+    for module in (manual_pose, inputs):
+        monkeypatch.setattr(module, "ct_of", None)  # which would make it once more
+    assert host.session.ct().volume.values.shape == (48, 48, 48)
+    assert np.allclose(manual_pose.centre_in_ct(host.registration), host.session.ct().centroid())
 
 
 def test_values_that_are_no_hounsfield_units(host, section, phantom):
@@ -110,6 +114,7 @@ def test_values_that_are_no_hounsfield_units(host, section, phantom):
     "values, kind, word",
     [
         (np.full((4, 4, 4), np.nan), "Scalar", "not finite"),
+        (np.zeros((1, 4, 4)), "Scalar", "three-dimensional"),
         (np.zeros((4, 4, 4, 3), np.uint8), "Vector", "a voxel"),
     ],
 )
@@ -120,8 +125,9 @@ def test_volumes_that_cannot_be_used(host, section, values, kind, word):
     assert word in text(section, "problem") and text(section, "problem").startswith("Spoilt: ")
 
 
-def test_structure_is_selected_until_its_segmentation_is_removed(host, section, phantom, watch):
+def test_a_structure_and_what_becomes_of_removed_nodes(host, section, phantom, watch):
     mask = make_ct().volume.values > 300
+    mask[:, :, 20:] = False
     segmentation, segment = segmentation_node(host.scene, "Blobs", mask, phantom)
     segmentation.GetSegmentation().AddEmptySegment("second", "Second")
     choose(section, phantom)
@@ -132,70 +138,90 @@ def test_structure_is_selected_until_its_segmentation_is_removed(host, section, 
     registration = host.registration
     assert (registration.segmentation, registration.segment_id) == (segmentation, segment)
     assert f"Structure: {mask.sum() * 8 / 1000:.0f} ml" in text(section, "facts")
+    assert section.state().text == "Phantom, Blobs"
     act(section, "structure", values["Second"])
     settled(section)
     assert "the segment Second has no voxel within the CT" in text(section, "problem")
     act(section, "structure", "")
     assert registration.segmentation is None
+    assert segmentation.GetParentTransformNode() is registration.ct_transform  # a part of the CT
     act(section, "structure", values["Blobs"])
     host.scene.RemoveNode(segmentation)
     assert control(section, "structure").value == "" and not control(section, "structure").enabled
+    host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Another patient's CT")
     host.scene.RemoveNode(phantom)
-    assert registration.ct is None
+    assert registration.ct is None and control(section, "ct").value == ""
+    assert section.state().text == "choose the CT"
 
 
-def test_unreadable_file_leaves_the_ct(host, section, tmp_path, shared_data):
+def test_a_file_that_was_sent_is_read_and_removed(host, section, tmp_path):
     sent = tmp_path / "sent"
     sent.mkdir()
     act(section, "files", [write_ct_file(sent / "pelvis.nii.gz")], sent)
-    host.wait(section, lambda: section.reading)
-    assert section.state().text == "reading pelvis.nii.gz" and not control(section, "files").enabled
+    settled(section)
+    ct, bounds = host.registration.ct, np.zeros(6)
+    ct.GetBounds(bounds)
+    assert ct.GetName() == "pelvis" and np.allclose(bounds, [-48, 48] * 3) and not sent.exists()
+
+
+def test_a_ct_that_cannot_be_used_leaves_the_one_before(host, section, tmp_path, shared_data):
+    act(section, "files", [write_ct_file(tmp_path / "pelvis.nii.gz")])
     settled(section)
     ct = host.registration.ct
-    assert ct.GetName() == "pelvis" and not sent.exists()
     act(section, "files", [shared_data / "dicom" / "ct-gantry-tilt"])
-    settled(section)
-    act(host.files, "asked0.line0")  # same patient
+    answer(host.files)  # of this patient, which nothing shows
     settled(section)
     assert "tilt" in text(host.files, "refused") and host.registration.ct is ct
 
 
-@pytest.mark.parametrize("key, unit", [("read_instead", "relative"), ("forget", None)])
-def test_the_unit_of_a_file_is_asked_where_its_values_do_not_fit(
-    host, section, tmp_path, key, unit
-):
+def test_a_ct_is_not_read_any_more_once_the_panel_is_left(host, section, tmp_path):
+    host.patience_s = 0
+    act(section, "files", [write_ct_file(tmp_path / "pelvis.nii.gz")])
+    host.files.exit()
+    settled(section)
+    assert host.registration is None and host.files.waiting == ""
+
+
+def test_a_ct_whose_values_cannot_be_hounsfield_units_is_read_as_relative(host, section, tmp_path):
     grey = (make_ct().volume.values + 1000).astype(np.int16)
     act(section, "files", [write_ct_file(tmp_path / "grey.nrrd", grey)])
     settled(section)
-    assert "no voxel below 0" in text(host.files, "mismatch")
-    assert section.state().text == "say what its values are"
-    assert text(host.files, "read_instead") == "Read as: Relative (0 is nothing, larger is denser)"
-    act(host.files, key)
-    settled(section)
-    ct = host.registration.ct
-    assert (ct and host.registration.parameter("ctUnit")) == unit
-    assert control(host.files, "mismatch") is None
+    assert host.registration.parameter("ctUnit") == "relative"
+    assert "no voxel below 0" in " ".join(host.session.notices.sentences)
 
 
-def test_missing_package_is_reported(host, section, phantom):
+def test_what_a_host_lacks_and_has(host, section, phantom):
     host.missing = "Rendering needs the Python package numba."
     choose(section, phantom)
-    assert text(section, "packages") == host.missing
-    assert control(section, "install").needs == ("rendering",)
+    assert text(section, "packages") == host.missing and control(section, "install").needs == (
+        "rendering",
+    )
+    host.missing = ""
+    assert control(section, "install") is None
+    for on in (True, False):
+        act(section, "in_3d")
+        assert control(section, "in_3d").on is on
+    host.slicer_tools = None
+    assert control(section, "in_3d") is None
 
 
-def test_each_segment_is_registered_in_addition_to_the_whole_ct(host, section, phantom, watch):
+def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(
+    host, section, phantom, watch
+):
     labels = (make_ct().volume.values > 300).astype(np.uint8)
     labels[:, :, 20:] *= 2
-    structures_node(host.scene, "Forearm", Structures(("Radius", "Ulna"), labels), phantom)
+    node = structures_node(host.scene, "Forearm", Structures(("Radius", "Ulna"), labels), phantom)
     choose(section, phantom)
     values = options(section, "structure")
     act(section, "structure", values["the whole CT and structures of Forearm"])
     settled(section)
     assert host.registration.registers_each and section.state().text == "Phantom, 2 structures"
     assert cells(section, "bones") == [["Radius"], ["Ulna"]]
+    assert "Structure:" not in text(section, "facts")
     assert missing_for_kind(host.registration, "resampled-mask") == ""  # of each bone
     assert np.array_equal(host.session.structures().labels, labels)
+    node.GetSegmentation().RemoveSegment(node.GetSegmentation().GetNthSegmentID(0))
+    assert control(section, "structure").value in options(section, "structure").values()
     act(section, "structure", values["Ulna"])
     assert not (host.registration.registers_each or host.session.structures().names)
 

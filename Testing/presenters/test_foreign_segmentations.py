@@ -8,11 +8,11 @@ from helpers.file_io import read_json, write_json
 from helpers.phantom import make_ct, write_phantom_case
 from helpers.planted_dicom import write_ct
 from helpers.segmentation_files import write_regions, write_seg
-from presenter_host import PresenterHost, answer, control
-from test_files_presenter import drop
+from presenter_host import PresenterHost, answer, drop, questions, settled, text
 
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_identity import DAY, FRAMES, doubt_about_segmentation
+from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.loading import read_case
 
 A = {
@@ -48,7 +48,9 @@ def case(tmp_path):
     "kind, tags, named",
     [
         ("SEG", {"PatientID": "B-2"}, "different patients"),
+        ("SEG", {"FrameOfReferenceUID": "1.2.3.5"}, "different frames of reference"),
         ("RTSTRUCT", {"FrameOfReferenceUID": "1.2.3.5"}, "different frames of reference"),
+        ("RTSTRUCT", {}, ""),
         ("SEG", dict.fromkeys(A, ""), ""),
     ],
 )
@@ -65,22 +67,31 @@ def test_page_and_panel_ask_and_the_command_line_does_not_accept(
     found = [each for each in loaded.mismatches if each.kind != DAY]
     assert [named in each.sentence for each in found] == [True] * bool(named)
     assert bool(loaded.identity_reasons) == bool(named)
-    drop(host.files, path)
-    title = control(host.files, "asked0.title")
-    assert named in title.label if named else title is None
+    drop(host, path)
     if named:
-        assert host.registration.segmentation is None
-        answer(host.files, 0)
-    host.wait(host.files, lambda: host.registration.segmentation is not None)
+        assert named in text(host.files, "asked.title") and host.registration.segmentation is None
+        assert questions(host.files) == {"mask0": "leave_out"}
+        answer(host.files, mask0="use")
+        settled(host)
+    assert host.registration.segmentation is not None
 
 
 def test_one_with_a_name_is_asked_about_where_nobody_knows_whose_the_ct_is(scene, watch, tmp_path):
     host = PresenterHost(scene, read_case(write_phantom_case(tmp_path))(scene))
-    drop(host.files, write_segmentation("SEG", tmp_path, {}))
-    assert "Nothing tells whether bones.dcm and the CT" in control(host.files, "asked0.title").label
+    drop(host, write_segmentation("SEG", tmp_path, {}))
+    assert "Nothing tells whether bones.dcm and the CT" in text(host.files, "asked.title")
 
 
-def test_segmentation_in_the_frame_of_the_ct_needs_no_confirmation(tmp_path):
+@pytest.mark.slow
+def test_a_ct_opened_again_is_known_by_its_digests(scene, watch, case, tmp_path, monkeypatch):
+    host = PresenterHost(scene, read_case(case)(scene))
+    monkeypatch.setattr(identity, "_identities", {})
+    other = {"PatientID": "B-2", "PatientName": "Beta^Berta"}
+    drop(host, write_segmentation("SEG", tmp_path, other))
+    assert "of different patients" in text(host.files, "asked.title")
+
+
+def test_one_in_the_cts_frame_is_not_asked_about(tmp_path):
     path = write_segmentation("SEG", tmp_path, {})
     assert doubt_about_segmentation({}, path)
     assert not doubt_about_segmentation({FRAMES: A["FrameOfReferenceUID"]}, path)

@@ -11,7 +11,7 @@ from helpers.phantom_scene import START
 from helpers.refusals import refuses
 from helpers.tiny_scene import write_markups
 from numpy.testing import assert_allclose
-from presenter_host import act, answer, cells, control, options, text
+from presenter_host import act, answer, cells, control, options, questions, settled, text
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import overlay
@@ -108,10 +108,10 @@ def test_pose_of_another_transform_is_copied(host, start, scene):
 def test_a_pose_from_a_file_is_placed_once_its_axes_and_direction_are_said(host, start, tmp_path):
     np.savetxt(tmp_path / "pose.txt", rigid.inverse(TRUE_POSE))
     act(start, "pose_file", [tmp_path / "pose.txt"], None)
-    host.wait(host.files, lambda: not host.taking and host.question())
-    for key, value in (("frame", "lps"), ("direction", "resampling")):
-        assert np.allclose(pose(host), START)
-        act(host.files, f"asked0.{key}", value)
+    settled(host)
+    assert np.allclose(pose(host), START)
+    answer(host.files, frame="lps", direction="resampling")
+    settled(host)
     assert_allclose(pose(host), TRUE_POSE, atol=1e-9)
 
 
@@ -217,16 +217,18 @@ def test_landmark_outside_the_ct_needs_confirmation(host, start):
 def test_landmarks_come_from_files(host, start, tmp_path):
     def drop(name, points):
         act(start, "markups", [write_markups(tmp_path / name, points)], None)
-        host.wait(host.files, lambda: not host.taking and host.question())
+        settled(host)
 
     act(start, "start", "landmarks")
     points = {f"L{i}": point for i, point in enumerate(POINTS)}
     drop("ct.mrk.json", points)
-    answer(host.files, 0)
+    answer(host.files, landmarks0="ct")
+    settled(host)
     assert [row[0] for row in cells(start, "landmarks")][:4] == list(points)
     drop("view1.mrk.json", {"L0": (50, 60, 0)})
-    answer(host.files, 1)
-    act(host.files, "asked0.place", "image")
+    assert questions(host.files)["landmarks0"] == host.registration.xrays[0].id
+    answer(host.files, place="image")
+    settled(host)
     assert cells(start, "landmarks")[0][2] == "\u2714"
 
 

@@ -23,7 +23,7 @@ from helpers.running_session import poll
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths
-from MultiViewRegistrationLib.io.recognise import recognise
+from MultiViewRegistrationLib.io.recognise import recognise, whole_files
 from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.presenters.frontend import read_whole
 from MultiViewRegistrationLib.session.result_files import read_track
@@ -56,7 +56,7 @@ def target(tmp_path):
 
 def sent(folder):
     """What reads the whole among files that a page has sent."""
-    return read_whole(recognise([folder]).whole[0], read_scene=read_scene)
+    return read_whole(whole_files(recognise([folder]))[0].path, read_scene=read_scene)
 
 
 def scene_of(nodes):

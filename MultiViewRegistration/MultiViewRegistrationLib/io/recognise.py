@@ -12,7 +12,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,8 @@ SURFACE = "surface"
 LANDMARKS = "landmarks"
 #: A single slice of a CT, of which no volume can be made.
 SLICE = "slice"
+#: A localizer that came with its CT.
+SCOUT = "scout"
 
 #: Modalities of X-rays in DICOM (PS3.3 C.7.3.1.1.1); "OT" and "SC" are pictures of any kind, mostly
 #: digitised films.
@@ -63,120 +65,109 @@ MARKED_FORMATS = ("mayacam", "opencv", "plus", "rtk", "xreg")
 
 
 @dataclass(frozen=True)
-class CTFiles:
-    """A CT: the slices of one DICOM series, or one file.
+class RecognisedFile:
+    """A file, or the slices of one DICOM series, and what it can be.
 
     Attributes
     ----------
-    files
-        One, or the slices in any order.
+    paths
+        The file, or the slices in any order.
+    kinds
+        Its kind, or the several kinds that it may be of; empty for a file that cannot be used.
     name
-        What a person calls it: the description of its series, or the name of its file.
+        Description of the series, or name of the file.
     facts
-        Its slices and spacing, in a few words; "" where unknown.
+        Number and spacing of the slices of a CT, in words; "" if unknown.
+    problem
+        Why the file cannot be read, a sentence; "" for none.
     """
 
-    files: tuple[Path, ...]
-    name: str
+    paths: tuple[Path, ...]
+    kinds: tuple[str, ...] = ()
+    name: str = ""
     facts: str = ""
+    problem: str = ""
 
     @property
-    def path(self) -> Path | tuple[Path, ...]:
-        """The file or files, as `imaging.ct.load_ct` takes them."""
-        return self.files[0] if len(self.files) == 1 else self.files
+    def path(self) -> Path:
+        """The file, or the first slice."""
+        return self.paths[0]
 
     @property
-    def file_name(self) -> str:
-        """The name of the file, or of the folder of the slices, which tells nothing of the patient; "" for slices sent without one."""
-        if len(self.files) == 1:
-            return self.files[0].name
-        folder = self.files[0].parent
+    def source(self) -> Path | tuple[Path, ...]:
+        """The file or the slices, as `imaging.ct.load_ct` takes them."""
+        return self.paths[0] if len(self.paths) == 1 else self.paths
+
+    @property
+    def public_name(self) -> str:
+        """Name of the file, or of the folder of the slices, which does not contain the patient's name.
+
+        It is "" for slices that were sent without a folder.
+        """
+        if len(self.paths) == 1:
+            return self.path.name
+        folder = self.path.parent
         return "" if upload_root(folder) == folder.resolve() else folder.name
 
 
-@dataclass
-class FoundFiles:
-    """Files by what they are.
-
-    Attributes
-    ----------
-    cts
-        Those with the most slices first.
-    scouts
-        Localizers of a CT in `cts`.
-    files
-        All others of use by their kinds: one, or the several that they may be.
-    unknown
-        Files that are nothing of use here.
-    problems
-        Of files that cannot be read, a sentence each.
-    """
-
-    cts: list[CTFiles] = field(default_factory=list)
-    scouts: list[Path] = field(default_factory=list)
-    files: dict[tuple[str, ...], list[Path]] = field(default_factory=dict)
-    unknown: list[Path] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def of(self, *kinds: str) -> list[Path]:
-        """Return the files that are of this kind, or may be of these kinds."""
-        return self.files.get(kinds, [])
-
-    @property
-    def whole(self) -> list[Path]:
-        """What is to be opened: of several kinds the first in WHOLES, those of it that are least deep in folders."""
-        files = next((self.of(kind) for kind in WHOLES if self.of(kind)), [])
-        least = min((len(file.parts) for file in files), default=0)
-        return [file for file in files if len(file.parts) == least]
-
-    def put(self, path: Path, *kinds: str) -> None:
-        """Take a file as one of these kinds; as unknown for none."""
-        if not kinds:
-            self.unknown.append(path)
-        elif kinds == (CT,):
-            self.cts.append(CTFiles((path,), path.name, _facts_of_file(path)))
-        else:
-            self.files.setdefault(kinds, []).append(path)
-
-    def prefer(self, kind: str) -> None:
-        """Take what may be of this kind as it."""
-        for kinds in [kinds for kinds in self.files if len(kinds) > 1 and kind in kinds]:
-            for path in self.files.pop(kinds):
-                self.put(path, kind)
+def of_kind(files: Iterable[RecognisedFile], *kinds: str) -> list[RecognisedFile]:
+    """Return the files of this kind, or those that may be of exactly these kinds."""
+    return [file for file in files if file.kinds == kinds]
 
 
-def recognise(paths: Iterable[Path]) -> FoundFiles:
-    """Tell files, and those in folders and below, apart by their content.
+def whole_files(files: Sequence[RecognisedFile]) -> list[RecognisedFile]:
+    """Return the files that open a registration: of the first kind in WHOLES that is present, those in the outermost folder."""
+    found = next((of_kind(files, kind) for kind in WHOLES if of_kind(files, kind)), [])
+    depth = min((len(file.path.parts) for file in found), default=0)
+    return [file for file in found if len(file.path.parts) == depth]
+
+
+def prefer(files: Iterable[RecognisedFile], kind: str) -> list[RecognisedFile]:
+    """Return the files with those that may be of this kind taken as of it."""
+    return [
+        _file(file.path, kind) if len(file.kinds) > 1 and kind in file.kinds else file
+        for file in files
+    ]
+
+
+def recognise(paths: Iterable[Path]) -> list[RecognisedFile]:
+    """Recognise files, and those in folders and their subfolders, by their content.
+
+    CTs come first, those with the most slices before others.
 
     Raises
     ------
     InputError
         For more than MAX_FILES files.
     """
-    files = _all_files(paths)
-    found = FoundFiles()
+    found: list[RecognisedFile] = []
     dicoms: list[DicomFile] = []
     others: list[Path] = []
-    for path in files:
+    for path in _all_files(paths):
         try:
             file = read_dicom(path)
         except InputError as error:
-            found.problems.append(str(error))
+            found.append(RecognisedFile((path,), problem=str(error)))
             continue
         if file:
             dicoms.append(file)
         else:
             others.append(path)
-    _sort_dicom(dicoms, found)
-    for path in without_data_files(others):
-        try:
-            kinds = kinds_of(path)
-        except InputError as error:
-            found.problems.append(str(error))
-            continue
-        found.put(path, *kinds)
-    found.cts.sort(key=lambda ct: -len(ct.files))
-    return found
+    found += _sort_dicom(dicoms)
+    found += map(_recognised, without_data_files(others))
+    return sorted(found, key=lambda file: -len(file.paths) if file.kinds == (CT,) else 0)
+
+
+def _recognised(path: Path) -> RecognisedFile:
+    try:
+        return _file(path, *kinds_of(path))
+    except InputError as error:
+        return RecognisedFile((path,), problem=str(error))
+
+
+def _file(path: Path, *kinds: str) -> RecognisedFile:
+    facts = _facts_of_file(path) if kinds == (CT,) else ""
+    return RecognisedFile((path,), kinds, path.name, facts)
 
 
 def _all_files(paths: Iterable[Path]) -> list[Path]:
@@ -199,9 +190,9 @@ def _all_files(paths: Iterable[Path]) -> list[Path]:
 # DICOM
 
 
-def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
+def _sort_dicom(files: Sequence[DicomFile]) -> list[RecognisedFile]:
+    found: list[RecognisedFile] = []
     series: dict[str, list[DicomFile]] = defaultdict(list)
-    scouts: list[Path] = []
     seen: set[str] = set()
     for file in files:
         try:
@@ -211,37 +202,31 @@ def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
             seen.add(instance)
             kind = _dicom_kind(file)
         except InputError as error:
-            found.problems.append(str(error))
+            found.append(RecognisedFile((file.path,), problem=str(error)))
             continue
         if kind == CT:
             series[str(file.value("SeriesInstanceUID") or file.path.parent)].append(file)
-        elif kind == XRAY and is_localizer(file):
-            scouts.append(file.path)
-        elif kind:
-            found.put(file.path, kind)
         else:
-            found.unknown.append(file.path)
-    whole = [slices for slices in series.values() if len(slices) > 1 or _frames(slices[0]) > 1]
-    found.cts += [_series(slices) for slices in whole]
-    if whole:
-        found.scouts = scouts
-        found.unknown += [slices[0].path for slices in series.values() if slices not in whole]
-        return
-    for slices in series.values():  # a slice is no CT, but as a picture may be an X-ray
-        found.put(slices[0].path, SLICE, XRAY)
-    for path in scouts:
-        found.put(path, XRAY)
+            found.append(_file(file.path, *filter(None, [kind])))
+    volumes = [slices for slices in series.values() if len(slices) > 1 or _frames(slices[0]) > 1]
+    single = [slices[0].path for slices in series.values() if slices not in volumes]
+    if not volumes:  # localizers are X-rays like others, and so may be a single slice
+        xrays = [_file(file.path, XRAY) if file.kinds == (SCOUT,) else file for file in found]
+        return [*xrays, *(_file(path, SLICE, XRAY) for path in single)]
+    return [*map(_series, volumes), *found, *map(_file, single)]
 
 
 def _dicom_kind(file: DicomFile) -> str:
-    """Return CT, also for what is one slice of it, XRAY, MASK, or "" for nothing of use."""
+    """Return CT (also for one slice), SCOUT, XRAY or MASK; "" for a file that cannot be used."""
     modality = file.text("Modality")
     sop_class = str(file.value("SOPClassUID") or "")
     if modality in ("SEG", "RTSTRUCT"):
         return MASK
     if not file.whole("Rows", 0):  # a report, a plan, a presentation state
         return ""
-    if is_localizer(file) or sop_class.removeprefix(IMAGE_CLASS) in XRAY_CLASSES:
+    if is_localizer(file):
+        return SCOUT
+    if sop_class.removeprefix(IMAGE_CLASS) in XRAY_CLASSES:
         return XRAY
     if modality == "CT":
         placed = len(file.numbers("ImagePositionPatient")) == 3 or _frames(file) > 1
@@ -253,7 +238,7 @@ def _frames(file: DicomFile) -> int:
     return file.whole("NumberOfFrames", 1)
 
 
-def _series(slices: list[DicomFile]) -> CTFiles:
+def _series(slices: list[DicomFile]) -> RecognisedFile:
     first = slices[0]
     number = str(first.value("SeriesNumber") or "").strip()
     name = str(first.value("SeriesDescription") or "").strip() or f"series {number}".strip()
@@ -262,7 +247,7 @@ def _series(slices: list[DicomFile]) -> CTFiles:
     with suppress(InputError):
         along = slice_spacing_mm(slices)
         spacing += [] if along is None else [along]
-    return CTFiles(paths, name, _facts(len(slices), spacing))
+    return RecognisedFile(paths, (CT,), name, _facts(len(slices), spacing))
 
 
 def _facts(slices: int, spacing: Sequence[float]) -> str:

@@ -87,7 +87,7 @@ class Views:
     def leave_if_empty(self) -> None:
         """Change to the layout from before where no X-ray is left, as after all were deleted in Data, until there is one."""
         registration = self._panel.registration
-        reading = self._panel.presenters.xrays.reading
+        reading = self._panel.files_presenter.waiting
         if not (registration.xrays or reading) and layout.shown(registration.scene):
             layout.back(registration.scene)
             self.show_once()

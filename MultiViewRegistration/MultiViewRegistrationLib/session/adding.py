@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -89,18 +89,19 @@ def add_volume(registration: Registration, volume: Any) -> XRayView:
     return view
 
 
-def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView]]:
-    """Read the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
+#: Adds X-rays that were read to a registration, in the main thread, and returns the views. The
+#: second argument, if any, is called with a view and its XRay, see `Inputs.cache_xray`.
+AddXRays = Callable[..., list[XRayView]]
 
-    The function returned adds what was read to a registration, in the main thread, and returns the
-    views; where it gets a function as well, it calls that with a view and the XRay that it has, see
-    `Inputs.cache_xray`. Of an X-ray all frames are kept, and the first is shown; what a DICOM
-    header says of the geometry is kept as a proposal ("header"); it is the geometry where it is all
-    of one, of a CT localizer, an EOS image or a single frame. Of a case.json the views are added,
-    with geometry, certainty and masks, and what is uncertain in all of them counts from now on; its
-    CT, pose and landmarks are left aside.
 
-    Both raise InputError for invalid content; nothing is left of a view then.
+def read(path: str | os.PathLike, name: str = "") -> AddXRays:
+    """Read the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...), or the views of a case.json, in any thread.
+
+    Views of a case.json are added with geometry, certainty and masks, and its shared uncertainties
+    apply from then on; its CT, pose and landmarks are not used. For an X-ray see `XRayFile.add_to`.
+
+    Both this function and the returned one raise InputError for invalid content; no part of a view
+    remains in that case.
 
     Parameters
     ----------
@@ -112,35 +113,67 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView
         case = Case.load(path)
         views = read_views(case, CaseFile.read(path))
         return lambda registration, keep=None: _add_views(registration, views, case.shared_unknowns)
-    file = _read_file(path, name or name_of(path))
-
-    def add(
-        registration: Registration, keep: Callable[[XRayView, XRay], object] | None = None
-    ) -> list[XRayView]:
-        view = _add_frames(registration, file)
-        now = view.record
-        same = (
-            view.mask is None
-            and now.lens is None
-            and now.image_pixel_mm == file.record.image_pixel_mm
-        )
-        if keep is not None and file.xray is not None and same:
-            keep(view, file.xray)
-        return [view]
-
-    return add
+    return read_xray(path, name).add_to
 
 
-class _XRayFile(NamedTuple):
-    """An X-ray as its file has it, see `_picture` and `read_identity`."""
+@dataclass(frozen=True, eq=False)
+class XRayFile:
+    """An X-ray as its file describes it.
+
+    Attributes
+    ----------
+    record
+        Its name, and what its header says.
+    frames
+        All frames; the first is shown.
+    identity
+        Of `read_identity`.
+    xray
+        Line integrals of the first frame; None if it cannot be used.
+    """
 
     record: XRayRecord
     frames: list[RawImage]
     identity: Identity
     xray: XRay | None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(columns, rows)."""
+        rows, columns = self.frames[0].values.shape
+        return columns, rows
 
-def _read_file(path: Path, name: str) -> _XRayFile:
+    @property
+    def header_has_geometry(self) -> bool:
+        """Whether the header describes the whole geometry: of a CT localizer, an EOS image or a single frame of a C-arm."""
+        header = self.record.header
+        complete = bool(header.values and not header.missing)
+        c_arm = header.kind == "c_arm" and len(self.frames) == 1 and complete
+        return self.record.geometry is not None or c_arm
+
+    def add_to(
+        self, registration: Registration, keep: Callable[[XRayView, XRay], object] | None = None
+    ) -> list[XRayView]:
+        """Add the X-ray to a registration, see `AddXRays`.
+
+        Incomplete geometry in a DICOM header is kept as a proposal ("header").
+
+        Raises
+        ------
+        InputError
+            For an image that cannot be used; no part of the view remains.
+        """
+        view = _add_frames(registration, self)
+        now = view.record
+        unchanged = now.lens is None and now.image_pixel_mm == self.record.image_pixel_mm
+        if keep is not None and self.xray is not None and unchanged and view.mask is None:
+            keep(view, self.xray)
+        return [view]
+
+
+def read_xray(path: Path, name: str = "") -> XRayFile:
+    """Read the file of an X-ray, in any thread."""
+    name = name or name_of(path)
     frames = load_frames(path)
     image = XRayRecord(
         name,
@@ -151,14 +184,14 @@ def _read_file(path: Path, name: str) -> _XRayFile:
     )
     record = with_slot_scan_header(image, path)
     record = record if record.header.kind else with_c_arm_header(image, path, len(frames))
-    return _XRayFile(record, frames, read_identity(path), _picture(frames, record))
+    return XRayFile(record, frames, read_identity(path), _picture(frames, record))
 
 
 #: Voxels that Slicer has read from a file may be scaled, but for rounding.
 SAME_IMAGE = 1 - 1e-6
 
 
-def _file_shown_by(volume: Any) -> _XRayFile | None:
+def _file_shown_by(volume: Any) -> XRayFile | None:
     """Return the DICOM file that a volume was made from, where it still shows that.
 
     A volume that a person has made of it, as by cropping, says that it is of the same file.
@@ -166,7 +199,7 @@ def _file_shown_by(volume: Any) -> _XRayFile | None:
     path = file_of(volume)
     if path is None:
         return None
-    file = _read_file(path, volume.GetName())
+    file = read_xray(path, volume.GetName())
     voxels = any_voxels(volume)
     if len(voxels) not in (1, len(file.frames)):
         return None
@@ -174,7 +207,7 @@ def _file_shown_by(volume: Any) -> _XRayFile | None:
     number = next(shown, None)  # the first, or that which a sequence of Slicer's shows now
     if number == 0 or number is None:
         return file if number == 0 else None
-    return file._replace(record=replace(file.record, frame=number), xray=None)
+    return replace(file, record=replace(file.record, frame=number), xray=None)
 
 
 def _are_alike(shown: np.ndarray, stored: np.ndarray) -> bool:
@@ -197,7 +230,7 @@ def _picture(frames: list[RawImage], record: XRayRecord) -> XRay | None:
     return None
 
 
-def _add_frames(registration: Registration, file: _XRayFile) -> XRayView:
+def _add_frames(registration: Registration, file: XRayFile) -> XRayView:
     record = file.record
     frames = file.frames
     refuse_other_frame(registration, record.name, record)
@@ -207,8 +240,7 @@ def _add_frames(registration: Registration, file: _XRayFile) -> XRayView:
         if frames[0].open is not None:
             add_mask(view, SHUTTER, frames[0].open)
         remember_identity(view.node, file.identity)
-    header = record.header
-    if len(frames) == 1 and header.kind == "c_arm" and header.values and not header.missing:
+    if record.geometry is None and file.header_has_geometry:
         with suppress(InputError):  # what is wrong with it is seen in the table of geometries
             values = {**reading_of(view), "size": list(view.size)}
             c_arm = read_described(JsonObject(view.name, "c_arm", values), CArm)
@@ -327,7 +359,7 @@ class Scouts:
         Why others are not used, a sentence each.
     """
 
-    add: dict[str, Callable[[Registration], list[XRayView]]]
+    add: dict[str, AddXRays]
     left_out: list[str]
 
     def missing_in(self, registration: Registration) -> list[str]:

@@ -435,7 +435,7 @@ def _start_page(application: Application) -> None:
 
 
 def _asked(application: Application) -> None:
-    """Put what is unclear of files below everything else, which goes on meanwhile."""
+    """Put the question about files, and the list of unused ones, below everything else."""
     files = application.files
     with html.Section(
         v_if=f"{files.state_name}.controls.length",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -11,32 +10,29 @@ from typing import Any
 import numpy as np
 
 from ...assessment.remedy import remedy
-from ...errors import UnitMismatch
 from ...geometry import rigid
-from ...imaging import ct as imaging_ct
 from ...imaging.body import WHOLE as CT_NAME
 from ...imaging.bone_names import is_soft
+from ...imaging.ct import CT as CTVolume
 from ...imaging.surface import write_surface
-from ...io.dicom_identity import study_name
-from ...io.files import redact_upload_paths
-from ...io.recognise import CT, CTFiles
+from ...io.recognise import CT
 from ...mrml import ct_3d, slice_view
 from ...mrml.case import take_facts
 from ...mrml.ct_3d import named_bones, places_of, put_apart
 from ...mrml.fingerprints import of_ct
-from ...mrml.identity import file_of, header_of_ct, keep_header, patients_in_words
+from ...mrml.identity import file_of, keep_header, patients_in_words
 from ...mrml.loading import volume_node
 from ...mrml.manual_pose import centre_in_ct, keep_centre
 from ...mrml.nodes import free_name, lps_from_ras, models, segmentations_of_ct, segments_of, volumes
 from ...mrml.registration import CT_UNIT, UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
-from ...mrml.xray_record import name_of
 from ...translation import _
 from .. import assessment
 from ..adding import clean_name, read_scouts
 from ..tasks import BackgroundValue, Task, ended
 from .bone_choice import BoneChoicePresenter
-from .form import Button, Choice, Files, Form, Option, Text, options_of, quiet, row
+from .file_loading import LoadedCT
+from .form import Button, Choice, Files, Form, Option, Text, options_of, quiet
 from .section import Host, Presenter, State, node_options
 
 UNITS = {
@@ -46,49 +42,8 @@ UNITS = {
 WHOLE = ""
 
 
-def _read(files: CTFiles, unit: str) -> Callable[[CTPresenter], None] | UnitMismatch:
-    """Read all of a CT that takes long, and return what puts it into the scene.
-
-    Raises
-    ------
-    InputError
-        For anything that is wrong but its unit.
-    """
-    first = files.files[0]
-    try:
-        ct = imaging_ct.load_ct(files.path, unit)
-    except UnitMismatch as mismatch:
-        return mismatch
-    scouts = read_scouts(first) if len(files.files) > 1 else None
-    name = study_name(first, name_of(Path(files.file_name or _("CT")))) or _("CT")
-    voxels = imaging_ct.whole_numbers(ct.volume.values)
-    centre = ct.centroid()
-    header = header_of_ct(files.files)
-
-    def put(presenter: CTPresenter) -> None:
-        registration = presenter.registration
-        presenter.set_unit(unit)
-        node = volume_node(registration.scene, name, voxels, ct.volume.ct_from_index)
-        keep_header(node, header)
-        presenter.choose(node.GetID())
-        if not registration.segment_id:
-            keep_centre(registration, centre)
-            presenter.session.cache_ct(ct)
-        presenter.session.keep_scouts(node, scouts)
-
-    return put
-
-
 class CTPresenter(Presenter):
-    """Files are read, and a CT is looked at as the registration sees it, in a thread.
-
-    `tick` takes what has come of it.
-
-    Attributes
-    ----------
-    mismatch
-        The UnitMismatch of a CT that was read, None for none.
-    """
+    """The CT is inspected as the registration uses it, in a thread; `tick` shows the result."""
 
     TITLE = _("CT")
     BEGINS = True
@@ -98,17 +53,10 @@ class CTPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
-        self.exit()
+        """Discard all state of the previous registration."""
+        self._looking_for_scouts: tuple[Task, object] | None = None
         self.bones.reset()
         self._forget_look()
-
-    def exit(self) -> None:
-        """Forget a CT that is being read, or that waits for its unit."""
-        self._files: CTFiles | None = None
-        self._reading: Task | None = None
-        self._looking_for_scouts: tuple[Task, object] | None = None
-        self.mismatch: UnitMismatch | None = None
 
     def _forget_look(self) -> None:
         self._looked_at = ""
@@ -120,13 +68,6 @@ class CTPresenter(Presenter):
         return self._look.value
 
     # The form
-
-    @property
-    def reading(self) -> str:
-        """The name of the CT that is being read, "" for none."""
-        if self._files is None or self._reading is None:
-            return ""
-        return self._files.file_name or _("CT")
 
     @property
     def looking(self) -> bool:
@@ -174,7 +115,6 @@ class CTPresenter(Presenter):
                 hint=_("a CT: DICOM folder, NIfTI, NRRD, MHA"),
                 several=True,
                 folders=True,
-                enabled=not self.reading,
             ),
             quiet("status", self._status()),
             Text("problem", self._look.problem, tone="error"),
@@ -182,35 +122,10 @@ class CTPresenter(Presenter):
         ]
 
     def _status(self) -> str:
-        if self.reading:
-            return _("Reading {name}\u2026").format(name=self.reading)
         if self.looking:
             return _("Looking at the CT\u2026")
         there = self.host.registration is not None and self.registration.ct is not None
         return "" if there else _("Drop a CT here: a DICOM folder or a file.")
-
-    def unit_question(self) -> Form:
-        """Return what is asked of a CT whose values do not fit its unit.
-
-        `FilesPresenter` shows it among its questions.
-        """
-        files = self._files
-        mismatch = self.mismatch
-        if mismatch is None or files is None:
-            return []
-        return [
-            Text("mismatch", redact_upload_paths(str(mismatch)), tone="error"),
-            row(
-                "instead",
-                Button(
-                    "read_instead",
-                    _("Read as: {unit}").format(unit=UNITS[mismatch.unit]),
-                    partial(self._read, files, mismatch.unit),
-                    enabled=not self.reading,
-                ),
-                Button("forget", _("Cancel"), self.exit, enabled=not self.reading),
-            ),
-        ]
 
     def _of_ct(self) -> Form:
         """Return the findings in the chosen CT, and its unit."""
@@ -286,10 +201,6 @@ class CTPresenter(Presenter):
 
     def state(self) -> State:
         """Return how far this step is."""
-        if self.reading:
-            return State("running", _("reading {name}").format(name=self.reading))
-        if self.mismatch is not None:
-            return State("problem", _("say what its values are"))
         registration = self.registration
         ct = self.registration.ct
         if ct is None:
@@ -308,8 +219,6 @@ class CTPresenter(Presenter):
 
     def tick(self) -> bool:
         """Take what threads have done; return whether there is something new to show."""
-        if ended(self._reading):
-            self._take_read(self._reading)
         if self._looking_for_scouts is not None and ended(self._looking_for_scouts[0]):
             (found, ct) = self._looking_for_scouts
             self._looking_for_scouts = None
@@ -328,27 +237,18 @@ class CTPresenter(Presenter):
 
     # What a person does
 
-    def read_ct(self, ct: CTFiles) -> None:
-        """Read a CT, and begin a registration where there is none."""
-        self.host.begin()
-        self.exit()
-        self._files = ct
-        self._read(ct, self.unit)
-
-    def _read(self, files: CTFiles, unit: str) -> None:
-        self._reading = Task(lambda on_progress: _read(files, unit))
-        self.mismatch = None
-
-    def _take_read(self, reading: Task) -> None:
-        self._reading = None
-        with self.host.ui_action():
-            read = reading.result_or(None)
-            if isinstance(read, UnitMismatch):
-                self.mismatch = read
-                return
-            self.exit()
-            with self.host.files_presenter.refusing():
-                reading.result(self)
+    def put_ct(self, read: LoadedCT) -> None:
+        """Put a CT that was read into the scene, and register it."""
+        registration = self.registration
+        self.set_unit(read.ct.unit)
+        place = read.ct.volume.ct_from_index
+        node = volume_node(registration.scene, read.name, read.voxels, place)
+        keep_header(node, read.header)
+        self.choose(node.GetID())
+        if not registration.segment_id:
+            keep_centre(registration, read.centre)
+            self.session.cache_ct(read.ct)
+        self.session.keep_scouts(node, read.scouts)
 
     def choose(self, node_id: str) -> None:
         """Register this volume of the scene; "" for none.
@@ -382,9 +282,8 @@ class CTPresenter(Presenter):
         write_surface(node.GetPolyData(), path)
         self.host.take_files([path], folder, CT)
 
-    def add_implant(self, name: str, read: Task[imaging_ct.CT]) -> None:
+    def add_implant(self, name: str, implant: CTVolume) -> None:
         """Register an implant, too: it begins where the CT has it, else in the middle of the CT."""
-        implant = read.result
         registration = self.registration
         places = places_of(registration)
         name = free_name(clean_name(name), [CT_NAME, *named_bones(registration), *places])

@@ -52,6 +52,8 @@ class Question:
     stand_in
         An answer of the right kind, to find the questions that would follow; "" where there is
         none.
+    spread
+        Whether all choices are visible at once.
     """
 
     key: str
@@ -60,6 +62,7 @@ class Question:
     choices: tuple[tuple[str, str], ...] = ()
     numbers: int = 0
     stand_in: str = ""
+    spread: bool = False
 
     def value(self, text: str) -> Any:
         """Return the answer as a reader takes it: a text, a number, or an array of them.
@@ -391,26 +394,24 @@ def match(
     -------
     The number of the camera by that of the X-ray.
     """
+    words = [[_words(name) for name in names] for names in (xrays, cameras)]
+    rules: list[Callable[[set[str], set[str]], bool]] = [
+        lambda a, b: a == b,
+        lambda a, b: bool(a and b) and (a <= b or b <= a),
+        lambda a, b: len(xrays) == len(cameras),
+    ]
     found: dict[int, int] = {}
-    for alike in (_same, _similar, lambda xray, camera: len(xrays) == len(cameras)):
-        left = [i for i in range(len(xrays)) if i not in found]
+    for alike in rules:
         free = [j for j in range(len(cameras)) if j not in found.values()]
-        alike_to = {
-            i: [j for j in free if fits(i, j) and alike(xrays[i], cameras[j])] for i in left
+        likely = {
+            i: [j for j in free if fits(i, j) and alike(a, words[1][j])]
+            for i, a in enumerate(words[0])
+            if i not in found
         }
-        taken = Counter(chain(*alike_to.values()))
-        for i, likely in alike_to.items():
-            if len(likely) == 1 and taken[likely[0]] == 1:
-                found[i] = likely[0]
+        counts = Counter(chain(*likely.values()))
+        found |= {i: js[0] for i, js in likely.items() if len(js) == 1 and counts[js[0]] == 1}
     return found
 
 
-def _same(xray: str, camera: str) -> bool:
-    return xray.casefold() == camera.casefold()
-
-
-def _similar(xray: str, camera: str) -> bool:
-    a, b = (
-        {word for word in re.split(r"[\W_]+", name.casefold()) if word} for name in (xray, camera)
-    )
-    return bool(a and b) and (a <= b or b <= a)
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[^\W_]+", name.casefold()))

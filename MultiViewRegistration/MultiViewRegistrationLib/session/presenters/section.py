@@ -256,7 +256,7 @@ class Host(ABC):
     @property
     def reading(self) -> bool:
         """Whether another registration, or another CT, is being read: that of before is not to be used meanwhile."""
-        return self.opening.under_way or bool(self.presenters.ct.reading)
+        return self.opening.under_way or self.files_presenter.reads_ct
 
     @abstractmethod
     def waiting(self) -> str:
@@ -438,7 +438,15 @@ def question_controls(
         if question.choices:
             options = choose_among(question.choices)
             found.append(
-                Choice(key, question.label, act, value=given, options=options, tip=question.tip)
+                Choice(
+                    key,
+                    question.label,
+                    act,
+                    value=given,
+                    options=options[1:] if question.spread else options,
+                    spread=question.spread,
+                    tip=question.tip,
+                )
             )
         else:
             found.append(

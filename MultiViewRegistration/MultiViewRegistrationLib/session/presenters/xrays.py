@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
 from ...errors import InputError
 from ...io.dicom_identity import DAY
@@ -20,7 +18,6 @@ from .. import adding
 from ..adding import rename
 from ..geometry import certainty, describe, needs_geometry, reference_of
 from ..inputs import ALIKE, problem_of_twins, twins
-from ..tasks import Task, ended
 from .certainty import EditorPresenter, XRaySelection
 from .form import (
     Button,
@@ -48,10 +45,7 @@ PICTURE_HEIGHT_PX = 120
 
 
 class XRaysPresenter(XRaySelection):
-    """The step X-rays. Files are read in a thread, one after the other.
-
-    `tick` applies the results, and monitors images for changes.
-    """
+    """The step X-rays. `tick` monitors images for changes."""
 
     TITLE = _("X-rays")
     BEGINS = True
@@ -66,21 +60,9 @@ class XRaysPresenter(XRaySelection):
     def reset(self) -> None:
         """Discard all state of the previous registration."""
         self._selected = ""
-        self.exit()
         self.geometry.reset()
 
-    def exit(self) -> None:
-        """Forget the files that are being read."""
-        self._waiting: list[Path] = []
-        self._reading: Task | None = None
-        self._first_is_next = False
-
     # The form
-
-    @property
-    def reading(self) -> str:
-        """The name of the file that is being read, "" for none."""
-        return self._waiting[0].name if self._reading is not None else ""
 
     def form(self) -> Form:
         """Return the controls."""
@@ -108,10 +90,6 @@ class XRaysPresenter(XRaySelection):
             ),
             add if found else None,
             *self._scouts(),
-            quiet(
-                "status",
-                _("Reading {name}\u2026").format(name=self.reading) if self.reading else "",
-            ),
             *(self._of_xrays() if self.views else []),
         ]
 
@@ -253,8 +231,6 @@ class XRaysPresenter(XRaySelection):
 
     def state(self) -> State:
         """Return the state of this step."""
-        if self.reading:
-            return State("running", _("reading {name}").format(name=self.reading))
         used = [view for view in self.views if view.used]
         scouts = self.session.scouts
         if not used:
@@ -274,39 +250,9 @@ class XRaysPresenter(XRaySelection):
         words = _("1 view ready") if len(used) == 1 else _("{count} views ready")
         return State("ready", words.format(count=len(used)))
 
-    # Files
-
-    def read_files(self, paths: Iterable[Path]) -> None:
-        """Read X-rays, or the views of a case.json; create a registration if there is none."""
-        self.host.begin()
-        self._first_is_next = not self._waiting
-        self._waiting += paths
-        self._read_next()
-
     def tick(self) -> bool:
-        """Apply the results of threads; return whether there is something new to show."""
-        if self._reading is None:
-            return self.host.session is not None and self.session.check_next()
-        if ended(self._reading):
-            self._take_read(self._reading)
-        return False
-
-    def _read_next(self) -> None:
-        if self._reading is None and self._waiting:
-            path = self._waiting[0]
-            self._reading = Task(lambda on_progress: adding.read(path))
-
-    def _take_read(self, reading: Task) -> None:
-        """Add the X-rays that were read, and continue reading."""
-        self._reading = None
-        self._waiting.pop(0)
-        with self.host.ui_action():
-            with self.host.files_presenter.refusing():
-                first = reading.result(self.registration, self.session.cache_xray)[0]
-                if self._first_is_next:  # of several that came together the first
-                    self._first_is_next = False
-                    self._selected = first.id
-            self._read_next()
+        """Return whether an image has changed."""
+        return self.host.session is not None and self.session.check_next()
 
     def add_volume(self, node_id: str) -> None:
         """Add an X-ray from a volume of the scene.

@@ -1,11 +1,10 @@
-"""The table of geometries over the views: typed, faulty, kept C-arms, and clicks that were lost."""
-
-from urllib.parse import unquote
+"""The table of geometries over the views: fields that are left, errors, kinds, and clicks that were lost."""
 
 import pytest
 
 pytestmark = pytest.mark.slow
 
+KIND = "Given as of {}"
 ANGLE = "LAO (+) / RAO (\u2212) of {}"
 TILT = "CRA (+) / CAU (\u2212) of {}"
 DISTANCE = "Source to detector, mm of {}"
@@ -25,42 +24,50 @@ def field(tab, label, name):
     return tab.page.get_by_label(label.format(name), exact=True)
 
 
-def picture(tab):
-    """The SVG of the C-arm."""
-    return unquote(tab.page.locator(".mv-sheet .mv-picture img").get_attribute("src"))
+def wait_described(tab, number, words):
+    """Until the table of X-rays has these words about the geometry of one, counted from 0."""
+    tab.wait_state(f"c('xrays', 'xrays').lines[{number}].cells[1].text.includes('{words}')", 20)
 
 
-def test_numbers_are_typed_as_in_a_spreadsheet(tab):
+def test_fields_are_applied_when_they_are_left(tab):
     open_table(tab)
     for name in ("view1", "view2"):
-        field(tab, "Given as of {}", name).select_option("C-arm")
+        field(tab, KIND, name).select_option("C-arm")
         tab.button("Use this geometry").click()
         tab.page.get_by_role("button", name="Use this geometry").wait_for(state="hidden")
-    angle, tilt = field(tab, ANGLE, "view1"), field(tab, TILT, "view2")
+    angle, distance = field(tab, ANGLE, "view1"), field(tab, DISTANCE, "view1")
     angle.click()
     angle.select_text()
-    for key in "-35":  # the camera and the picture follow the keys
-        tab.page.keyboard.type(key)
-    tab.wait_state("c('xrays', 'xrays').lines[0].cells[1].text.startsWith('RAO 35')", 20)
-    assert "RAO 35\u00b0" in picture(tab) and focused(angle)
+    tab.page.keyboard.type("-35")
+    wait_described(tab, 0, "LAO 0")
     tab.page.keyboard.press("Enter")
+    wait_described(tab, 0, "RAO 35")
     assert focused(field(tab, ANGLE, "view2"))
-    tab.page.keyboard.press("Tab")
-    assert focused(tilt)
-    distance = field(tab, DISTANCE, "view1")
     distance.fill("1.01")
     distance.press("Tab")
-    tab.page.get_by_text("1.01 mm looks like metres; give mm: 1010.", exact=True).wait_for()
-    assert distance.get_attribute("aria-invalid") == "true"
-    tilt.focus()
+    sentence = "Source to detector: 1.01 mm looks like metres. Enter 1010."
+    note = tab.page.locator(".mv-fields-note td", has_text=sentence)
+    note.wait_for()
+    assert distance.get_attribute("aria-invalid") == "true" and distance.input_value() == "1.01"
+    assert distance.get_attribute("aria-describedby") == note.get_attribute("id")
+    wait_described(tab, 0, "not as typed")
+    tab.shot("an error at its field")
+    field(tab, KIND, "view1").select_option("Matrix")
+    tab.page.get_by_label("Projection matrix").wait_for()
+    wait_described(tab, 0, "RAO 35")
+    field(tab, KIND, "view1").select_option("C-arm")
+    distance.wait_for()
+    assert distance.input_value() == "1000"  # nothing of before is remembered
+    field(tab, TILT, "view2").focus()
     tab.page.evaluate(PASTE, "12\t1000\t650")
-    tab.wait_state("c('xrays', 'xrays').lines[1].cells[1].text.endsWith('CRA 12\u00b0')", 20)
-    assert field(tab, DISTANCE, "view2").input_value() == "1000"
-    tab.button("Put view2 back").click()
-    tab.page.get_by_role("button", name="view1").last.click()
-    tab.button("Put view1 back").click()
-    tab.wait_state("c('xrays', 'xrays').lines[0].cells[1].text === 'matrix'", 20)
-    tab.button("Done").click()
+    wait_described(tab, 1, "CRA 12")
+    for number, name in enumerate(("view1", "view2")):
+        field(tab, KIND, name).focus()
+        tab.page.get_by_role("button", name=f"Put {name} back", exact=True).click()
+        wait_described(tab, number, "matrix")
+    tab.page.locator(".mvx-surface").first.click()
+    tab.page.keyboard.press("Escape")
+    tab.page.wait_for_selector(".mv-sheet", state="detached")
 
 
 def focused(locator):

@@ -161,9 +161,7 @@ class GuiDriver:
 
     def note(self, number):
         """The sentences below the row of an X-ray, counted from 0."""
-        return " ".join(
-            note["text"] for note in self.control("geometry", "fields").lines[number].notes
-        )
+        return self.control("geometry", "fields").lines[number].note
 
     def press(self, name, key):
         self.host.click(self.widget(name, key))
@@ -178,10 +176,11 @@ class GuiDriver:
             self.host.choose(drawn.widget, title)
 
     def type(self, name, key, text):
-        """Replace what a field holds, key by key, and press Enter."""
+        """Replace what a field holds, key by key, and press Enter; leave one of several lines."""
         edit = self.drawn(name, key).edit
         if hasattr(edit, "setPlainText"):
             edit.setPlainText(text)
+            self.host.send(edit, qt.QFocusEvent(qt.QEvent.FocusOut))
             self.host.process()
         else:
             self.host.type(edit, text)

@@ -177,14 +177,22 @@ def test_a_number_of_mm_is_shown_and_typed_in_slicers_unit_of_length(at, length_
     assert at.did == [(125,), (300,), (20,)] and '"1,2,3 cm"' in at.form.problems()[0]
 
 
-def test_text_is_told_key_by_key_and_of_several_lines(at):
-    at.show(
-        TextField("live", "Live", print, text="", typed=at.done),
-        TextField("area", "Matrix", at.done, rows=3),
-    )
-    at.host.type(at.form.drawn["live"].edit, "ab")
-    at.form.drawn["area"].edit.setPlainText("1 2\n3 4")
-    assert at.did == [("a",), ("ab",), ("1 2\n3 4",)]
+@pytest.mark.parametrize("rows, text", [(1, "1 2"), (3, "1 2\n3 4")])
+def test_a_text_is_taken_once_when_its_field_is_left(at, rows, text):
+    shown = TextField("it", "Text", at.done, rows=rows)
+    at.show(shown, TextField("other", "Other", at.done))
+    edit = at.form.drawn["it"].edit
+    at.window.activateWindow()
+    edit.setFocus()
+    at.host.process()
+    (edit.setPlainText if rows > 1 else edit.insert)(text)
+    at.show(shown, TextField("other", "Other", at.done))
+    assert not at.did
+    for key in ("other", "it", "other"):
+        at.form.drawn[key].edit.setFocus()
+        at.host.process()
+        at.show(replace(shown, text=text), TextField("other", "Other", at.done))
+    assert at.did == [(text,)]
 
 
 @pytest.mark.slow

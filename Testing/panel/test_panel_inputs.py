@@ -71,8 +71,8 @@ def test_a_c_arm_is_typed_with_points_or_commas(table, german, length_unit):
     }.items():
         table.type("geometry", table.field(2, key), text)
     assert slicer.util.findChildren(table.widget("geometry", "fields"), text="Pixel size, cm")
-    assert "91 mm is less than C-arms have" in table.note(2)
-    table.choose("geometry", table.field(2, "left"), "yes")
+    assert "102.9 mm is less than C-arms have" in table.note(2)
+    table.choose("geometry", table.field(2, "mirrored"), "yes")
     c_arm = table.xrays[2].record.geometry
     assert (c_arm.pixel_mm, c_arm.rao_lao_deg, c_arm.mirrored) == ((0.58, 0.6), 1.5, True)
     assert edit_of(table, "rao_lao_deg").text == "1.5" and table.message == ""
@@ -89,6 +89,21 @@ def test_a_typed_value_that_is_refused_is_marked_also_once_the_window_was_closed
     assert not table.panel.geometry.dialog.visible
     table.open_geometry(2)
     assert edit.text == "500" and "solid" in edit.styleSheet
+
+
+def test_a_field_is_taken_when_its_window_is_closed(table):
+    edit = edit_of(table, "rao_lao_deg")
+    edit.setFocus()
+    edit.insert("30")
+    table.panel.geometry.dialog.reject()  # as Escape does
+    table.open_geometry(2)
+    assert table.control("geometry", table.field(2, "rao_lao_deg")).text == "30"
+
+
+def test_a_matrix_is_taken_when_its_field_is_left(table):
+    table.choose("geometry", table.field(2, "kind"), "Matrix")
+    table.type("geometry", "matrix", "500 40 0 28000 0 30 -500 21000 0 1 0 700")
+    assert table.xrays[2].record.kind == "camera" and table.message == ""
 
 
 @pytest.mark.slow

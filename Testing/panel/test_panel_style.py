@@ -8,7 +8,6 @@ from helpers.phantom import TRUE_POSE
 from helpers.phantom_scene import begun, make_registration
 
 from MultiViewRegistrationLib.panel.drawn import COLOURS
-from MultiViewRegistrationLib.panel.geometry import aside
 
 DARK = {
     "#353535": ("Window", "AlternateBase", "Button", "ToolTipBase"),

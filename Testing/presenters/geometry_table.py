@@ -1,4 +1,4 @@
-"""What a person does in the table of geometries."""
+"""User actions in the table of geometries."""
 
 from presenter_host import act
 
@@ -10,6 +10,7 @@ C_ARM = {
     "source_to_detector_mm": "1020",
     "source_to_isocentre_mm": "700",
     "pixel_mm": "0.5",
+    "mirrored": "no",
 }
 
 
@@ -30,15 +31,8 @@ def put(table, key, value, number=0):
     act(table, field(table, key, number).key, value)
 
 
-def enter(table, fields, number=0):
-    for key, value in fields.items():
-        put(table, key, value, number)
-
-
-def enter_c_arm(table, number=0, **other):
-    """All of a C-arm, seen from the source unless "left" says otherwise."""
-    left = other.pop("left", "")
+def enter_c_arm(table, number=0, **values):
+    """Fill in the fields of a C-arm."""
     act(table, "fields", table._xrays.views[number].node.GetID())
-    enter(table, {**C_ARM, **other}, number)
-    options = [option.value for option in field(table, "left", number).options]
-    put(table, "left", left or options[2], number)
+    for key, value in {**C_ARM, **values}.items():
+        put(table, key, value, number)

@@ -130,7 +130,7 @@ class PresenterHost:
     def show_geometry(self, xray=None):
         geometry = self.presenters.xrays.geometry
         geometry.show(xray)
-        self.show_section("geometry", geometry.wanted())
+        self.show_section("geometry", geometry.key_to_focus())
 
     def show_section(self, name, key=""):
         self.shown.append(f"{name}/{key}" if key else name)

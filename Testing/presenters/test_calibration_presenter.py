@@ -41,7 +41,7 @@ def test_a_chosen_calibration_gives_the_camera_that_is_meant_and_can_be_put_back
         np.abs(view.camera.intrinsics), [[800, 0, 63.5], [0, 800, 63.5], [0, 0, 1]], atol=1e-9
     )
     assert view.record.origin == "rtk.xml"
-    assert field(table, "mode").value == "matrix" and cell(table, "mode").caution == ""
+    assert field(table, "kind").value == "matrix" and cell(table, "kind").caution == ""
     assert "RTK's fixed frame" in host.session.notices.sentences[0]
     act(table, "put_back")
     assert view.record.is_given_as(before) and not control(table, "put_back").enabled

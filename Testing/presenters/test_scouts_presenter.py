@@ -111,7 +111,7 @@ def test_scanner_pose_is_the_ground_truth_of_scouts_only(host, ct, xrays, tmp_pa
     settle(host.session, rigid.about(np.zeros(3), motion))
     assert "5.0 mm (at its centre) and 2.0\u00b0" in text(host.presenters.check, "from_truth")
     act(xrays, "geometry")
-    put(xrays.geometry, "mode", "matrix")  # a different world frame
+    put(xrays.geometry, "kind", "matrix")  # another world
     act(xrays.geometry, "matrix", "-900 80 0 40000 0 80 -900 35000 0 1 0 700")
     assert text(xrays, "truth") == "" and host.session.case().truth_world_from_ct is None
     xrays.use(xrays.views[0].node.GetID(), False)

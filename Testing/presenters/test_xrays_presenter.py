@@ -250,7 +250,7 @@ def test_geometry_is_filled_in_from_an_incomplete_header(section, tmp_path):
     shown = [cell(table, key) for key in ("rao_lao_deg", "cra_cau_deg", "pixel_mm")]
     assert [each.field.text for each in shown] == ["-20", "", "1"]
     assert [each.origin for each in shown] == [header, "", header]
-    put(table, "left", "R")
+    put(table, "mirrored", "yes")
     assert cell(table, "cra_cau_deg").missing and not section.views[0].placed  # not assumed to be 0
     put(table, "cra_cau_deg", "0")
     assert section.views[0].record.geometry.cra_cau_deg == 0
@@ -267,4 +267,4 @@ def test_complete_header_places_the_x_ray_unless_it_is_of_another_machine(sectio
     assert table.view == lat
     with refuses("machine"):
         act(table, "use")
-    assert "machine" in cell(table, "mode", 1).fault and not lat.placed
+    assert "machine" in cell(table, "kind", 1).fault and not lat.placed

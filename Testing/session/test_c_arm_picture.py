@@ -13,7 +13,7 @@ def camera(primary, secondary, mirrored=True):
 
 def panels(camera, image=None):
     """Return the three drawings of the figure."""
-    return machine_figure(DrawnView("", camera, 1000.0, image), True).axes
+    return machine_figure(DrawnView("", camera, 1000.0, image)).axes
 
 
 def words(drawing):

@@ -14,7 +14,12 @@ RECORD = "walks.json"
 #: The tasks, by the names of their folders.
 TASKS = {
     "own": "Own CT and two DICOM X-rays to an exported transform",
+    "wrist": "One bone of a wrist, real radiographs",
+    "mirrored": "A mirrored X-ray found and mended",
+    "undo": "Undo after a bad drag",
+    "reopen": "Yesterday's work opened again",
     "bones": "Radius and ulna of a wrist, a CT each",
+    "sequence": "A wrist that moves, radius against ulna",
     "spine": "Five vertebrae of a bent spine, each to its own transform",
 }
 
@@ -77,7 +82,8 @@ class Walk:
         path = self.folder / RECORD
         record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         walks = record.setdefault(self.host, {})
-        walks[self.task] = {
+        before = {key: each for key, each in walks.get(self.task, {}).items() if key == "before"}
+        walks[self.task] = before | {
             "clicks": self.clicks,
             "seconds": round(self.seconds, 1),
             "steps": self.steps,
@@ -100,7 +106,8 @@ def write_page(folder):
         "Testing/walks/page.py` in Chromium, `Testing/walks/panel.py` in 3D Slicer's own "
         "application. A click is a click, a drag or a drop; files picked in a dialog count as two. "
         "Seconds are the program's on two idle cores without a graphics card, without a person's "
-        "thinking; the panel's are of 28 November, beside other work. A Slicer that starts "
+        "thinking. In brackets the page's before a plain drag looked around, of 23 November, on "
+        "cores twice as fast; the panel's are of 28 November, beside other work. A Slicer that starts "
         "without numba installs it at the first question; all tasks were walked so, too, with as "
         "many clicks.",
         "",
@@ -109,7 +116,7 @@ def write_page(folder):
     ]
     for task, title in tasks.items():
         cells = [
-            " | ".join(f"{record[host][task][key]:.0f}" for key in ("clicks", "seconds"))
+            " | ".join(_with_before(record[host][task], key) for key in ("clicks", "seconds"))
             if task in record[host]
             else " | "
             for host in hosts
@@ -122,8 +129,11 @@ def write_page(folder):
                 continue
             lines += ["", f"### {names[host][0].upper()}{names[host][1:]}", ""]
             for number, step in enumerate(record[host][task]["steps"], start=1):
-                clicks, seconds = _clicks(step["clicks"]), step["seconds"]
-                lines.append(f"{number}. {step['text']} ({clicks}, {seconds:.0f} s)")
+                lines.append(
+                    f"{number}. {step['text']} ({_clicks(step['clicks'])}"
+                    + ("" if step["seconds"] is None else f", {step['seconds']:.0f} s")
+                    + ")"
+                )
             lines += ["", f"![{step['text']}]({host}/{task}.jpg)", ""]
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
     (folder / "README.md").write_text(text.rstrip() + "\n", encoding="utf-8")
@@ -136,3 +146,12 @@ def _anchor(title):
 
 def _clicks(count):
     return "1 click" if count == 1 else f"{count} clicks"
+
+
+def _with_before(walk, key):
+    before = walk.get("before")
+    return _whole(walk[key]) + (f" ({_whole(before[key])})" if before else "")
+
+
+def _whole(count):
+    return "" if count is None else f"{count:.0f}"

@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.io.datasets.chest import (  # noqa: E402
 
 #: Real biplane radiographs of a wrist and the CT of its radius, see shared/data/README.md.
 WRIST = ROOT.parent / "shared" / "data" / "wrist"
-OF_THE_WRIST = ("bones",)
+OF_THE_WRIST = ("wrist", "bones", "sequence")
 
 
 def write_spine(folder):
@@ -104,6 +104,27 @@ def sample_case(sample=SAMPLE_FOLDER):
     return read_json(sample / "case.json")
 
 
+def write_sample(folder, mirrored=""):
+    """The sample as a case.json with its files.   mirrored.
+
+    The view whose image is turned over from left to right.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    case = sample_case()
+    shutil.copy(chest_ct(), folder / case["ct"])
+    for view in case["views"]:
+        image = sitk.ReadImage(str(SAMPLE_FOLDER / view["image"]))
+        if view["name"] == mirrored:
+            image = sitk.GetImageFromArray(sitk.GetArrayFromImage(image)[:, ::-1])
+            column, row = view["c_arm"]["principal_point"]
+            view["c_arm"]["principal_point"] = [image.GetWidth() - 1 - column, row]
+        sitk.WriteImage(image, str(folder / view["image"]))
+    del case["truth"]  # nobody has it
+    path = folder / "case.json"
+    write_json(path, case)
+    return path
+
+
 def write_wrist(folder):
     """The radius and both radiographs as a case.json with its files.
 
@@ -151,9 +172,34 @@ def wrist_shifts_mm(folder):
     return shifts
 
 
+def write_wrist_sequence(folder):
+    """The bones of `write_wrist_bones` in all instants, images of several frames.
+
+    None without the shared data.
+    """
+    path = write_wrist_bones(folder)
+    if path is None:
+        return None
+    case = read_json(path)
+    for view in case["views"]:
+        names = [view["image"].replace("0099", instant) for instant in ("0099", "0158", "0002")]
+        frames = [read_values(WRIST / name) for name in names]
+        (folder / view["image"]).unlink()
+        view["image"] = f"{view['name']}.nrrd"
+        stack = sitk.GetImageFromArray(np.stack(frames))
+        sitk.WriteImage(stack, str(folder / view["image"]), True)
+    write_json(path, case)
+    return path
+
+
+def truth_of_sample():
+    """The sample's world_from_ct (4, 4), which its simulation knows."""
+    return sample_case()["truth"]["world_from_ct"]
+
+
 def error_mm(path):
     """How far an exported world_from_ct.tfm puts points of the sample's CT from where they are, at most."""
-    found, truth = sitk.ReadTransform(str(path)), np.array(sample_case()["truth"]["world_from_ct"])
+    found, truth = sitk.ReadTransform(str(path)), np.array(truth_of_sample())
     points = np.array([[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 0.0, -200.0]])
     return max(
         float(np.linalg.norm(np.array(found.TransformPoint(p.tolist())) - (truth @ [*p, 1])[:3]))
@@ -164,6 +210,11 @@ def error_mm(path):
 #: Writes what a task needs into a folder, by the task's name.
 MATERIAL = {
     "own": write_study,
+    "wrist": write_wrist,
+    "mirrored": lambda folder: write_sample(folder, mirrored="AP"),
+    "undo": write_sample,
+    "reopen": write_sample,
     "bones": write_wrist_bones,
+    "sequence": write_wrist_sequence,
     "spine": write_spine,
 }

@@ -9,6 +9,7 @@ wrist of the shared data, without which that task is left out.
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -34,12 +35,22 @@ class PageWalk(Walk):
     """A walk in a page of `mvreg view`."""
 
     def __init__(self, task, folder, browser, files):
-        home = files / "server"
-        home.mkdir()
-        self._server = Served(folder=home)
-        self.tab = Tab(browser, self._server, home, **SIZE)
-        self.page = self.tab.page
+        self._browser, self._home = browser, files / "server"
+        self._home.mkdir()
+        self._open()
         super().__init__(task, "page", folder, lambda: self.page.screenshot())
+
+    def _open(self):
+        self._server = Served(folder=self._home)
+        self.tab = Tab(self._browser, self._server, self._home, **SIZE)
+        self.page = self.tab.page
+
+    def next_day(self):
+        """End the program, and start it again, which is not counted."""
+        began = time.monotonic()
+        self.close()
+        self._open()
+        self._away += time.monotonic() - began
 
     def close(self):
         self.tab.close()
@@ -62,12 +73,25 @@ class PageWalk(Walk):
         session.detach()
         self.act()
 
+    def download(self, name, folder):
+        """The file that a button's click gives, kept in a folder."""
+        with self.page.expect_download(timeout=PATIENCE_MS) as download:
+            self.click(name)
+        path = folder / download.value.suggested_filename
+        download.value.save_as(path)
+        self.settle(0.5)
+        return path
+
     def wait_verdict(self):
         """Until the bar has a verdict; the bar's text."""
         self.page.wait_for_selector(
             ".mv-chip-accept, .mv-chip-check, .mv-chip-reject", timeout=PATIENCE_MS
         )
         self.settle()
+        return self.bar()
+
+    def bar(self):
+        """The text of the bar."""
         return self.page.locator(".mv-answer").inner_text()
 
     def settle(self, seconds=1.5):
@@ -100,16 +124,89 @@ def own(walk, files):
     assert error < 5, error
 
 
-def export(walk, files, text):
-    """The folder with what the button's download holds."""
-    archive, folder = files.parent / "exported.zip", files.parent / "exported"
-    with walk.page.expect_download(timeout=PATIENCE_MS) as download:
-        walk.click("Export")
-    download.value.save_as(archive)
-    walk.settle(0.5)
+def export(walk, files, text, button="Export"):
+    """The folder with what a button's download holds."""
+    archive, folder = walk.download(button, files.parent), files.parent / "exported"
     walk.step(text)
     zipfile.ZipFile(archive).extractall(folder)
     return folder
+
+
+def wrist(walk, files):
+    """One bone of a wrist, real radiographs."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    walk.step(
+        "The folder of the case dropped on the window: the radius is found; the bar says what is "
+        "to be checked."
+    )
+    assert "CHECK" in text, text
+    walk.page.get_by_text("Why", exact=True).click()
+    walk.act()
+    walk.settle(0.3)
+    walk.step("Why: one structure alone, and X-rays that disagree by more than noise.")
+
+
+def mirrored(walk, files):
+    """A mirrored X-ray found and mended."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    walk.step("Rejected, the cause first: left and right of AP seem to be exchanged.")
+    assert "REJECT" in text and "Left and right of AP" in text, text
+    walk.click("Check the geometry")
+    walk.page.wait_for_selector(".mv-fields")
+    walk.settle(0.5)
+    walk.step("The next act opens the geometry, with AP selected.")
+    answer = walk.page.get_by_label(re.compile("patient's right on the left.* of AP"))
+    answer.select_option(
+        label="no" if answer.evaluate("e => e.selectedOptions[0].label") == "yes" else "yes"
+    )
+    walk.act(2)  # opens the list, chooses
+    walk.settle(0.5)
+    walk.step("The question on left and right is answered the other way.")
+    walk.click("Done")
+    walk.click("Register")
+    walk.page.wait_for_selector(".mv-chip-running", timeout=PATIENCE_MS)
+    text = walk.wait_verdict()
+    walk.step("Registered again: accepted.")
+    assert "ACCEPT" in text, text
+
+
+def undo(walk, files):
+    """Undo after a bad drag."""
+    walk.drop(files)
+    before = walk.wait_verdict()
+    walk.step("Registered, and accepted.")
+    assert "ACCEPT" in before, before
+    walk.tab.drag(0, (0.5, 0.45), (0.6, 0.55))
+    walk.act()
+    assert walk.bar() == before
+    walk.step("A plain drag looks around: CT and verdict stay.")
+    walk.click("Move the CT")
+    walk.page.wait_for_selector(".mvx .ring", timeout=PATIENCE_MS)
+    walk.tab.drag(0, (0.5, 0.45), (0.6, 0.55))
+    walk.act()
+    walk.page.wait_for_selector(".mv-chip-moved", timeout=PATIENCE_MS)
+    walk.settle()
+    walk.step("The CT was moved by mistake: the verdict is gone with it.")
+    walk.click("Undo")
+    after = walk.wait_verdict()
+    walk.step("Undone: the CT and the verdict are back.")
+    assert after == before, (before, after)
+
+
+def reopen(walk, files):
+    """Yesterday's work opened again."""
+    walk.drop(files)
+    before = walk.wait_verdict()
+    saved = walk.download("Save", files.parent)
+    walk.step("Yesterday: registered and saved as a scene.")
+    walk.next_day()
+    walk.step("Today: the empty page also offers what it has kept itself.")
+    walk.drop(saved)
+    after = walk.wait_verdict()
+    walk.step("The saved scene dropped on the window: pose, verdict and history are there.")
+    assert after == before, (before, after)
 
 
 def spine(walk, files):
@@ -155,6 +252,32 @@ def bones(walk, files):
     assert walk.clicks <= MAX_SPINE_CLICKS, walk.clicks
 
 
+def sequence(walk, files):
+    """Radius and ulna of a wrist through a sequence, and how one moves against the other."""
+    walk.drop(files)
+    walk.wait_verdict()
+    walk.settle()
+    walk.step("The folder of the case dropped on the window: the first frame is registered.")
+    walk.tab.open_step("Sequence")
+    walk.act()
+    walk.settle(0.5)
+    walk.step("The step Sequence: the X-rays have three frames.")
+    walk.click("Track")
+    walk.page.get_by_text("3 of 3 frames", exact=False).first.wait_for(timeout=PATIENCE_MS)
+    motion = walk.page.get_by_text("ulna against radius", exact=False).first
+    motion.wait_for(timeout=PATIENCE_MS)
+    walk.settle(4)
+    motion.evaluate("each => each.scrollIntoView()")
+    walk.step("Tracked: both bones in each frame, and how one turns against the other.")
+    walk.click("First frame")
+    walk.settle(4)
+    motion.evaluate("each => each.scrollIntoView()")
+    walk.step("The first frame again: the cursor in the curves goes along.")
+    text = "Exported: poses of each bone, and their motion."
+    names = {path.name for path in export(walk, files, text, "Export poses").rglob("*")}
+    assert {"motion.csv", "radius_poses.csv", "ulna_poses.csv"} <= names, names
+
+
 def main():
     """The exit status."""
     parser = argparse.ArgumentParser(
@@ -168,7 +291,7 @@ def main():
         "--chromium", default=shutil.which("chromium") or shutil.which("google-chrome")
     )
     options = parser.parse_args()
-    steps = (own, bones, spine)
+    steps = (own, wrist, mirrored, undo, reopen, bones, sequence, spine)
     by_name = {step.__name__: step for step in steps}
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as api:

@@ -4,7 +4,7 @@
 
 It drops files on the panel, clicks its widgets and drags in its views, and ends Slicer with 1 where
 something is not as it should be. Files come from the module's sample, whose CT is downloaded once,
-and the wrist of the shared data, without which that task is left out.
+and the wrist of the shared data, without which its tasks are left out.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import qt
 import slicer
 
@@ -25,7 +26,7 @@ import walk as hands  # noqa: E402
 from counted_walk import Walk, write_page  # noqa: E402
 
 from MultiViewRegistrationLib.mrml import ct_3d as scene_bones  # noqa: E402
-from MultiViewRegistrationLib.mrml import slice_view  # noqa: E402
+from MultiViewRegistrationLib.mrml import overlay, slice_view  # noqa: E402
 from MultiViewRegistrationLib.panel import packages  # noqa: E402
 
 WINDOW = 1580, 960
@@ -75,6 +76,13 @@ class PanelWalk(Walk):
         self.panel.sections[section].button.collapsed = False
         self.by.process(0.2)
 
+    def toggle(self, section, key):
+        """A group of a section, or of the answer, by its title."""
+        self.act()
+        group = self.by.form(section).drawn[key].widget
+        group.collapsed = not group.collapsed
+        self.by.process(0.2)
+
     def pick(self, section, key, text):
         """A row of a table by what its first cell says."""
         self.act()
@@ -89,6 +97,14 @@ class PanelWalk(Walk):
             event = qt.QMouseEvent(kind, middle, qt.Qt.LeftButton, held, qt.Qt.NoModifier)
             slicer.app.sendEvent(table.viewport(), event)
         self.by.process(0.2)
+
+    def write_into(self, folder, section, key):
+        """A button that asks for a folder, and this one in its dialog."""
+        folder.mkdir()
+        hands.when_asked(partial(hands.fill_in, folder))
+        self.act(2)  # the folder, and Choose
+        self.press(section, key)
+        self.by.wait_for_work("the export")
 
     def drop(self, *paths):
         """Drop files and folders on the panel, as a file manager does."""
@@ -119,7 +135,12 @@ class PanelWalk(Walk):
     def bar(self):
         """What the bar says."""
         ui = self.panel.ui
-        return f"{ui.answerChip.text} {ui.answerHeadline.text}"
+        return " ".join([ui.answerChip.text, ui.answerHeadline.text, *self.views()])
+
+    def views(self):
+        """The X-rays in the bar, with a sign each."""
+        label = self.panel.ui.answerViews
+        return label.text.split("    ") if label.visible else []
 
     def step(self, text):
         """As `Walk.step`, once the views are drawn sharply."""
@@ -192,15 +213,128 @@ def own(walk, files):
 
 def export(walk, files):
     """Into a folder "out" beside the files."""
-    (files / "out").mkdir()
-    hands.when_asked(partial(hands.fill_in, files / "out"))
-    walk.act(2)  # the folder, and Choose
-    walk.press("answer", "registration")
-    walk.by.wait_for_work("the export")
+    walk.write_into(files / "out", "answer", "registration")
     walk.by.wait(
         lambda: (files / "out" / "world_from_ct.tfm").is_file(), "the exported transform", 20
     )
     walk.step("Exported into a folder: the transform, the result and the report.")
+
+
+def wrist(walk, files):
+    """One bone of a wrist, real radiographs."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    walk.step(
+        "The folder of the case dropped on the panel: the radius is found; the bar says what is to "
+        "be checked."
+    )
+    assert "CHECK" in text, text
+    walk.toggle("answer", "why")
+    walk.step("Why: one structure alone, and X-rays that disagree by more than noise.")
+    walk.toggle("answer", "why")
+    walk.unfold("check")
+    walk.act(2)  # the list, and the overlay
+    walk.by.choose(walk.by.form("check").drawn["overlay"].widget, overlay.MODES.index("edges"))
+    walk.step("As the sentence asks: the edges of the radius lie on those in both X-rays.")
+    export(walk, files)
+
+
+def mirrored(walk, files):
+    """A mirrored X-ray found and mended."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    walk.step("Rejected, the cause first: left and right of AP seem to be exchanged.")
+    assert "REJECT" in text and "Left and right of AP" in text, text
+    walk.press("answer", "geometry")
+    form = walk.panel.geometry.form
+    side = form.drawn[f"{walk.panel.registration.xrays[0].node.GetID()}.mirrored"].widget
+    walk.by.process(0.5)
+    walk.step('"Check the geometry" opens the table with the X-ray that is to blame.')
+    walk.act(2)  # the list, and the answer
+    assert side.currentText == "yes", side.currentText
+    walk.by.choose(side, side.findText("no"))
+    walk.step('"Is the patient\'s right on the left of the image?" answered the other way.')
+    walk.click(form.drawn["close"].widget)
+    walk.step("Done: what was said before holds no more.")
+    assert "NOT ASSESSED" in walk.bar(), walk.bar()
+    walk.press("answer", "register")
+    text = walk.wait_verdict()
+    walk.step("Registered again: accepted.")
+    assert "ACCEPT" in text, text
+
+
+def undo(walk, files):
+    """Undo after a bad drag."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    walk.step("Registered, and accepted.")
+    assert "ACCEPT" in text, text
+    found = walk.panel.registration.world_from_ct
+    walk.unfold("start")
+    walk.toggle("start", "more")
+    walk.click(walk.by.form("start").drawn["other_start"].button("by hand"))
+    walk.press("start", "move")
+    walk.by.process(0.5)
+    walk.step("Move the CT: by handles in the 3D view, by the mouse in the X-rays.")
+    view = hands.pane(walk, 1)
+    middle = view.width // 2, view.height // 2
+    walk.act()
+    hands.mouse(
+        walk.by, view, [middle, *((middle[0] + 8 * n, middle[1] + 3 * n) for n in range(1, 8))]
+    )
+    walk.by.wait(lambda: "NOT ASSESSED" in walk.panel.ui.answerChip.text, "the verdict is gone", 10)
+    walk.step("A bad drag in the AP X-ray: the verdict is gone at once.")
+    walk.press("answer", "undo")
+    text = walk.wait_verdict()
+    walk.step("Undo: the CT is back where it was found, and so is the verdict.")
+    assert "ACCEPT" in text, text
+    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-9), (
+        "the CT is not back"
+    )
+
+
+def reopen(walk, files):
+    """Yesterday's work opened again."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    found = walk.panel.registration.world_from_ct
+    walk.step("Registered, and accepted.")
+    save(walk, files)
+    slicer.mrmlScene.Clear()
+    walk.by.process(0.5)
+    walk.step("The next day.")
+    scene = next(files.glob("*.mrb"))
+    walk.drop(scene)
+    assert walk.wait_verdict() == text, walk.bar()
+    walk.step("The saved scene dropped on the panel: pose and verdict are there.")
+    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-6), (
+        "the CT lies elsewhere"
+    )
+
+
+def save(walk, folder):
+    """Slicer's own Save: as a bundle, in this folder."""
+    slicer.mrmlScene.SetRootDirectory(str(folder))
+    window = slicer.util.mainWindow()
+    button = next(
+        each for each in window.findChildren(qt.QAction) if each.name == "FileSaveSceneAction"
+    )
+    pictured = []
+
+    def fill_in(dialog):
+        bundle = slicer.util.findChildren(dialog, name="DataBundleButton")
+        if not bundle:
+            return False
+        bundle[0].click()
+        slicer.util.findChild(dialog, "ButtonBox").button(qt.QDialogButtonBox.Save).click()
+        pictured.append(True)
+        return True
+
+    hands.when_asked(fill_in)
+    walk.act(3)  # Save, bundle, Save
+    button.trigger()
+    walk.by.wait(lambda: pictured and any(folder.glob("*.mrb")), "the saved scene", 60)
+    walk.step("Saved by Slicer's own Save, as a bundle.")
 
 
 def bones(walk, files):
@@ -222,6 +356,31 @@ def bones(walk, files):
     assert walk.clicks <= MAX_BONE_CLICKS, walk.clicks
 
 
+def sequence(walk, files):
+    """Radius and ulna of a wrist through a sequence, and how one moves against the other."""
+    walk.drop(files)
+    walk.wait_verdict()
+    walk.step("The folder of the case dropped on the panel: the first frame is registered.")
+    walk.unfold("sequence")
+    walk.step("The step Sequence: the X-rays have three frames.")
+    tracked = walk.panel.session.sequence
+    walk.press("sequence", "track")
+    walk.by.wait(lambda: tracked.ended, "all frames", 600)
+    walk.by.wait(lambda: walk.by.text("sequence", "motion_title"), "the motion", 60)
+    walk.step("Tracked: both bones in each frame, and how one turns against the other.")
+    assert tracked.ended == "done" and tracked.player.last == 2, tracked.message
+    title = walk.by.text("sequence", "motion_title")
+    assert title.startswith("ulna against radius, since frame 0"), title
+    walk.press("sequence", "first")
+    walk.by.wait(lambda: tracked.player.number == 0, "the first frame", 60)
+    walk.step("The first frame again: the cursor in the curves goes along.")
+    walk.toggle("sequence", "export")
+    walk.write_into(files / "out", "sequence", "poses")
+    walk.step("Exported: poses of each bone, and their motion.")
+    names = {path.name for path in (files / "out").iterdir()}
+    assert {"motion.csv", "radius_poses.csv", "ulna_poses.csv"} <= names, names
+
+
 def spine(walk, files):
     """Five vertebrae of a bent spine, each to its own transform."""
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
@@ -237,7 +396,9 @@ def spine(walk, files):
     assert len(errors) >= 4 and max(errors.values()) < 2, errors
 
 
-STEPS = {step.__name__: step for step in (own, bones, spine)}
+STEPS = {
+    step.__name__: step for step in (own, wrist, mirrored, undo, reopen, bones, sequence, spine)
+}
 
 
 def go(options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +271,6 @@ class _Entry(Drawn[controls.TextField]):
     """
 
     LABELLED = True
-    ALWAYS_TYPED = False
 
     def make(self, control: controls.TextField) -> Any:
         self.edit = qt.QLineEdit()
@@ -314,11 +313,8 @@ class _Entry(Drawn[controls.TextField]):
         self.edit.cursorPosition = 0  # so that a long number shows its beginning
 
     def _on_typed(self) -> None:
-        if self.form.filling:
-            return
-        set_tone(self.edit, "error" if self.problem else "")
-        if self.control.typed is not None or self.ALWAYS_TYPED:
-            self.form.act_meanwhile(self.key, self.text)
+        if not self.form.filling:
+            set_tone(self.edit, "error" if self.problem else "")
 
     def _on_finished(self) -> None:
         if not self.edit.modified:
@@ -328,15 +324,14 @@ class _Entry(Drawn[controls.TextField]):
 
 
 class _Area(_Entry):
-    """A text of several lines, which is told of at every key."""
-
-    ALWAYS_TYPED = True
+    """A text of several lines."""
 
     def make(self, control: controls.TextField) -> Any:
         self.edit = qt.QPlainTextEdit()
         self.edit.lineWrapMode = qt.QPlainTextEdit.NoWrap
         self.edit.setFixedHeight(round((control.rows + 1) * self.edit.fontMetrics().lineSpacing()))
-        self.edit.connect("textChanged()", self._on_typed)
+        self._left = _FocusOut(self._on_finished)
+        self.edit.installEventFilter(self._left)
         return self.edit
 
     @property
@@ -348,6 +343,24 @@ class _Area(_Entry):
 
     def _write(self, text: str) -> None:
         self.edit.setPlainText(text)
+
+    def _on_finished(self) -> None:
+        if self.text != self.control.text:
+            self.act(self.text)
+
+
+class _FocusOut(qt.QObject):
+    """Calls `then` when a widget loses the focus; it must live as long as the widget."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        super().__init__()
+        self._then = then
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Leave the event to others; Qt calls this."""
+        if event.type() == qt.QEvent.FocusOut:
+            self._then()
+        return False
 
 
 class _Slider(Drawn[controls.Slider]):

@@ -88,16 +88,10 @@ class QtForm:
                 control.action(*args)
 
     def act_meanwhile(self, key: str, value: Any) -> None:
-        """Report a value while the user is still typing or dragging.
-
-        A problem in it is not yet a message.
-        """
+        """Perform a control's action while the user is still dragging."""
         control = self._active_control(key)
-        if control is None:
-            return
-        act = (control.typed if isinstance(control, controls.TextField) else None) or control.action
-        if act is not None:
-            act(value)
+        if control is not None and control.action is not None:
+            control.action(value)
             self.panel.invalidate()
 
     def _active_control(self, key: str) -> Control | None:

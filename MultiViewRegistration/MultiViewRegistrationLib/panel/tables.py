@@ -120,7 +120,7 @@ def _bar(share: float) -> Any:
 
 
 class _FieldTable(Drawn[controls.FieldTable]):
-    """Fields in a grid; sentences about them stand below their row, and begin under their field."""
+    """Fields in a grid; errors and warnings are written below their row."""
 
     def make(self, control: controls.FieldTable) -> Any:
         widget = qt.QWidget()
@@ -130,7 +130,7 @@ class _FieldTable(Drawn[controls.FieldTable]):
         self._cells: dict[str, Drawn[Any]] = {}
         self._places: dict[str, tuple[int, int]] = {}
         self._titles: dict[str, Any] = {}
-        self._notes: list = []
+        self._notes: dict[str, Any] = {}
         self._heads: list = []
         return widget
 
@@ -147,22 +147,18 @@ class _FieldTable(Drawn[controls.FieldTable]):
                     self.form.drawn[cell.field.key].update(cell.field)
             return
         seen = set()
-        notes = 0
         for number, line in enumerate(control.lines):
             row = 1 + 2 * number
             seen.add(line.id)
             for column, cell in enumerate(line.cells, start=1):
                 seen.add(self._place(cell, row, column))
             self._title(line, row, control)
-            for note in line.notes:
-                self._write_note(notes, note, row + 1)
-                notes += 1
-        for note in self._notes[notes:]:
-            note.setVisible(False)
+            self._write_note(line, row + 1)
         for key, drawn in self._cells.items():
             drawn.widget.setVisible(key in seen)
         for key, title in self._titles.items():
             title.setVisible(key in seen)
+            self._notes[key].setVisible(key in seen and bool(self._notes[key].text))
 
     def _head(self, column: int, title: str, tip: str) -> None:
         if column == len(self._heads):
@@ -209,30 +205,28 @@ class _FieldTable(Drawn[controls.FieldTable]):
         if isinstance(field, controls.TextField):
             inner.minimumWidth = inner.fontMetrics().horizontalAdvance(f"{inner.text}000")
         tip = [
-            cell.fault or cell.caution,
+            cell.error or cell.caution,
             cell.origin and _("From: {origin}").format(origin=cell.origin),
             field.tip,
         ]
         inner.toolTip = plain_tip("\n".join(filter(None, tip)))
         inner.accessibleName = field.label if not isinstance(field, controls.Text) else ""
-        inner.accessibleDescription = cell.fault or cell.caution
-        marks = {"faulty": cell.fault, "doubtful": cell.caution, "missing": cell.missing}
+        inner.accessibleDescription = cell.error or cell.caution
+        marks = {"faulty": cell.error, "doubtful": cell.caution, "missing": cell.missing}
         mark_field(inner, next((mark for mark, why in marks.items() if why), ""))
         font = inner.font
         font.setItalic(bool(cell.origin))
         inner.font = font
         return key
 
-    def _write_note(self, number: int, note: dict, row: int) -> None:
-        if number == len(self._notes):
-            label = plain_label()
-            label.wordWrap = True
-            self._notes.append(label)
-        label = self._notes[number]
-        self._grid.addWidget(label, row, 1 + note["column"], 1, note["span"])
-        label.text = note["text"]
-        set_tone(label, note["tone"])
-        label.setVisible(True)
+    def _write_note(self, line: controls.FieldRow, row: int) -> None:
+        note = self._notes.get(line.id)
+        if note is None:
+            note = self._notes[line.id] = plain_label()
+            note.wordWrap = True
+        self._grid.addWidget(note, row, 1, 1, len(line.cells))
+        put(note, text=line.note)
+        set_tone(note, line.tone)
 
     def _down(self, key: str) -> None:
         """Go on in the column, and after its end in the next one, on Enter."""

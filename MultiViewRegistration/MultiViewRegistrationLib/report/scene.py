@@ -103,8 +103,6 @@ class DrawnView:
         frame without one.
     aspect
         Height of the image's pixels over their width.
-    certain
-        False while numbers are missing: lines are dashed then.
     """
 
     name: str
@@ -112,7 +110,6 @@ class DrawnView:
     detector_mm: float
     picture: np.ndarray | None
     aspect: float = 1.0
-    certain: bool = True
 
     @classmethod
     def of(cls, view: View, detector_mm: float) -> DrawnView:
@@ -229,15 +226,13 @@ def case_page(
     return page(f"{name}: geometry", [introduction], parts, _STYLE)
 
 
-def machine_figure(view: DrawnView, left_known: bool) -> Figure:
+def machine_figure(view: DrawnView) -> Figure:
     """Return a figure of a C-arm about the patient from the feet and from the right, and of the X-ray with the patient's sides.
 
     Parameters
     ----------
     view
         View in a world with its origin at the isocentre, along the patient's axes.
-    left_known
-        Whether it is known which side of the patient is on the left of the image.
     """
     from matplotlib.figure import Figure
 
@@ -246,10 +241,9 @@ def machine_figure(view: DrawnView, left_known: bool) -> Figure:
     scene = Scene([view], None, np.eye(4))
     angle_texts = ["", "", ""]
     if not view.camera.is_slot_scan:
-        unsure = "" if view.certain else " ?"
         primary, secondary, _roll = angles(view.camera.camera_from_world[:3, :3].T)
-        angle_texts[0] = angle(primary, "LAO", "RAO") + unsure
-        angle_texts[1] = angle(secondary, "CRA", "CAU") + unsure
+        angle_texts[0] = angle(primary, "LAO", "RAO")
+        angle_texts[1] = angle(secondary, "CRA", "CAU")
     titles = [
         (_("From the feet"), _("\u25cf source   \u25ae detector")),
         (_("From the right"), _("H: head, F: feet, A: front")),
@@ -270,7 +264,7 @@ def machine_figure(view: DrawnView, left_known: bool) -> Figure:
         if number < 2:
             _draw_scene(axes, scene, (FROM_FEET, FROM_RIGHT)[number], LINES)
         else:
-            _draw_xray(axes, scene, 0, left_known)
+            _draw_xray(axes, scene, 0)
     return figure
 
 
@@ -435,7 +429,7 @@ def _xray_limits(view: DrawnView) -> tuple[np.ndarray, np.ndarray]:
     return np.full(2, -margin), np.asarray(size) + margin
 
 
-def _draw_xray(axes: Axes, scene: Scene, nth: int, left_known: bool = True) -> None:
+def _draw_xray(axes: Axes, scene: Scene, nth: int) -> None:
     view = scene.views[nth]
     camera = view.camera
     stretch = np.array([1.0, view.aspect])
@@ -452,8 +446,6 @@ def _draw_xray(axes: Axes, scene: Scene, nth: int, left_known: bool = True) -> N
         if cut is not None:
             drawing.line(camera.project(cut) * stretch, BOX, em / 9)
     sides = list(image_sides(camera, scene.world_from_ct)) if scene.patient_axes else [""] * 4
-    if not left_known:
-        sides[:2] = "?", "?"
     right, down = np.array([columns, rows]) / 2
     out = 0.7 * em
     places = [(-out, down), (columns + out, down), (right, -out), (right, rows + out)]
@@ -491,7 +483,7 @@ def _draw_frustum(drawing: _Drawing, view: DrawnView, colour: str, basis: np.nda
     if view.picture is not None:
         on_detector = flat @ view.camera.plane_at(view.detector_mm)
         drawing.picture(view.picture, on_detector, view.camera.size)
-    drawing.line([*detector, detector[0]], colour, em / 5, not view.certain)
+    drawing.line([*detector, detector[0]], colour, em / 5)
     for ray in zip(sources, detector, strict=True):
         drawing.line(ray, colour, em / 16)
     if view.camera.source_step.any():

@@ -453,11 +453,9 @@ def nearest_side(slot_scan: Values, to_source: Sequence[float]) -> str:
 
 
 def completed(
-    view: XRayView, source_to_isocentre_mm: float | None, central_column: float | None, tube: str
+    view: XRayView, source_to_isocentre_mm: float, central_column: float | None, tube: str
 ) -> SlotScan:
-    """Return a view's slot scan with this distance, central column and tube.
-
-    Where the pixels lie stays.
+    """Return a view's slot scan with this distance, central column and tube; its pixels stay in place.
 
     Parameters
     ----------
@@ -469,46 +467,25 @@ def completed(
     Raises
     ------
     InputError
-        For what is missing or invalid.
+        If a value is invalid.
     """
     before = view.record.slot_scan
-    if not source_to_isocentre_mm:
-        raise InputError(
-            _("Source to isocentre: none is given, expected that of the scanner; enter it.")
-        )
-    if tube not in tube_sides(before):
-        raise InputError(
-            _(
-                "Tube: nothing is chosen, and near and far in the patient depend on it; choose the "
-                "side that it was on."
-            )
-        )
-    if central_column is None and "central_column" in view.record.header.missing:
-        raise InputError(
-            _(
-                "Central column: none is given, and the image may be cropped, expected that of the "
-                "ray at right angles to the scan plane; enter it, {middle:g} if it is the middle "
-                "one."
-            ),
-            middle=(view.size[0] - 1) / 2,
-        )
     after = {**before, "source_to_isocentre_mm": source_to_isocentre_mm}
     to_source = before.get("isocentre_to_source")
     if to_source is None or nearest_side(before, to_source) != tube:
         after["isocentre_to_source"] = tube_sides(before)[tube].tolist()
     middle = (view.size[0] - 1) / 2
-    column = before.get("central_column", middle)
-    moved = middle if central_column is None else central_column
-    if moved != column:
+    column = middle if central_column is None else central_column
+    moved_px = column - before.get("central_column", middle)
+    # The central ray of an EOS image meets the world's origin, whichever column has it.
+    if moved_px and not view.record.header.is_eos:
         along = rigid.unit(np.array(before["columns_along"]))
-        shift = (moved - column) * before["pixel_mm"][0] * along
-        after["central_column"] = moved
-        if (
-            not view.record.header.is_eos
-        ):  # whose central ray goes through the world's origin, whichever column has it
-            after["isocentre"] = (before["isocentre"] + shift).tolist()
+        shift = moved_px * before["pixel_mm"][0] * along
+        after["isocentre"] = (before["isocentre"] + shift).tolist()
     if central_column is None:
         after.pop("central_column", None)
+    elif moved_px:
+        after["central_column"] = central_column
     return read_described(JsonObject(view.name, "slot_scan", after), SlotScan)
 
 

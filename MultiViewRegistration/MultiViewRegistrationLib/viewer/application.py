@@ -114,7 +114,7 @@ class Application(Frontend):
             "answer": self.answer,
         }
         trigger = server.controller.trigger
-        for what in ("act", "typed", "download"):
+        for what in ("act", "download"):
             trigger(f"mvreg_{what}")(partial(self._do, what))
         trigger("mvreg_save")(self.save)
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):

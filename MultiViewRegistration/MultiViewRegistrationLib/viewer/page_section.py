@@ -151,14 +151,6 @@ class PageSection:
             if perform is not None:
                 perform(*args)
 
-    def typed(self, key: str, text: str) -> None:
-        """Follow a field that a person is typing into; a problem in it is not yet a message."""
-        control = self._controls.get(key)
-        if isinstance(control, TextField) and control.enabled and control.typed is not None:
-            control.typed(text)
-            self.refresh()
-            self.application.invalidate()
-
     def take(self, key: str, folder: Path) -> None:
         """Take files that a page sent."""
         control = self._enabled(key)

@@ -294,7 +294,7 @@ class AnswerPresenter(Presenter):
         if self._automatic is None or monotonic() - self._looked < LOOK_S:
             return False
         self._looked = monotonic()
-        ready = not (self.host.waiting() or self._geometry.open or self._geometry.unfinished())
+        ready = not (self.host.waiting() or self._geometry.open or self._geometry.first_error())
         if ready and self._automatic.may_begin() and not self.host.missing_packages():
             self._begin(self._automatic)
             return True
@@ -414,7 +414,7 @@ class AnswerPresenter(Presenter):
             return self._button("geometry", _("Complete the geometry"), self.complete_geometry)
         if (
             missing_images(registration)
-            or self._geometry.unfinished()
+            or self._geometry.first_error()
             or any(session.problem(view) for view in used)
         ):
             return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
@@ -512,7 +512,7 @@ class AnswerPresenter(Presenter):
         states = {view.name: view.state for view in self._shown.views}
         faults = (
             lambda view: not view.placed,
-            self._geometry.refused,
+            self._geometry.error_of,
             self.session.problem,
             lambda view: states.get(view.name) == "bad",
             lambda view: states.get(view.name) == "check",

@@ -27,7 +27,7 @@ from ...report.plot import svg_text
 from ...translation import _
 from ..bead_geometry import BeadCameras, BeadXRays, use_bead_cameras
 from ..tasks import Task, ended
-from .certainty import EditorPresenter
+from .certainty import EditorPresenter, XRaySelection
 from .form import (
     Button,
     Cell,
@@ -44,6 +44,7 @@ from .form import (
     quiet,
     row,
 )
+from .geometry_editor import GeometryEditor
 from .section import progress_bar
 
 SUFFIXES = (".csv", ".txt", ".json", ".fcsv")
@@ -62,6 +63,10 @@ class BeadsPresenter(EditorPresenter):
     """Looks for beads in a thread while it is open; what a person leaves out is fitted again."""
 
     TITLE = _("From beads in these X-rays")
+
+    def __init__(self, xrays: XRaySelection, editor: GeometryEditor) -> None:
+        self._editor = editor
+        super().__init__(xrays)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
@@ -169,7 +174,7 @@ class BeadsPresenter(EditorPresenter):
             raise InputError(_("Beads: the X-rays have changed; wait until they are found again."))
         views = self.registration.used_xrays
         for view in views:
-            self._edits.replace(view)
+            self._editor.discard(view)
         use_bead_cameras(views, cameras, self._fixed_to)
         self.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from ...geometry.fields import (
     Table,
     describe_uncertainty,
 )
+from ...geometry.machines import DEG
 from ...imaging.xray import SharedUnknowns
 from ...known import Known
 from ...mrml.case import change_settings, settings_of
@@ -30,12 +30,10 @@ from ...mrml.xray_record import XRayRecord
 from ...translation import _
 from ..geometry import reference_of
 from .form import Choice, Form, Option, TextField, quiet
-from .geometry_fields import UNITS
 from .number import Number
 from .section import Presenter
 
-if TYPE_CHECKING:
-    from .geometry_edits import GeometryEdits
+UNITS = {"mm": " mm", "deg": DEG, "px": " px", "percent": " %"}
 
 
 class XRaySelection(Presenter):
@@ -92,19 +90,16 @@ class XRaySelection(Presenter):
 
 
 class EditorPresenter(Presenter):
-    """Edits the X-ray that is selected; `form()` is only called with one.
+    """Edits the selected X-ray; `form()` is only called if there is one.
 
     Parameters
     ----------
     xrays
-        The X-rays, and which one is selected.
-    edits
-        Keeps what they had before, so that it can be put back.
+        The X-rays and their selection.
     """
 
-    def __init__(self, xrays: XRaySelection, edits: GeometryEdits) -> None:
+    def __init__(self, xrays: XRaySelection) -> None:
         self._xrays = xrays
-        self._edits = edits
         self._known = Known()
         super().__init__(xrays.host)
 
@@ -143,29 +138,24 @@ SHARED = (
 
 
 class CertaintyPresenter(EditorPresenter):
-    """How well an X-ray's camera is known.
-
-    As is usual for where its geometry comes from, exactly, as typed, or not at all.
-    """
+    """Standard deviations of an X-ray's camera: usual for its source, exact, typed, or unknown."""
 
     TITLE = _("Certainty")
 
     def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
-        self._refused: dict[
-            tuple[str, str], tuple[Number, str]
-        ] = {}  # what was typed, by the node's ID and the key
+        """Discard the invalid texts."""
+        #: Text and error by the X-ray's node ID, "" for what all share, and the field's key.
+        self._invalid: dict[tuple[str, str], tuple[str, str]] = {}
 
-    def refused(self, node_id: str) -> str:
-        """Return why what was typed for an X-ray, or for all by the registration's ID, is not taken; "" where it is."""
-        typed = (given for (of, _key), given in self._refused.items() if of == node_id)
-        return next((number.problem(text) for number, text in typed), "")
+    def error_of(self, node_id: str) -> str:
+        """Return an error in the fields of an X-ray, "" for those that all share; "" if there is none."""
+        return next(
+            (error for (of, _key), (_text, error) in self._invalid.items() if of == node_id), ""
+        )
 
-    def drop(self, node_id: str) -> None:
-        """Forget what was refused there."""
-        self._refused = {
-            where: given for where, given in self._refused.items() if where[0] != node_id
-        }
+    def discard(self, node_id: str) -> None:
+        """Discard the invalid texts of a node."""
+        self._invalid = {key: text for key, text in self._invalid.items() if key[0] != node_id}
 
     def form(self) -> Form:
         """Return the controls."""
@@ -237,12 +227,8 @@ class CertaintyPresenter(EditorPresenter):
         return SLOT_SCAN_UNCERTAINTY if self.view.record.kind == "slot_scan" else UNCERTAINTY
 
     def set_known(self, known: str) -> None:
-        """Set the accuracy of the camera, one of the options.
-
-        "as typed" begins with the usual one.
-        """
-        self.drop(self.view.id)
-        self._edits.keep_before(self.view)
+        """Set how well the camera is known, one of the options; "typed" starts with the usual values."""
+        self.discard(self.view.id)
         usual = _unstated(self.view).deviations
         if PRESUMED in usual:
             usual["principal_point_sd_px"] = round(usual[PRESUMED], 1)
@@ -256,7 +242,6 @@ class CertaintyPresenter(EditorPresenter):
         self.view.change(uncertainty=stated[known])
 
     def _set_deviation(self, view: XRayView, key: str, value: float) -> None:
-        self._edits.keep_before(view)
         view.change(uncertainty={**view.record.uncertainty, key: value})
 
     def shared_form(self) -> Form:
@@ -265,11 +250,10 @@ class CertaintyPresenter(EditorPresenter):
         hint = _(
             "Standard deviations of what one C-arm has in all its images; empty for what is known."
         )
-        of = self.registration.node.GetID()
         controls: Form = [quiet("shared_hint", hint)]
         for i, (number, deviation) in enumerate(zip(SHARED, deviations, strict=True)):
             share = partial(self._share, i)
-            field = self._field(of, f"shared{i}", number.name, number, deviation or 0.0, share)
+            field = self._field("", f"shared{i}", number.name, number, deviation or 0.0, share)
             controls.append(field)
         return controls
 
@@ -288,30 +272,24 @@ class CertaintyPresenter(EditorPresenter):
         value: float,
         change: Callable[[float], object],
     ) -> TextField:
-        """Return the field of a number; what was typed stays in it where it is refused."""
-        _number, text = self._refused.get((of, key), (number, number.write_bare(value)))
-        return TextField(
-            key,
-            label,
-            partial(self._take, of, key, number, change),
-            text=text,
-            number=number,
-            of=of,
-        )
+        """Return the field of a number; an invalid text stays in it."""
+        text, _error = self._invalid.get((of, key), (number.write_bare(value), ""))
+        take = partial(self._take, of, key, number, change)
+        return TextField(key, label, take, text=text, number=number, of=of)
 
     def _take(
         self, of: str, key: str, number: Number, change: Callable[[float], object], text: str
     ) -> None:
-        """Take what was typed into a field.
+        """Take the text of a field that was left.
 
         Raises
         ------
         InputError
             If it is invalid.
         """
-        self._refused[of, key] = number, text
+        self._invalid[of, key] = text, number.problem(text)
         value = number.read(text)
-        del self._refused[of, key]
+        del self._invalid[of, key]
         change(value)
 
 

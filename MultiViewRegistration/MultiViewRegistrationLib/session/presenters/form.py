@@ -163,9 +163,7 @@ class Choice(Control):
 
 @dataclass(frozen=True)
 class TextField(Control):
-    """A text that a person types. action(text), once it is typed.
-
-    typed(text), if any, at every key, and without `ui_action`.
+    """A text that the user types; action(text) is called when the field is left.
 
     Attributes
     ----------
@@ -181,7 +179,6 @@ class TextField(Control):
     text: str = ""
     number: Number | None = None
     hint: str = ""
-    typed: Callable[[str], Any] | None = field(default=None, compare=False)
     of: str = ""
     rows: int = 1
 
@@ -270,16 +267,16 @@ class FieldCell:
     ----------
     field
         A TextField or a Choice; or a Text, which is only read.
-    fault, caution
-        A sentence about what is wrong with it, or may be.
+    error, caution
+        A sentence, which names the field, about what is wrong with it, or may be.
     origin
-        Where its value comes from, in a few words; "" for what was typed, and for nothing.
+        Source of its value in a few words; "" for a typed value and for an empty field.
     missing
-        Whether it is empty, and needed.
+        Whether it is required and empty.
     """
 
     field: Control
-    fault: str = ""
+    error: str = ""
     caution: str = ""
     origin: str = ""
     missing: bool = False
@@ -304,35 +301,15 @@ class FieldRow:
     tip: str = ""
 
     @property
-    def notes(self) -> list[dict[str, Any]]:
-        """The sentences about the row's fields, in their order, to be written below them.
+    def note(self) -> str:
+        """Errors of the fields, or else warnings, a sentence in each line, shown below the row."""
+        errors = [cell.error for cell in self.cells if cell.error]
+        return "\n".join(errors or [cell.caution for cell in self.cells if cell.caution])
 
-        Each has `column` and `span`: where it begins and how many columns it may take, counted
-        without the title; one near the right edge begins farther left, as far as there is room. Its
-        `tone` is "error" or "caution", `of` the key of its field.
-        """
-        at = [n for n, cell in enumerate(self.cells) if cell.fault or cell.caution]
-        starts = list(at)
-        if at:  # the last one may have little room to its right
-            starts[-1] = min(
-                at[-1], max(len(self.cells) - NOTE_COLUMNS, at[-2] + 1 if len(at) > 1 else 0)
-            )
-        return [
-            {
-                "column": start,
-                "span": end - start,
-                "text": self.cells[n].fault or self.cells[n].caution,
-                "tone": "error" if self.cells[n].fault else "caution",
-                "of": self.cells[n].field.key,
-            }
-            for n, start, end in zip(
-                at, starts, [*starts[1:], len(self.cells)][: len(at)], strict=True
-            )
-        ]
-
-
-#: Columns that a sentence below a row takes at least, where there is room.
-NOTE_COLUMNS = 3
+    @property
+    def tone(self) -> Tone:
+        """Tone of the note."""
+        return "error" if any(cell.error for cell in self.cells) else "caution"
 
 
 @dataclass(frozen=True)
@@ -517,7 +494,7 @@ def walk(controls: Iterable[Control | None]) -> dict[str, Control]:
 
 
 #: Fields of a control that a page is not told: functions, pixels, paths.
-NOT_TOLD = "action typed switch done name rgb number needs path".split()
+NOT_TOLD = "action switch done name rgb number needs path".split()
 
 
 def plain_data(value: Any) -> Any:
@@ -535,5 +512,5 @@ def plain_data(value: Any) -> Any:
         data["unit"] = value.number.unit.strip()
         data["hint"] = value.hint or value.number.blank
     if isinstance(value, FieldRow):
-        data["notes"] = value.notes
+        data |= {"note": value.note, "tone": value.tone}
     return data

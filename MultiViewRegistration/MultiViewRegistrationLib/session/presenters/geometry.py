@@ -1,37 +1,29 @@
-"""The geometry of all X-rays.
-
-A table of fields, a row for each X-ray, over a picture of the machine that moves with them.
-"""
+"""The geometry of all X-rays: a table of fields with a row for each X-ray, above a picture of the C-arm."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ...errors import InputError
-from ...geometry.camera import Camera
-from ...geometry.machines import left_side, side_of_direction
+from ...geometry.machines import CArm, left_side
 from ...io.calibration.calibrated import CalibratedView
 from ...io.recognise import CALIBRATION
-from ...known import without_empty
+from ...mrml.image import change_image
 from ...mrml.layout import css_colour
-from ...mrml.overlay import c_arm_of, sides_of
+from ...mrml.overlay import c_arm_of
 from ...mrml.xray import XRayView
-from ...mrml.xray_record import Values
 from ...report.plot import svg_text
 from ...report.scene import DrawnView, machine_figure
 from ...translation import _
 from ..geometry import (
+    SIDES,
     describe_slot_scan,
     header_proposals,
     missing_in_header,
     needs_geometry,
-    reading_of,
     side_in_words,
     summary,
     tube_sides,
@@ -52,37 +44,20 @@ from .form import (
     Picture,
     Text,
     TextField,
-    empty_fields,
     group,
     options_of,
     quiet,
     row,
     texts,
 )
-from .geometry_edits import BONE, NOT_USED_YET, GeometryEdits, KeptCArms
-from .geometry_fields import (
-    NUMBERS,
-    REQUIRED,
-    SEEN_FROM,
-    SLOT_NUMBERS,
-    TUBE,
-    Draft,
-    column_of,
-    left_in_words,
-    matrix_text,
-    side_options,
-    sketch,
-    text_of,
-    write_pair,
-)
+from .geometry_draft import AXES, MATRIX, SEEN_FROM, SLOT_NUMBERS, TUBE, GeometryDraft, column_of
+from .geometry_editor import NOT_USED_YET, GeometryEditor
+from .kept_c_arms import KeptCArms
 from .section import question_controls
 
-MODES = (
-    Option("c_arm", _("C-arm")),
-    Option("matrix", _("Matrix")),
-)
-#: Only of an image that came with one.
-SLOT_SCAN_MODE = Option(
+KINDS = (Option("c_arm", _("C-arm")), Option("matrix", _("Matrix")))
+#: Offered only for an image that was read with one.
+SLOT_SCAN = Option(
     "slot_scan",
     _("Slot scan"),
     _(
@@ -90,16 +65,21 @@ SLOT_SCAN_MODE = Option(
         "source and slot move from row to row."
     ),
 )
-AXES = (Option("LPS", _("LPS (DICOM, ITK, case.json)")), Option("RAS", _("RAS (3D Slicer)")))
+WORLD_AXES = (Option("LPS", _("LPS (DICOM, ITK, case.json)")), Option("RAS", _("RAS (3D Slicer)")))
+#: Grey scales: title, and `intensity` and `inverted` of the X-ray's record.
+BONE = {
+    "dark": (_("dark"), ("linear", False)),
+    "bright": (_("bright"), ("linear", True)),
+    "bright log": (_("bright, log"), ("log", False)),
+    "dark log": (_("dark, log"), ("log", True)),
+}
 QUESTION = _("Is the patient's right on the left of the image?")
-
-
-#: The columns, by the keys of the fields in them; of the table's first column the key is "".
+#: Columns by the keys of their fields; the first column has the names of the X-rays.
 COLUMNS = {
     option.value: option
     for option in (
         Option("", _("X-ray")),
-        Option("mode", _("Given as")),
+        Option("kind", _("Given as")),
         column_of("rao_lao_deg", _("LAO (+) / RAO (\u2212)")),
         column_of("cra_cau_deg", _("CRA (+) / CAU (\u2212)")),
         column_of("source_to_detector_mm"),
@@ -107,7 +87,7 @@ COLUMNS = {
         column_of("pixel_mm"),
         column_of("principal_point"),
         Option(
-            "left",
+            "mirrored",
             QUESTION,
             _(
                 "Look at the image: a marker R, the heart, the liver. Yes is how radiographs are "
@@ -124,7 +104,7 @@ COLUMNS = {
         ),
     )
 }
-#: Fields that are seen of the selected X-ray alone.
+#: Fields that are shown only for the selected X-ray.
 FURTHER = {
     option.value: option
     for option in (
@@ -132,93 +112,85 @@ FURTHER = {
         column_of("isocentre_offset_mm"),
     )
 }
-#: Of calibration files.
+#: Fields of a slot scan in the columns of a C-arm's.
+SLOT_COLUMNS = {
+    "rao_lao_deg": TUBE,
+    "source_to_isocentre_mm": "source_to_isocentre_mm",
+    "principal_point": "central_column",
+}
+#: Suffixes of calibration files.
 SUFFIXES = tuple(
     ".txt .csv .dat .json .yaml .yml .xml .npy .npz .h5 .hdf5 .mha .mhd .nrrd .tfm".split()
 )
 PICTURE_PX = 280
 THUMBNAIL_PX = 160
-_NONE = "\u2013"
 
 
 class GeometryPresenter(EditorPresenter):
-    """The table while it is open, else nothing.
-
-    What is typed into it becomes an X-ray's geometry as `GeometryEdits` says.
-    """
+    """The table while it is open; `GeometryEditor` applies the fields that are left."""
 
     TITLE = _("Geometry of the X-rays")
 
-    def __init__(self, xrays: XRaySelection, edits: GeometryEdits) -> None:
-        self._kept = KeptCArms(xrays, edits)
-        self.certainty = CertaintyPresenter(xrays, edits)
-        self.beads = BeadsPresenter(xrays, edits)
-        super().__init__(xrays, edits)
+    def __init__(self, xrays: XRaySelection) -> None:
+        self._editor = GeometryEditor(xrays)
+        self._kept = KeptCArms(xrays, self._editor)
+        self.certainty = CertaintyPresenter(xrays)
+        self.beads = BeadsPresenter(xrays, self._editor)
+        super().__init__(xrays)
 
     def reset(self) -> None:
-        """Forget all that belongs to the registration at work before."""
+        """Discard all state of the previous registration."""
         self.open = False
-        self._edits.reset()
+        self._editor.reset()
         self._kept.reset()
         self.certainty.reset()
         self.beads.reset()
 
     def show(self, view: XRayView | None = None) -> None:
-        """Open the table with this X-ray selected, by default one that needs something."""
+        """Open the table with an X-ray selected, by default the first that needs something."""
         if not self._xrays.views:
-            raise InputError(_("Geometry: there is no X-ray yet; add X-rays first."))
-        if view is None:
-            needing = [each for each in self._xrays.views if self._wants(each)]
-            view = self.view if self.view in needing or not needing else needing[0]
+            raise InputError(_("There is no X-ray yet. Add X-rays first."))
         if not self.open:
-            self._edits.begin()
+            self._editor.begin()
             self._kept.reset()
         self.open = True
-        self._xrays.select(view.id)
+        views = [self.view, *self._xrays.views] if view is None else [view]
+        chosen = next(
+            (each for each in views if not each.placed or self.session.problem(each)), views[0]
+        )
+        self._xrays.select(chosen.id)
 
     def close(self) -> None:
-        """Close the table; what is refused of the typed values stays in it."""
-        if self.open:
-            self._edits.end()
-            self.beads.close()
+        """Close the table; invalid drafts are kept."""
+        self.beads.close()
         self.open = False
 
-    def wanted(self) -> str:
-        """Return the key of the control that the selected X-ray needs an answer of most."""
+    def key_to_focus(self) -> str:
+        """Return the key of the control at which the selected X-ray needs an answer first."""
         view = self.view
-        draft = self._edits.draft(view)
-        cells = self._line(view).cells
-        keys = [cell.field.key for cell in cells if cell.fault or cell.missing]
-        if draft.mode == "matrix" and draft.fault:
-            keys += empty_fields(self._details(view, draft))
-            keys.append("matrix")
-        keys += ["use"] if self._edits.waits(view, draft) else []
+        draft = self._editor.draft(view)
+        cells = self._row(view).cells
+        keys = [cell.field.key for cell in cells if cell.error or cell.missing]
+        keys += [MATRIX] if MATRIX in draft.errors else []
+        keys += ["use"] if self._editor.is_waiting(view) else []
         keys += ["certainty_known"] if view.record.presumed else []
         typed = [cell.field.key for cell in cells if isinstance(cell.field, TextField)]
         return [*keys, *typed, cells[0].field.key][0]
 
-    def refused(self, view: XRayView) -> str:
-        """Return why an X-ray does not have what was typed for it, a sentence; "" where it has."""
-        sentence = self._edits.refused(view) or self.certainty.refused(view.id)
+    def error_of(self, view: XRayView) -> str:
+        """Return why an X-ray does not have what was entered for it, a sentence; "" if it has."""
+        sentence = self._editor.error_of(view) or self.certainty.error_of(view.id)
         named = not sentence or sentence.startswith(f"{view.name}: ")
         return sentence if named else f"{view.name}: {sentence}"
 
-    def unfinished(self) -> str:
-        """Return the first typed value that a registration has to wait for, a sentence.
-
-        "" for none.
-        """
-        refused = [self.refused(view) for view in self._xrays.views if view.used]
-        if self.host.registration is not None:
-            refused.append(self.certainty.refused(self.registration.node.GetID()))
-        return next(filter(None, refused), "")
+    def first_error(self) -> str:
+        """Return the first error that prevents a registration, a sentence; "" if there is none."""
+        errors = [self.error_of(view) for view in self._xrays.views if view.used]
+        return next(filter(None, errors), self.certainty.error_of(""))
 
     def tick(self) -> bool:
-        """Take what threads have done; return whether there is something new to show."""
+        """Take the results of threads; return whether there is something new to show."""
         return self.open and self.beads.tick()
-
-    def _wants(self, view: XRayView) -> bool:
-        return needs_geometry(view) or not view.placed or bool(self.session.problem(view))
 
     # The form
 
@@ -229,19 +201,32 @@ class GeometryPresenter(EditorPresenter):
         if self.beads.open:
             return self.beads.form()
         view = self.view
-        draft = self._edits.draft(view)
-        # Of a matrix only a person knows it.
-        asked = draft.mode == "matrix" and not view.record.marker
+        draft = self._editor.draft(view)
+        # Only the user knows how well a matrix is known.
+        asked = draft.kind == "matrix" and not view.record.marker
         certainty = group(
             "certainty", _("How well it is known"), *self.certainty.form(), open=asked
         )
+        shared = group(
+            "shared",
+            _("Uncertain, and the same in all X-rays"),
+            *self.certainty.shared_form(),
+            open=False,
+        )
+        details = [
+            certainty if asked else None,
+            *self._details(view, draft),
+            quiet("geometry_summary", "\n".join(self._summary(view, draft))),
+            None if asked else certainty,
+            shared,
+        ]
         return [
             FieldTable(
                 "fields",
                 self.TITLE,
                 self._xrays.select,
                 columns=tuple(COLUMNS.values()),
-                lines=tuple(self._line(each) for each in self._xrays.views),
+                lines=tuple(self._row(each) for each in self._xrays.views),
                 selected=view.id,
             ),
             quiet(
@@ -251,170 +236,100 @@ class GeometryPresenter(EditorPresenter):
                     "is needed is marked with ?."
                 ),
             ),
-            row(
-                "sources",
-                Files(
-                    "calibration",
-                    _("From a calibration file..."),
-                    partial(self.host.take_files, preferred=CALIBRATION),
-                    hint=_("a calibration: OpenCV, MayaCam, RTK, xReg, Plus, matrices"),
-                    suffixes=SUFFIXES,
-                    several=True,
-                    tip=_(
-                        "For the X-rays without geometry, or all where none is without. Values "
-                        "that a file does not state are requested."
-                    ),
-                ),
-                Button(
-                    "from_beads",
-                    _("From beads in these X-rays..."),
-                    self.beads.show,
-                    tip=_(
-                        "For X-rays that show a phantom, or marker, of steel balls: the cameras of "
-                        "all come from the images themselves."
-                    ),
-                ),
-            ),
-            row(
-                "below",
-                *self._picture(view, draft),
-                group(
-                    "details",
-                    view.name,
-                    certainty if asked else None,
-                    *self._details(view, draft),
-                    quiet("geometry_summary", "\n".join(self._summary(view, draft))),
-                    None if asked else certainty,
-                    group(
-                        "shared",
-                        _("Uncertain, and the same in all X-rays"),
-                        *self.certainty.shared_form(),
-                        open=False,
-                    ),
-                ),
-            ),
+            row("sources", *self._sources()),
+            row("below", *self._picture(view, draft), group("details", view.name, *details)),
             row(
                 "closing",
                 Button(
                     "put_back",
                     _("Put {name} back").format(name=view.name),
                     partial(self.put_back, view),
-                    enabled=self._edits.is_changed(view) or bool(self.certainty.refused(view.id)),
-                    tip=_(
-                        "Give the X-ray the geometry that it had before it was first changed in "
-                        "this table."
-                    ),
+                    enabled=self._editor.is_changed(view) or bool(self.certainty.error_of(view.id)),
+                    tip=_("Give the X-ray the geometry that it had when this table was opened."),
                 ),
                 Button("close", _("Done"), self.close, primary=True),
             ),
         ]
 
-    def _line(self, view: XRayView) -> FieldRow:
-        draft = self._edits.draft(view)
-        kinds = {
-            "c_arm": self._c_arm,
-            "matrix": self._of_camera,
-            "slot_scan": self._slot_scan,
-        }
-        modes = (SLOT_SCAN_MODE, *MODES) if view.record.slot_scan else MODES
-        mode = self._choice(view, "mode", draft.mode, modes, partial(self._edits.set_mode, view))
-        elsewhere = view == self.view and draft.mode == "matrix"  # it stands by the matrix
-        cells = {
-            "mode": FieldCell(
-                mode,
-                "" if elsewhere else self._edits.problem(view, draft),
-                caution=self._caution(view, draft),
+    def _sources(self) -> Form:
+        """Return the other sources of a geometry."""
+        files = Files(
+            "calibration",
+            _("From a calibration file..."),
+            partial(self.host.take_files, preferred=CALIBRATION),
+            hint=_("a calibration: OpenCV, MayaCam, RTK, xReg, Plus, matrices"),
+            suffixes=SUFFIXES,
+            several=True,
+            tip=_(
+                "For the X-rays without geometry, or all where none is without. Values that a file "
+                "does not state are requested."
             ),
-            **kinds[draft.mode](view, draft),
+        )
+        beads = Button(
+            "from_beads",
+            _("From beads in these X-rays..."),
+            self.beads.show,
+            tip=_(
+                "For X-rays that show a phantom, or marker, of steel balls: the cameras of all come "
+                "from the images themselves."
+            ),
+        )
+        return [files, beads]
+
+    def _row(self, view: XRayView) -> FieldRow:
+        """Return the fields of an X-ray in the table."""
+        draft = self._editor.draft(view)
+        kinds = (SLOT_SCAN, *KINDS) if view.record.slot_scan else KINDS
+        choose = partial(self._editor.choose_kind, view)
+        kind = self._choice(view, "kind", draft.kind, kinds, choose)
+        of_matrix = draft.kind == "matrix"  # whose errors are shown below it if it is selected
+        errors = draft.errors.values() if of_matrix else [draft.errors.get("", "")]
+        error = "" if of_matrix and view == self.view else next(iter(errors), "")
+        cells = {
+            "kind": FieldCell(kind, error, self._caution(view)),
             "bone": self._bone(view),
         }
-        return FieldRow(
-            view.id,
-            view.name,
-            tuple(cells[key] for key in COLUMNS if key),
-            colour=css_colour(view),
-            tip=_("{columns} \u00d7 {rows} pixels").format(columns=view.size[0], rows=view.size[1]),
-        )
+        for key in COLUMNS:
+            own = SLOT_COLUMNS.get(key, "") if draft.kind == "slot_scan" else key
+            if own in draft.texts:
+                cells[key] = self._cell(view, own, draft)
+            elif key not in cells:
+                cells[key] = FieldCell(Text(f"{view.id}.{key}", "\u2013"))
+        size = _("{columns} \u00d7 {rows} pixels").format(columns=view.size[0], rows=view.size[1])
+        shown = tuple(cells[key] for key in COLUMNS if key)
+        return FieldRow(view.id, view.name, shown, colour=css_colour(view), tip=size)
 
-    def _c_arm(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        values = draft.values
-        options = side_options(values)
-        mirrored = values.get("mirrored")
-        letter = "" if mirrored is None else left_side(values, mirrored)
-        side = self._choice(view, "left", letter, options, partial(self._edits.set_side, view))
-        cells = {key: self._number(view, key, draft) for key in COLUMNS if key in NUMBERS}
-        return {**cells, "left": self._cell(view, "mirrored", draft, side)}
-
-    def _number(self, view: XRayView, key: str, draft: Draft) -> FieldCell:
-        hint = "?" if key in REQUIRED else {"principal_point": _("middle")}.get(key, "0")
-        return self._cell(view, key, draft, self._entry(view, key, draft, hint))
-
-    def _cell(self, view: XRayView, key: str, draft: Draft, control: Control) -> FieldCell:
+    def _cell(self, view: XRayView, key: str, draft: GeometryDraft) -> FieldCell:
+        """Return a field of the draft, with its error or warning."""
         return FieldCell(
-            control,
-            draft.faults.get(key, ""),
-            draft.cautions.get(key, ""),
-            self._edits.origin(view, key, draft),
+            self._field(view, key, draft),
+            draft.errors.get(key, ""),
+            self._editor.warnings(view, draft).get(key, ""),
+            self._editor.origin(view, key, draft),
             key in draft.missing,
         )
 
-    def _of_camera(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        """Return what a matrix says of the fields, which cannot be typed."""
-        shown = dict.fromkeys((key for key in COLUMNS if key not in ("", "mode", "bone")), _NONE)
-        if view.placed and view.record.kind != "slot_scan":
-            values = {**_rounded(reading_of(view)), "size": view.size}
-            texts = {key: text_of(values, key) for key in NUMBERS if key in shown}
-            shown |= without_empty(texts)
-            shown["principal_point"] = texts["principal_point"] or _("middle")
-            if (sides := sides_of(view)) is not None:
-                shown["left"] = left_in_words(sides[0][0])
-        return _read_only(view, shown, _("the matrix"))
-
-    def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        slot_scan = view.record.slot_scan
-        header = view.record.header
-        sides = {"": _("tube: ?")}
-        for letters in tube_sides(slot_scan):
-            sides[letters] = _("tube: {side}").format(side=side_in_words(letters))
-        tubes = options_of(sides)
-        tube = self._choice(view, TUBE, draft.text(TUBE), tubes)
-        left = side_of_direction(-np.array(slot_scan["columns_along"], float))[0]
-        read_only = {
-            "cra_cau_deg": _NONE,
-            "source_to_detector_mm": _NONE,
-            "pixel_mm": write_pair(slot_scan["pixel_mm"], "pixel_mm"),
-            "left": left_in_words(left),
-        }
-        cells = {TUBE: self._cell(view, TUBE, draft, tube)}
-        for key, number in SLOT_NUMBERS.items():
-            entry = self._entry(view, key, draft, "?" if key in header.missing else number.blank)
-            cells[key] = self._cell(view, key, draft, entry)
-        cells["rao_lao_deg"] = cells[TUBE]
-        cells["principal_point"] = cells["central_column"]
-        return {**_read_only(view, read_only, _("DICOM header")), **cells}
-
-    def _bone(self, view: XRayView) -> FieldCell:
-        now = view.record.intensity, view.record.inverted
-        chosen = next(key for key, (_title, both) in BONE.items() if both == now)
-        titles = {key: title for key, (title, _both) in BONE.items()}
-        if chosen != "dark log":
-            del titles["dark log"]
-        set_bone = partial(self._edits.set_bone, view)
-        there = view.source is not None
-        choice = self._choice(view, "bone", chosen, options_of(titles), set_bone, enabled=there)
-        return FieldCell(choice)
-
-    def _entry(self, view: XRayView, key: str, draft: Draft, hint: str) -> TextField:
-        title = (COLUMNS | FURTHER)[key] if draft.mode == "c_arm" else None
-        field = title.title if title else SLOT_NUMBERS[key].name
+    def _field(self, view: XRayView, key: str, draft: GeometryDraft) -> Control:
+        text = draft.texts[key]
+        edit = partial(self._editor.edit, view, key)
+        if key == "mirrored":
+            sides = [left_side(draft.values, mirrored) for mirrored in (True, False)]
+            titles = dict(zip(("yes", "no"), map(_left_in_words, sides), strict=True))
+            return self._choice(view, key, text, options_of({"": _("not known"), **titles}), edit)
+        if key == TUBE:
+            sides = tube_sides(view.record.slot_scan)
+            titles = {side: _("tube: {side}").format(side=side_in_words(side)) for side in sides}
+            return self._choice(view, key, text, options_of({"": _("tube: ?"), **titles}), edit)
+        title = (COLUMNS | FURTHER).get(key)
+        name = SLOT_NUMBERS[key].name if draft.kind == "slot_scan" or not title else title.title
+        centre = dict.fromkeys(("principal_point", "central_column"), _("middle"))
         return TextField(
             f"{view.id}.{key}",
-            _("{field} of {name}").format(field=field, name=view.name),
-            partial(self._edits.edit, view, key),
-            text=draft.text(key),
+            _("{field} of {name}").format(field=name, name=view.name),
+            edit,
+            text=text,
             tip=title.tip if title else "",
-            typed=partial(self._edits.typed, view, key),
-            hint=hint,
+            hint="?" if key in draft.required else centre.get(key, "0"),
             of=view.id,
         )
 
@@ -424,124 +339,124 @@ class GeometryPresenter(EditorPresenter):
         key: str,
         value: str,
         options: Sequence[Option],
-        action: Callable[[str], object] | None = None,
+        action: Callable[[str], object],
         enabled: bool = True,
     ) -> Choice:
         title = COLUMNS[key].title if key in COLUMNS else _("Tube")
-        return Choice(
-            f"{view.id}.{key}",
-            _("{field} of {name}").format(field=title, name=view.name),
-            action or partial(self._edits.edit, view, key),
-            value=value,
-            options=tuple(options),
-            enabled=enabled,
+        label = _("{field} of {name}").format(field=title, name=view.name)
+        key = f"{view.id}.{key}"
+        return Choice(key, label, action, value=value, options=tuple(options), enabled=enabled)
+
+    def _bone(self, view: XRayView) -> FieldCell:
+        """Return how bone is stored in the image file."""
+        present = view.record.intensity, view.record.inverted
+        chosen = next(key for key, (_title, meaning) in BONE.items() if meaning == present)
+        titles = {key: title for key, (title, _meaning) in BONE.items()}
+        if chosen != "dark log":
+            del titles["dark log"]
+        there = view.source is not None
+        set_bone = partial(_set_bone, view)
+        return FieldCell(
+            self._choice(view, "bone", chosen, options_of(titles), set_bone, enabled=there)
         )
 
     # Below the table
 
-    def _picture(self, view: XRayView, draft: Draft) -> Form:
-        """Return the machine about the patient, and the image with his sides.
+    def _picture(self, view: XRayView, draft: GeometryDraft) -> Form:
+        """Return the C-arm around the patient, and the image with the patient's sides.
 
-        Empty where the world's axes may not be the patient's, and in Slicer before matplotlib is
-        installed: the form is used without it.
+        Empty for an incomplete geometry, if the world's axes may not be the patient's, and in
+        Slicer before matplotlib is installed.
         """
+        geometry = draft.geometry
+        if isinstance(geometry, CArm):
+            camera = geometry.camera()
+            detector_mm = geometry.source_to_detector_mm
+        elif view.placed and (view.record.kind == "slot_scan" or c_arm_of(view) is not None):
+            camera = view.camera
+            detector_mm = view.detector_mm
+        else:
+            return []
         if find_spec("matplotlib") is None:
             return []
-        camera, detector_mm, certain = self._sketched(view, draft)
-        if camera is None:
-            return []
-        known = draft.mode != "c_arm" or "mirrored" in draft.values
         picture = self.picture(view, THUMBNAIL_PX)
-        drawn = DrawnView("", camera, detector_mm, picture, view.pixel_aspect, certain)
+        drawn = DrawnView("", camera, detector_mm, picture, view.pixel_aspect)
         numbers = camera.intrinsics, camera.camera_from_world, camera.source_step
-        key = (*(each.tobytes() for each in numbers), *camera.size, detector_mm, certain, known)
+        key = (*(each.tobytes() for each in numbers), *camera.size, detector_mm, view.pixel_aspect)
         svg = self._known.value(
-            "machine",
-            (*key, view.pixel_aspect, id(picture)),
-            lambda: svg_text(machine_figure(drawn, known)),
+            "machine", (*key, id(picture)), lambda: svg_text(machine_figure(drawn))
         )
         tip = _(
             "Where source and detector of {name} are about the patient, who lies on his back."
         ).format(name=view.name)
         return [Picture("c_arm_picture", svg=svg, height=PICTURE_PX, tip=tip)]
 
-    def _sketched(self, view: XRayView, draft: Draft) -> tuple[Camera | None, float, bool]:
-        """Return the camera to draw, from the source to the detector in mm, and whether all its numbers are given."""
-        if 0 in view.size:
-            return None, 0.0, False
-        if draft.mode == "c_arm":
-            given = draft.c_arm
-            drawn = given or sketch(draft.values, view.size)
-            return drawn.camera(), drawn.source_to_detector_mm, given is not None
-        known = view.placed and (view.record.kind == "slot_scan" or c_arm_of(view) is not None)
-        return (view.camera, view.detector_mm, True) if known else (None, 0.0, False)
-
-    def _details(self, view: XRayView, draft: Draft) -> Form:
-        """Return what is seen of the selected X-ray alone."""
+    def _details(self, view: XRayView, draft: GeometryDraft) -> Form:
+        """Return the controls of the selected X-ray's kind of geometry."""
         kinds = {
-            "c_arm": self._more_of_c_arm,
-            "matrix": self._matrix,
-            "slot_scan": self._more_of_slot_scan,
+            "c_arm": self._c_arm_details,
+            "matrix": self._matrix_details,
+            "slot_scan": self._slot_scan_details,
         }
         use = Button(
             "use",
             _("Use this geometry"),
-            partial(self._edits.use, view),
+            partial(self._editor.apply, view),
             tip=_("Give the X-ray what is shown here."),
         )
-        problem = self._edits.problem(view, draft) if draft.mode == "matrix" else ""
         return [
-            *kinds[draft.mode](view, draft),
-            Text("geometry_problem", problem, tone="error"),
-            row("using", use) if self._edits.waits(view, draft) else None,
+            *kinds[draft.kind](view, draft),
+            row("using", use) if self._editor.is_waiting(view) else None,
         ]
 
-    def _more_of_c_arm(self, view: XRayView, draft: Draft) -> Form:
-        cells = tuple(self._number(view, key, draft) for key in FURTHER)
+    def _c_arm_details(self, view: XRayView, draft: GeometryDraft) -> Form:
+        cells = tuple(self._cell(view, key, draft) for key in FURTHER)
         further = FieldTable(
             "further_fields",
             _("Roll and isocentre of {name}").format(name=view.name),
             columns=(COLUMNS[""], *FURTHER.values()),
             lines=(FieldRow(view.id, view.name, cells),),
         )
-        odd = any(draft.text(key) for key in FURTHER)
+        used = any(draft.texts[key] for key in FURTHER)
         return [
-            *self._kept.controls(view, draft),
-            group("further", _("Roll, isocentre off the axis"), further, open=odd),
+            *self._kept.form(),
+            group("further", _("Roll, isocentre off the axis"), further, open=used),
         ]
 
-    def _matrix(self, view: XRayView, draft: Draft) -> Form:
+    def _matrix_details(self, view: XRayView, draft: GeometryDraft) -> Form:
+        edit = partial(self._editor.edit, view)
         tip = _(
             "From world mm to pixels, at any scale and sign; (0, 0) is the centre of the top left "
             "pixel. 12 numbers; or 9 of the intrinsics and then 12 or 16 of camera_from_world; or "
             "JSON with either."
         )
-        open_ = SEEN_FROM in draft.texts or SEEN_FROM in draft.faults
-        asked = [CALIBRATION_QUESTIONS[SEEN_FROM]] if open_ else []
-        assumed = view.record.assumptions if self._edits.in_force(view) else ()
+        is_open = draft.texts[SEEN_FROM] or SEEN_FROM in draft.errors
+        asked = [CALIBRATION_QUESTIONS[SEEN_FROM]] if is_open else []
+        assumed = view.record.assumptions if self._editor.is_applied(view) else ()
+        error = next(iter(draft.errors.values()), "")
         return [
             *texts("of_camera", assumed, "quiet"),
             TextField(
-                "matrix",
+                MATRIX,
                 _("Projection matrix, 3 \u00d7 4"),
-                partial(self._edits.edit, view, "matrix"),
-                text=matrix_text(draft, view),
-                typed=partial(self._edits.typed, view, "matrix"),
+                partial(edit, MATRIX),
+                text=draft.texts[MATRIX],
                 tip=tip,
                 of=view.id,
                 rows=4,
             ),
             Choice(
-                "axes",
+                AXES,
                 _("Axes of the world"),
-                partial(self._edits.edit, view, "axes"),
-                value=draft.texts.get("axes", "LPS"),
-                options=AXES,
+                partial(edit, AXES),
+                value=draft.texts[AXES],
+                options=WORLD_AXES,
             ),
-            *question_controls("matrix", asked, draft.texts, partial(self._edits.edit, view)),
+            *question_controls(MATRIX, asked, draft.texts, edit),
+            Text("geometry_problem", error, tone="error"),
         ]
 
-    def _more_of_slot_scan(self, view: XRayView, draft: Draft) -> Form:
+    def _slot_scan_details(self, view: XRayView, draft: GeometryDraft) -> Form:
         assumed = view.record.assumptions
         return [
             *texts("slot_scan", describe_slot_scan(view.record.slot_scan), "quiet"),
@@ -553,49 +468,44 @@ class GeometryPresenter(EditorPresenter):
             ),
         ]
 
-    def _summary(self, view: XRayView, draft: Draft) -> list[str]:
-        """Return the geometry in words, or what its file's header says and lacks, sentences."""
-        if view.placed and self._edits.in_force(view):
+    def _summary(self, view: XRayView, draft: GeometryDraft) -> list[str]:
+        """Return sentences about the geometry, or about what the file's header states and lacks."""
+        if self._editor.is_applied(view):
             return [summary(self.registration, view)]
-        if draft.mode == "slot_scan" and (missing := missing_in_header(view)):
+        if draft.kind == "slot_scan" and (missing := missing_in_header(view)):
             return [_("Not in the header: {names}.").format(names=", ".join(missing))]
-        return header_proposals(self.registration, view) if draft.mode == "c_arm" else []
+        return header_proposals(self.registration, view) if draft.kind == "c_arm" else []
 
-    def _caution(self, view: XRayView, draft: Draft) -> str:
+    def _caution(self, view: XRayView) -> str:
         """Return what is wrong with an X-ray as it is, or that its fields wait to be used."""
-        if self._edits.waits(view, draft) and self._edits.editing(view).typing is None:
+        if self._editor.is_waiting(view):
             return NOT_USED_YET
-        return self.session.problem(view) if view.placed or not needs_geometry(view) else ""
+        return "" if needs_geometry(view) else self.session.problem(view)
 
     def use_camera(self, view: XRayView, camera: CalibratedView, file: Path) -> None:
-        """Give an X-ray the camera of a file, which can be put back, too.
+        """Give an X-ray the camera of a file; it can be put back.
 
         Raises
         ------
         InputError
             As `set_camera`.
         """
-        self._edits.keep_before(view)
         use_camera(self.registration, view, camera, file)
-        self._edits.replace(view)
+        self._editor.discard(view)
 
     def put_back(self, view: XRayView) -> None:
-        """Give an X-ray the geometry that it had before it was first changed in the table."""
-        self.certainty.drop(view.id)
-        self._edits.put_back(view)
+        """Give an X-ray the geometry that it had when the table was opened."""
+        self.certainty.discard(view.id)
+        self._editor.put_back(view)
 
 
-def _rounded(reading: Values) -> dict[str, Any]:
-    """Return a reading with the digits that a person reads; pixels keep three decimals."""
-    rounded = dict(reading)
-    for key, value in reading.items():
-        if not isinstance(value, bool):
-            rounded[key] = np.round(value, 3 if key == "pixel_mm" else 1).tolist()
-    return rounded
+def _set_bone(view: XRayView, bone: str) -> None:
+    """Change how bone is stored in the image file, a key of BONE."""
+    intensity, inverted = BONE[bone][1]
+    change_image(view, intensity=intensity, inverted=inverted)
 
 
-def _read_only(view: XRayView, texts: Mapping[str, str], origin: str) -> dict[str, FieldCell]:
-    return {
-        key: FieldCell(Text(f"{view.id}.{key}", text), origin=origin if text != _NONE else "")
-        for key, text in texts.items()
-    }
+def _left_in_words(letter: str) -> str:
+    """Return which of the patient's sides is at the left of the image."""
+    sentence = _("{side} on the left").format(side=SIDES[letter])
+    return {"R": _("yes"), "L": _("no")}.get(letter, sentence)

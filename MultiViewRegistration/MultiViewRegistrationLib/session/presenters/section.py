@@ -232,7 +232,7 @@ class Host(ABC):
         """
         geometry = self.presenters.xrays.geometry
         geometry.show(xray)
-        self.show_section("geometry", geometry.wanted())
+        self.show_section("geometry", geometry.key_to_focus())
         self.invalidate()
 
     @abstractmethod

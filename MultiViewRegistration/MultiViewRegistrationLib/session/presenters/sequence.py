@@ -102,7 +102,7 @@ class SequencePresenter(Presenter):
         if sequence is None:
             return _("Choose a CT first.")
         missing = (
-            self.host.presenters.xrays.geometry.unfinished()
+            self.host.presenters.xrays.geometry.first_error()
             or missing_images(self.registration)
             or missing_at_start(self.session, sequence.start)
         )

@@ -127,9 +127,9 @@ class RegisterPresenter(Presenter):
         return State("todo") if self.missing() else State("ready", session.preparing)
 
     def missing(self) -> str:
-        """Return the steps missing before a registration can begin, or what was typed and is not taken, a sentence; "" for none."""
-        typed = self.host.presenters.xrays.geometry.unfinished()
-        return typed or missing_inputs(self.session)
+        """Return the first error in the geometries, or the steps missing before a registration, a sentence; "" for none."""
+        error = self.host.presenters.xrays.geometry.first_error()
+        return error or missing_inputs(self.session)
 
     def tick(self) -> bool:
         """Prepare the CT early, as overlays need that, too, and return whether it has become ready."""

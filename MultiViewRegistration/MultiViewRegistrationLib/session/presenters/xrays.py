@@ -37,7 +37,6 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
-from .geometry_edits import GeometryEdits
 from .number import Number
 from .section import Host, State, node_options
 
@@ -52,9 +51,8 @@ class XRaysPresenter(XRaySelection):
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        edits = GeometryEdits(self)
-        self.geometry = GeometryPresenter(self, edits)
-        self.image = ImagePresenter(self, edits)
+        self.geometry = GeometryPresenter(self)
+        self.image = ImagePresenter(self)
         super().__init__(host)
 
     def reset(self) -> None:
@@ -190,12 +188,12 @@ class XRaysPresenter(XRaySelection):
         known = _("reference") if view == reference_of(self.registration) else certainty(view)
         source = view.source
         origin = view.record.origin
-        refused = self.geometry.refused(view)
-        trouble = refused or self.session.problem(view)
+        error = self.geometry.error_of(view)
+        trouble = error or self.session.problem(view)
         image = _("its volume is gone")
         if source:
             image = _("made from {volume}").format(volume=source.GetName())
-        geometry = _("not as typed") if refused and view.placed else describe(view)
+        geometry = _("not as typed") if error and view.placed else describe(view)
         whence = f"{geometry} ({origin})" if origin else geometry
         return line(
             view.id,
@@ -211,7 +209,7 @@ class XRaysPresenter(XRaySelection):
         view = self.current
         return (
             problem_of_twins(self.registration)
-            or self.geometry.unfinished()
+            or self.geometry.first_error()
             or ("" if needs_geometry(view) else self.session.problem(view))
         )
 
@@ -245,7 +243,7 @@ class XRaysPresenter(XRaySelection):
                 return State("todo", _("{name} needs geometry").format(name=view.name))
             if self.session.problem(view):
                 return State("problem", _("{name} cannot be used").format(name=view.name))
-        if self.geometry.unfinished():
+        if self.geometry.first_error():
             return State("problem", _("a typed value is not taken"))
         words = _("1 view ready") if len(used) == 1 else _("{count} views ready")
         return State("ready", words.format(count=len(used)))

@@ -1,38 +1,32 @@
-// A table of fields (FieldTable of session/presenters/form.py): what is wrong stands below the row, beginning under its field.
+// A table of fields (FieldTable of session/presenters/form.py); errors and warnings are written below their row.
 // Tab goes on in the row, Enter and the arrows go on in the column; a row that was copied from a spreadsheet is pasted field by field.
 (() => {
-  const PAUSE_MS = 90; // between two keys of which the server is told
-
-  // A field that shows what the server says, but never while a person types in it.
+  // A field that shows the text of the server, but not while the user types in it. The server gets the text when the field is left.
   const Cell = {
     props: { field: Object, cell: Object, described: String },
-    emits: ["typed", "done"],
-    data() { return { text: this.field.text, typing: false, timer: 0 }; },
+    emits: ["done"],
+    data() { return { text: this.field.text, typing: false }; },
     watch: {
       "field.text"(text) { if (!this.typing) this.text = text; },
       "field.of"() { this.typing = false; this.text = this.field.text; },
     },
-    unmounted() { clearTimeout(this.timer); },
     methods: {
       type(event) {
         this.typing = true;
         this.text = event.target.value;
-        clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.$emit("typed", this.text), PAUSE_MS);
       },
       done() {
-        clearTimeout(this.timer);
         if (this.typing) this.$emit("done", this.text);
         this.typing = false;
       },
-      async put(text) { // as if it were typed
+      put(text) { // as if it were typed
         this.text = text;
         this.typing = true;
         this.done();
       },
     },
     template: `<input type="text" class="mv-cell-input" spellcheck="false" autocomplete="off" :value="text" :placeholder="field.hint"
-      :disabled="!field.enabled" :aria-label="field.label" :aria-invalid="String(!!cell.fault)" :aria-describedby="described"
+      :disabled="!field.enabled" :aria-label="field.label" :aria-invalid="String(!!cell.error)" :aria-describedby="described"
       :aria-required="String(cell.missing)" @input="type" @change="done" @blur="done" />`,
   };
 
@@ -43,15 +37,14 @@
     created() { this.cells = {}; }, // by the names of their fields
     methods: {
       act(key, ...args) { return this.trame.trigger("mvreg_act", [this.section, key, ...args]); },
-      typed(field, text) { this.trame.trigger("mvreg_typed", [this.section, field.key, text]); },
       choose(line) { if (line.id !== this.control.selected && this.control.selected) this.act(this.control.key, line.id); },
-      note: (line, cell) => cell.fault || cell.caution ? `note-${cell.field.key}` : undefined,
+      note: (line, cell) => (line.tone === "error" ? cell.error : cell.caution) ? `note-${line.id}` : undefined,
       tip(n, cell) {
         const origin = cell.origin ? `${cell.field.text || this.title(cell)} (${cell.origin})\n` : "";
         return origin + (this.control.columns[n + 1].tip || "");
       },
       title: cell => ((cell.field.options || []).find(o => o.value === cell.field.value) || { title: cell.field.label }).title,
-      tones: cell => ({ fault: !!cell.fault, caution: !cell.fault && !!cell.caution, missing: cell.missing, given: !!cell.origin,
+      tones: cell => ({ error: !!cell.error, caution: !cell.error && !!cell.caution, missing: cell.missing, given: !!cell.origin,
         read: cell.field.kind === "Text" }),
       fields(element) { return [...element.querySelectorAll("input.mv-cell-input, select.mv-cell-input")]; },
       move(event, by) { // up or down in the column; after the last row on in the next column
@@ -93,17 +86,14 @@
             <td v-for="(cell, n) in line.cells" :key="cell.field.key" :class="tones(cell)" :title="tip(n, cell)"
               :style="{ minWidth: (cell.field.text || '').length + 3 + 'ch' }">
               <mv-cell v-if="cell.field.kind === 'TextField'" :field="cell.field" :cell="cell" :described="note(line, cell)"
-                :ref="e => keep(e, cell.field)" :data-key="section + '/' + cell.field.key" @typed="typed(cell.field, $event)" @done="act(cell.field.key, $event)" />
+                :ref="e => keep(e, cell.field)" :data-key="section + '/' + cell.field.key" @done="act(cell.field.key, $event)" />
               <select v-else-if="cell.field.kind === 'Choice'" class="mv-cell-input" :data-key="section + '/' + cell.field.key" :value="cell.field.value" :disabled="!cell.field.enabled"
-                :aria-label="cell.field.label" :aria-invalid="String(!!cell.fault)" :aria-describedby="note(line, cell)"
+                :aria-label="cell.field.label" :aria-invalid="String(!!cell.error)" :aria-describedby="note(line, cell)"
                 :aria-required="String(cell.missing)" @change="act(cell.field.key, $event.target.value)">
                 <option v-for="o in cell.field.options" :key="o.value" :value="o.value">{{ o.title }}</option></select>
               <span v-else>{{ cell.field.label }}</span></td></tr>
-          <tr v-if="line.notes.length" class="mv-fields-notes"><td />
-            <template v-for="(note, n) in line.notes" :key="note.of">
-              <td v-if="note.column > (n ? line.notes[n - 1].column + line.notes[n - 1].span : 0)"
-                :colspan="note.column - (n ? line.notes[n - 1].column + line.notes[n - 1].span : 0)" />
-              <td :colspan="note.span" :id="'note-' + note.of" :class="note.tone" role="status">{{ note.text }}</td></template></tr>
+          <tr v-if="line.note" class="mv-fields-note"><td /><td :colspan="line.cells.length" :id="'note-' + line.id" :class="line.tone"
+            role="status">{{ line.note }}</td></tr>
         </tbody></table></div>`,
   };
 

@@ -75,12 +75,6 @@ def test_an_invalid_field_keeps_the_geometry_and_shows_its_error(table, ap):
     assert row.note == "LAO/RAO angle: 500 is outside -180 to 180\u00b0; correct it."
 
 
-def test_a_corrected_field_is_applied(table, ap):
-    put(table, "rao_lao_deg", "500")
-    put(table, "rao_lao_deg", "50")
-    assert ap.record.geometry.rao_lao_deg == 50 and shown(table, "rao_lao_deg") == ""
-
-
 def test_an_unusual_value_is_applied_with_a_warning(table, ap):
     put(table, "pixel_mm", "5.8")
     assert ap.record.geometry.pixel_mm == (5.8, 5.8)
@@ -131,14 +125,11 @@ def test_the_picture_shows_the_c_arm(section, monkeypatch, tmp_path):
     assert "LAO 20" in control(section.geometry, "c_arm_picture").svg
 
 
-@pytest.mark.parametrize(
-    "bone, intensity, inverted", [("bright", "linear", True), ("bright log", "log", False)]
-)
-def test_bone_in_the_file(section, table, bone, intensity, inverted):
-    put(table, "bone", bone)
+def test_bone_in_the_file(section, table):
+    put(table, "bone", "bright log")
     record = section.views[0].record
-    assert (record.intensity, record.inverted) == (intensity, inverted)
-    assert field(table, "bone").value == bone
+    assert (record.intensity, record.inverted) == ("log", False)
+    assert field(table, "bone").value == "bright log"
 
 
 # Registration with an invalid draft
@@ -235,18 +226,9 @@ def matrix(section, table):
     return section.views[0]
 
 
-@pytest.mark.parametrize(
-    "entered, axes",
-    [
-        (str((3 * P).tolist()), "LPS"),
-        ("\n".join("\t".join(str(value).replace(".", ",") for value in row) for row in P), "LPS"),
-        (str((P @ np.diag([-1.0, -1, 1, 1])).tolist()), "RAS"),
-    ],
-    ids=["brackets", "decimal commas", "Slicer's world"],
-)
-def test_a_matrix_is_applied_and_shown_in_lps(section, table, matrix, entered, axes):
-    act(table, "axes", axes)
-    act(table, "matrix", entered)
+def test_a_matrix_is_applied_and_shown_in_lps(section, table, matrix):
+    act(table, "axes", "RAS")
+    act(table, "matrix", str((3 * P @ np.diag([-1.0, -1, 1, 1])).tolist()))
     assert_allclose(matrix.camera.projection_matrix, P, atol=1e-6)
     assert cells(section)[0][1] == "matrix" and control(table, "axes").value == "LPS"
     shown = np.array(control(table, "matrix").text.split(), float).reshape(3, 4)

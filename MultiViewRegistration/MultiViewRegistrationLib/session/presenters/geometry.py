@@ -170,12 +170,14 @@ class GeometryPresenter(EditorPresenter):
         view = self.view
         draft = self._editor.draft(view)
         cells = self._row(view).cells
+        needed = {
+            MATRIX: MATRIX in draft.errors,
+            "use": self._editor.is_waiting(view),
+            "certainty_known": view.record.presumed,
+            cells[0].field.key: True,
+        }
         keys = [cell.field.key for cell in cells if cell.error or cell.missing]
-        keys += [MATRIX] if MATRIX in draft.errors else []
-        keys += ["use"] if self._editor.is_waiting(view) else []
-        keys += ["certainty_known"] if view.record.presumed else []
-        typed = [cell.field.key for cell in cells if isinstance(cell.field, TextField)]
-        return [*keys, *typed, cells[0].field.key][0]
+        return [*keys, *filter(needed.__getitem__, needed)][0]
 
     def error_of(self, view: XRayView) -> str:
         """Return why an X-ray does not have what was entered for it, a sentence; "" if it has."""
@@ -289,22 +291,23 @@ class GeometryPresenter(EditorPresenter):
             "kind": FieldCell(kind, error, self._caution(view)),
             "bone": self._bone(view),
         }
+        warnings = self._editor.warnings(view, draft)
         for key in COLUMNS:
             own = SLOT_COLUMNS.get(key, "") if draft.kind == "slot_scan" else key
             if own in draft.texts:
-                cells[key] = self._cell(view, own, draft)
+                cells[key] = self._cell(view, own, draft, warnings.get(own, ""))
             elif key not in cells:
                 cells[key] = FieldCell(Text(f"{view.id}.{key}", "\u2013"))
         size = _("{columns} \u00d7 {rows} pixels").format(columns=view.size[0], rows=view.size[1])
         shown = tuple(cells[key] for key in COLUMNS if key)
         return FieldRow(view.id, view.name, shown, colour=css_colour(view), tip=size)
 
-    def _cell(self, view: XRayView, key: str, draft: GeometryDraft) -> FieldCell:
+    def _cell(self, view: XRayView, key: str, draft: GeometryDraft, warning: str = "") -> FieldCell:
         """Return a field of the draft, with its error or warning."""
         return FieldCell(
             self._field(view, key, draft),
             draft.errors.get(key, ""),
-            self._editor.warnings(view, draft).get(key, ""),
+            warning,
             self._editor.origin(view, key, draft),
             key in draft.missing,
         )
@@ -317,8 +320,8 @@ class GeometryPresenter(EditorPresenter):
             titles = dict(zip(("yes", "no"), map(_left_in_words, sides), strict=True))
             return self._choice(view, key, text, options_of({"": _("not known"), **titles}), edit)
         if key == TUBE:
-            sides = tube_sides(view.record.slot_scan)
-            titles = {side: _("tube: {side}").format(side=side_in_words(side)) for side in sides}
+            tubes = tube_sides(view.record.slot_scan)
+            titles = {side: _("tube: {side}").format(side=side_in_words(side)) for side in tubes}
             return self._choice(view, key, text, options_of({"": _("tube: ?"), **titles}), edit)
         title = (COLUMNS | FURTHER).get(key)
         name = SLOT_NUMBERS[key].name if draft.kind == "slot_scan" or not title else title.title

@@ -139,7 +139,7 @@ def start_draft(view: XRayView, kind: str = "") -> GeometryDraft:
         draft = GeometryDraft(kind, texts, values, (TUBE, "source_to_isocentre_mm", *asked))
     else:
         matrix = matrix_of(view)
-        rows = [] if matrix is None else matrix
+        rows = [] if matrix is None else matrix.tolist()
         text = "\n".join("  ".join(f"{value:.8g}" for value in row) for row in rows)
         mirrored = matrix is not None and view.given_camera.intrinsics[0, 0] < 0
         texts = {MATRIX: text, AXES: "LPS", SEEN_FROM: "detector" if mirrored else ""}
@@ -197,7 +197,7 @@ def parse_draft(draft: GeometryDraft, view: XRayView) -> GeometryDraft:
     try:
         if draft.kind == "c_arm":
             return replace(draft, geometry=CArm(**values))
-        distance, column = (values.get(key) for key in SLOT_NUMBERS)
+        distance, column = values["source_to_isocentre_mm"], values.get("central_column")
         return replace(draft, geometry=completed(view, distance, column, draft.texts[TUBE]))
     except InputError as error:
         return replace(draft, errors={"": str(error)})

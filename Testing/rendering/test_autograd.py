@@ -113,7 +113,7 @@ def test_derivatives_by_pose_camera_and_attenuation_are_finite_differences(funct
     assert torch.autograd.gradcheck(image, inputs, **close, **forward)
 
 
-@pytest.mark.quick_variants("cpu")
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
 def test_second_derivatives_are_finite_differences(function_of, device):
     assert torch.autograd.gradgradcheck(

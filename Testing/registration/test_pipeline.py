@@ -162,6 +162,28 @@ def test_answers_beyond_the_range_are_none(anatomy, views):
     assert all(reach.holds(each.world_from_ct, centre, anatomy.centroid) for each in minima)
 
 
+POOR, GOOD = minimum(25, 0.3), minimum(0, 0.7)
+
+
+@pytest.mark.parametrize("found, start", [(POOR, GOOD), (GOOD, POOR)])
+def test_initial_pose_is_selected_if_it_has_more_evidence(registration, monkeypatch, found, start):
+    """Each simulated descent ends at its start."""
+
+    def ended(number, starts, steps=None):
+        ends = []
+        for each in starts:
+            end = GOOD if (each.world_from_ct == GOOD.world_from_ct).all() else POOR
+            ends.append(replace(end, origins=each.origins))
+        return sorted(ends, key=lambda end: -end.fit.evidence)
+
+    monkeypatch.setattr(registration, "descend", ended)
+    monkeypatch.setattr(registration, "_without_outliers", lambda best: None)
+    refined = registration.refine_to_finest([found], [start.world_from_ct])
+    assert_array_equal(refined.world_from_ct, GOOD.world_from_ct)
+    # The end of a worse start is not an alternative.
+    assert refined.alternative is None or found is POOR
+
+
 @pytest.mark.slow
 def test_the_pose_is_found_from_far_away_and_the_same_bits_on_any_number_of_threads(
     anatomy, views, monkeypatch

@@ -1,5 +1,7 @@
 """The renderer of forms in Qt: each kind of control is drawn, changed, and tells what a person did."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import qt

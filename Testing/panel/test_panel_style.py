@@ -114,14 +114,3 @@ def test_the_panel_has_one_width_and_nothing_is_cut_off(full):
     assert len(widths) == 1 and root.minimumSizeHint.width() <= root.minimumWidth
     if not IN_SLICER and full.host.app.font().pointSizeF() == 9:
         assert 360 <= root.minimumWidth <= 400
-
-
-@pytest.mark.parametrize(
-    "seen, size, corner",
-    [
-        ((900, 0, 700, 900), (800, 300), (0, 600)),  # to the left
-        ((100, 0, 1500, 600), (2000, 300), (0, 600)),  # below, wider than the screen
-    ],
-)
-def test_the_geometry_window_stands_where_it_hides_the_3d_view_least(seen, size, corner):
-    assert aside(seen, size, (0, 0, 1600, 900)) == corner

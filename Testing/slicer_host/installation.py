@@ -75,6 +75,7 @@ def install() -> None:
     slicer.util.loadScene = lambda path: core.io_manager.load_scene(Path(path))
     slicer.util.selectModule = select_module
     slicer.util.selectedModule = selected_module
+    slicer.selfTests = {}
 
 
 def _qt() -> types.ModuleType:

@@ -37,21 +37,24 @@ class UiLoader(QtUiTools.QUiLoader):
         path = source.fileName() if isinstance(source, QtCore.QFile) else str(source)
         root = ET.parse(path).getroot()
         connections = root.find("connections")
-        root.remove(connections)
+        pairs = (
+            []
+            if connections is None
+            else [
+                tuple(c.findtext(tag) for tag in ("sender", "signal", "receiver", "slot"))
+                for c in connections
+            ]
+        )
+        if connections is not None:
+            root.remove(connections)
         buffer = QtCore.QBuffer()
         buffer.setData(ET.tostring(root))
         buffer.open(QtCore.QIODevice.ReadOnly)
         top = super().load(buffer, parent)
         if top is None:
             raise RuntimeError(f"{path}: {self.errorString()}")
-        for each in connections:
-            slot = each.findtext("slot").partition("(")[0]
-            receiver = _named(top, each.findtext("receiver"))
-            connect(
-                _named(top, each.findtext("sender")),
-                each.findtext("signal"),
-                getattr(receiver, slot),
-            )
+        for sender, signal, receiver, slot in pairs:
+            connect(_named(top, sender), signal, _named(top, receiver), slot)
         top._made_by = self  # keeps what was made here
         return top
 

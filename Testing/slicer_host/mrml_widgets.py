@@ -6,6 +6,7 @@ import sys
 import weakref
 
 import slicer
+import vtk
 from PySide6 import QtCore, QtWidgets
 
 from .stand_in import stand_in
@@ -14,22 +15,27 @@ Signal = QtCore.Signal
 
 
 class Follower:
-    """Observes a scene for a widget for as long as it lives."""
+    """Observes VTK objects for a widget for as long as it lives."""
 
     def __init__(self, widget: QtWidgets.QWidget):
         self._widget = weakref.ref(widget)
         self._observed: list[tuple] = []
         widget.destroyed.connect(self.stop)
 
-    def start(self, scene, event, method: str) -> None:
-        """Call the widget's `method()` at each event."""
+    def start(self, target, event, method: str, priority: float = 0.0, subject=None) -> None:
+        """Call the widget's `method(node)` at each event.
 
-        def called(caller, name):
+        Node is `subject`, or what an event of a scene is about, or None.
+        """
+
+        def called(caller, name, node=None):
             widget = self._widget()
             if widget is not None:
-                getattr(widget, method)()
+                getattr(widget, method)(node if subject is None else subject)
 
-        self._observed.append((scene, scene.AddObserver(event, called)))
+        if target.IsA("vtkMRMLScene"):
+            called = vtk.calldata_type(vtk.VTK_OBJECT)(called)
+        self._observed.append((target, target.AddObserver(event, called, priority)))
 
     def stop(self, *unused) -> None:
         for target, tag in self._observed:

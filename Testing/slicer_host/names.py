@@ -4,8 +4,7 @@ The tables in api/ come from the headers, by the rules by which PythonQt shows t
 class properties, signals, public slots, Q_INVOKABLE methods and values of enumerations; of Qt's own
 classes all public methods besides; of the classes of CTK and Slicer what their headers
 *PythonQtDecorators.h add. "protected": what Qt itself looks for in an
-object. They have the classes that the panel or a test names; another one is added from its header by
-hand.
+object. A class that is missing is added from its header by hand.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
                 self._follower.start(scene, event, "_fill")
         self._fill()
 
-    def _fill(self) -> None:
+    def _fill(self, *unused) -> None:
         scene = self._get_scene()
         if scene is not None and (scene.IsClosing() or scene.IsImporting()):
             return

@@ -5,8 +5,12 @@ that Qt makes on its own:
 
 - what Qt 5.15, which Slicer may have, does not offer is not there;
 - a Qt property is an attribute: `w.text` reads it, `w.text = "..."` writes it, `w.text()` fails as a str is not callable;
-- an attribute that does not exist cannot be written on a C++ object: a mistyped property name raises;
-- `w.connect("clicked(bool)", f)` connects by signature; `name` is short for objectName; `className()` tells the class.
+- an attribute that does not exist cannot be written on a C++ object (a mistyped property name raises), a slot on none;
+- lists are tuples;
+- what is empty, invalid or null is false, and so is what Qt has deleted, whose properties and methods raise;
+- a method of Qt, or of a stand-in, takes no keyword arguments;
+- `w.connect("clicked(bool)", f)` connects by signature; `name` is short for objectName; `className()` tells the class;
+- `exec_` instead of `exec`.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from functools import partial
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
+from .calls import Method, destroyed, give_truth, of_qt, refuse_keywords
 from .names import unknown
 from .signals import connect, disconnect, see_signals_as_pythonqt
 
@@ -74,6 +79,15 @@ def is_property(known) -> bool:
     return isinstance(known, (Attribute, QtCore.Property, property))
 
 
+def is_cpp(cls: type) -> bool:
+    """Does it stand for C++, or is it a part of what does?"""
+    return cls in cpp_classes or cls.__module__.startswith(__package__)
+
+
+def cpp_name(cls: type) -> str:
+    return next(base.__name__ for base in cls.__mro__ if base in cpp_classes)
+
+
 def see_as_pythonqt() -> None:
     """Change PySide6's classes; once per process."""
     if cpp_classes:
@@ -84,8 +98,10 @@ def see_as_pythonqt() -> None:
         if isinstance(cls, type(QtCore.QObject)):
             for name in unknown(cls, list(vars(cls))):
                 delattr(cls, name)
+            give_truth(cls)
             if issubclass(cls, QtCore.QObject):
                 cpp_classes.add(cls)
+                refuse_keywords(cls)
     for cls in sorted(cpp_classes, key=lambda cls: len(cls.__mro__)):
         if "staticMetaObject" in cls.__dict__:
             _add_attributes(cls)
@@ -98,8 +114,12 @@ def see_as_pythonqt() -> None:
         cls for cls in cpp_classes if cls is QtCore.QObject or "__setattr__" in cls.__dict__
     ]:
         cls.__setattr__ = _set_attribute
+    for cls in (QtCore.QEventLoop, QtCore.QCoreApplication, QtGui.QDrag):
+        cls.exec_ = cls.exec
     for cls in [cls for cls in cpp_classes if "__getattribute__" in cls.__dict__]:
         cls.__getattribute__ = _getting(cls.__getattribute__)
+    for cls in (QtCore.QSignalBlocker, QtGui.QPainter):
+        del cls.__enter__
     see_signals_as_pythonqt()
 
 
@@ -138,12 +158,21 @@ def _set_attribute(self, name, value):
     owner = next((base for base in cls.__mro__ if name in base.__dict__), None)
     known = owner.__dict__[name] if owner else None
     if is_property(known):
+        if is_cpp(owner) and destroyed(self):
+            raise AttributeError(
+                f"Trying to set property {name!r} on a destroyed {cpp_name(cls)} object"
+            )
         if isinstance(known, QtCore.Property) and known.fset is None:
             raise AttributeError(f"Property {name!r} of {cls.__name__} object is not writable")
         known.fset(self, value) if isinstance(known, QtCore.Property) else known.__set__(
             self, value
         )
-    elif name.startswith("_") or _is_kept_by_pyside(name, value) or cls not in cpp_classes:
+    elif name.startswith("_") or _is_kept_by_pyside(name, value):
+        self.__dict__[name] = value
+    elif owner is not None and is_cpp(owner):
+        kind = "Signal" if isinstance(known, QtCore.Signal) else "Slot"
+        raise AttributeError(f"{kind} {name!r} can not be overwritten on {cls.__name__} object")
+    elif cls not in cpp_classes:
         self.__dict__[name] = value
     elif self.property(name) is not None:
         self.setProperty(name, value)
@@ -167,12 +196,32 @@ def _getting(plain: Callable) -> Callable:
     ours = {"connect": connect, "disconnect": disconnect}
 
     def get_attribute(self, name):
+        if name[0] != "_" and destroyed(self):
+            return _of_destroyed(self, name, plain)
         value = plain(self, name)
         if name in ours:
             return partial(_connect_either_way, ours[name], value, self)
-        return value
+        return Method(value, cpp_name(type(self))) if of_qt(value) else value
 
     return get_attribute
+
+
+def _of_destroyed(self, name: str, plain: Callable):
+    """What Python keeps is still there; what was Qt's raises, a method when it is called."""
+    cls = type(self)
+    owner = next((base for base in cls.__mro__ if name in base.__dict__), None)
+    if owner is None or not is_cpp(owner):
+        return plain(self, name)
+    if is_property(owner.__dict__[name]):
+        raise ValueError(
+            f"Trying to read property {name!r} from a destroyed {cpp_name(cls)} object"
+        )
+
+    def call(*arguments):
+        raise ValueError(f"Trying to call {name!r} on a destroyed {cpp_name(cls)} object")
+
+    call.connect = call.disconnect = call.emit = call
+    return call
 
 
 def _connect_either_way(ours: Callable, qts: Callable, sender: QtCore.QObject, first, *rest):

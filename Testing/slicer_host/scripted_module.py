@@ -5,6 +5,7 @@ The four base classes of a scripted module, which slicer-core 5.11 has not.
 
 from __future__ import annotations
 
+import importlib
 import unittest
 from pathlib import Path
 
@@ -24,9 +25,15 @@ class ScriptedLoadableModule:
         self.parent = parent
         self.moduleName = type(self).__name__
         parent.icon = qt.QIcon(self.resourcePath(f"Icons/{self.moduleName}.png"))
+        slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename: str) -> str:
         return str(Path(self.parent.path).parent / "Resources" / filename)
+
+    def runTest(self, msec=100, **kwargs):
+        case = getattr(importlib.import_module(type(self).__module__), f"{self.moduleName}Test")()
+        case.messageDelay = msec
+        case.runTest(**kwargs)
 
 
 class ScriptedLoadableModuleWidget:
@@ -63,6 +70,12 @@ class ScriptedLoadableModuleLogic:
 class ScriptedLoadableModuleTest(unittest.TestCase):
     def __init__(self, *args, **kwargs):
         super().__init__(*(args or ("runTest",)), **kwargs)
+        self.moduleTestNames = [name for name in dir(self) if name.startswith("test")]
 
-    def delayDisplay(self, message: str):
+    def delayDisplay(self, message: str, requestedDelay=None, msec=None):
         slicer.app.processEvents()
+
+    def runTest(self, **kwargs):
+        self.setUp()
+        for name in self.moduleTestNames:
+            getattr(self, name)(**kwargs)

@@ -30,15 +30,16 @@ def _connect_signal(signal: QtCore.SignalInstance, slot, *how):
     return _connect_in_qt(signal, _taking(len(types_), slot), *how)
 
 
-def connect(sender: QtCore.QObject, signature: str, function: Callable) -> bool:
-    """`sender.connect("valueChanged(int)", f)`."""
+def connect(sender: QtCore.QObject, signature: str, receiver, slot: str | None = None) -> bool:
+    """`sender.connect("valueChanged(int)", f)` or `sender.connect("valueChanged(int)", other, "setValue(int)")`."""
+    function = receiver if slot is None else getattr(receiver, slot.partition("(")[0])
     name, types_ = _parts(signature)
+    count = len(types_) if slot is None else min(len(types_), len(_parts(slot)[1]))
     number = _accepts(function)
     # PySide6 gives a slot as many values as its code names, so the number must stand in the
     # signature.
-    count = len(types_) if number is None else min(len(types_), number)
-    call = _taking(count, function)
-    _connect_in_qt(_signal(sender, name), call)
+    call = _taking(count if number is None else min(count, number), function)
+    _connect_in_qt(_signal(sender, name, types_), call)
     _connections(sender)[signature, function] = call
     return True
 
@@ -51,7 +52,7 @@ def disconnect(sender: QtCore.QObject, signature: str, receiver=None) -> bool:
         if key[0] == signature and (receiver is None or key[1] == receiver)
     ]
     for key in keys:
-        _signal(sender, _parts(signature)[0]).disconnect(connections.pop(key))
+        _signal(sender, *_parts(signature)).disconnect(connections.pop(key))
     return bool(keys)
 
 
@@ -61,6 +62,8 @@ def _taking(count: int, function: Callable) -> Callable:
         lambda: function(),
         lambda a: function(a),
         lambda a, b: function(a, b),
+        lambda a, b, c: function(a, b, c),
+        lambda a, b, c, d: function(a, b, c, d),
     )[count]
 
 
@@ -86,7 +89,9 @@ def _parts(signature: str) -> tuple[str, list[str]]:
     return name, [part for part in types_.rstrip(")").split(",") if part.strip()]
 
 
-def _signal(sender: QtCore.QObject, name: str) -> QtCore.SignalInstance:
+def _signal(sender: QtCore.QObject, name: str, types_: list[str]) -> QtCore.SignalInstance:
+    if name == "currentIndexChanged" and types_ == ["QString"]:
+        name = "currentTextChanged"  # one of the overloads of Qt 5 that Qt 6 gave a name of its own
     signal = getattr(sender, name, None)
     if not isinstance(signal, QtCore.SignalInstance):
         raise ValueError(f"{sender.className()} has no signal {name!r}")

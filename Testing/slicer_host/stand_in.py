@@ -7,6 +7,8 @@ invokable methods, under their names, and nothing else that is public (by names.
 from __future__ import annotations
 
 import itertools
+import types
+from collections.abc import Callable
 
 from PySide6 import QtCore
 
@@ -21,7 +23,12 @@ _numbers = itertools.count()
 
 
 def stand_in(cls: type) -> type:
-    """Decorator: the class stands for the C++ class of the same name."""
+    """Decorator: the class stands for the C++ class of the same name, whose methods take no keyword arguments."""
+    for name, function in vars(cls).items():
+        if isinstance(function, types.FunctionType) and not name.startswith("_"):
+            function.__code__ = function.__code__.replace(
+                co_posonlyargcount=function.__code__.co_argcount
+            )
     offered = [
         name
         for base in cls.__mro__
@@ -36,8 +43,8 @@ def stand_in(cls: type) -> type:
     return cls
 
 
-def stored(kind, default=None) -> QtCore.Property:
-    """A Qt property that keeps its value.
+def stored(kind, default=None, apply: Callable | None = None) -> QtCore.Property:
+    """A Qt property that keeps its value; `apply(widget, value)` shows it.
 
     Lists read as tuples, as in PythonQt.
     """
@@ -47,12 +54,22 @@ def stored(kind, default=None) -> QtCore.Property:
         return self.__dict__.get(key, default)
 
     def write(self, value):
-        self.__dict__[key] = _converted(kind, value)
+        value = _converted(kind, value)
+        if read(self) != value:
+            self.__dict__[key] = value
+            if apply:
+                apply(self, value)
 
     return QtCore.Property(kind, read, write)
 
 
 def _converted(kind, value):
     if kind == "QStringList":
+        if isinstance(value, str):
+            raise TypeError(f"a list of strings is needed, not the string {value!r}")
         return tuple(map(str, value))
-    return kind(value) if kind in (int, str, bool) else value
+    if kind in (int, float, str, bool):
+        if value is None or (kind in (int, float) and isinstance(value, str)):
+            raise TypeError(f"{kind.__name__} is needed, not {value!r}")
+        return kind(value)
+    return value

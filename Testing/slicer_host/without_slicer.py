@@ -52,7 +52,7 @@ class WithoutSlicer(Host):
 
     def __init__(self) -> None:
         vars(slicer.modules).clear()
-        slicer.modules.sampleDataSources = {}
+        slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
         slicer.modules.segmenteditor = SegmentEditorModule()
         self._scene_before = slicer.mrmlScene
         slicer.mrmlScene = slicer.app._core.scene
@@ -130,8 +130,6 @@ class WithoutSlicer(Host):
             self._window.delete()
             slicer.mrmlScene = self._scene_before
             gc.collect()  # else a thread does, with a lock of Qt's for which this one waits for ever
-            if not gc.get_freeze_count():
-                gc.freeze()  # modules, which each later collection would go through
 
     def _unload(self, module) -> None:
         panel = module._widget

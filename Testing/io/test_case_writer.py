@@ -15,7 +15,7 @@ from MultiViewRegistrationLib import Camera, Case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, masked
-from MultiViewRegistrationLib.imaging.reading import raw_image
+from MultiViewRegistrationLib.imaging.reading import itk_image, raw_image, write_image
 from MultiViewRegistrationLib.imaging.xray import to_line_integrals
 from MultiViewRegistrationLib.io.case_writer import write_case
 
@@ -148,3 +148,16 @@ def test_invalid_case_is_refused_and_not_written(tmp_path):
     path = tmp_path / "case" / "case.json"
     assert message.startswith(f"{path}: ") and "views[1].c_arm.rao_lao_deg" in message
     assert not (tmp_path / "case").exists()
+
+
+def test_simpleitk_reads_the_values_where_they_were(tmp_path):
+    values, affine = np.arange(24).reshape(2, 3, 4), grid(3, mirrored=True)
+    write_image(tmp_path / "a.mha", itk_image(values, affine))
+    image = sitk.ReadImage(tmp_path / "a.mha")
+    with pytest.raises(IsADirectoryError):  # not that the disk is full
+        write_image(tmp_path, image)
+    assert_array_equal(sitk.GetArrayFromImage(image), values)
+    for index in ((0, 0, 0), (3, 1, 0), (0, 2, 1)):
+        assert_allclose(
+            image.TransformIndexToPhysicalPoint(index), (affine @ [*index, 1])[:3], rtol=1e-14
+        )

@@ -82,3 +82,27 @@ def test_the_wrists_cameras_are_those_of_its_cases(read_text, shared_data):
 )
 def test_invalid_files_are_refused(read_text, text, word):
     assert word in refusal(read_text, text, unit="mm")
+
+
+@pytest.mark.parametrize("unit, mm", [("cm", 10)])
+def test_mayacam_1_projects_as_autoscoper(read_text, unit, mm):
+    """Autoscoper's film plane (loadMayaCam1).
+
+    Its middle at scale (w / 2 - u0, h / 2 - v0, z) in the camera's frame, y up.
+    """
+    (view,) = read_text(text_of_1(mm), "camera.csv", unit=unit)
+    numbers = np.array([line.split(",") for line in text_of_1().splitlines()], float)
+    place, turns, _, (u0, v0, z), (_, w, h) = numbers
+    right, up, back = Rotation.from_euler("ZYX", turns[::-1], degrees=True).as_matrix().T
+    u0, v0 = u0 - 1, v0 - 1
+    scale = -1.5 * np.linalg.norm(place) / z
+    middle = place + scale * ((w / 2 - u0) * right + (h / 2 - v0) * up + z * back)
+    corner = middle - scale * (w / 2 * right + h / 2 * up)  # lower left
+    seen = []
+    for point in POINTS:
+        ray = point - place
+        on_film = place + ray * ((corner - place) @ back) / (ray @ back) - corner
+        seen.append([on_film @ right / scale, h - 1 - on_film @ up / scale])
+    check(view, POINTS, np.array(seen))
+    check(view, POINTS, pinhole(POINTS, SQUARE))
+    assert view.camera.size == SIZE and "1.0" in view.notes[0]

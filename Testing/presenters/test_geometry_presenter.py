@@ -316,6 +316,7 @@ def test_the_field_that_is_needed_first_gets_the_focus(section, table):
     put(table, "cra_cau_deg", "CRA")
     assert table.key_to_focus() == f"{view.id}.cra_cau_deg"
     put(table, "kind", "matrix")
+    act(table, "matrix", str(MIRRORED.tolist()))
     assert table.key_to_focus() == "matrix"
     act(table, "matrix", str(P.tolist()))
     assert table.key_to_focus() == "certainty_known"

@@ -171,7 +171,7 @@ class GeometryPresenter(EditorPresenter):
         draft = self._editor.draft(view)
         cells = self._row(view).cells
         needed = {
-            MATRIX: MATRIX in draft.errors,
+            MATRIX: draft.kind == "matrix" and draft.geometry is None,
             "use": self._editor.is_waiting(view),
             "certainty_known": view.record.presumed,
             cells[0].field.key: True,

@@ -126,7 +126,7 @@ def test_messages_that_are_explained_are_still_written():
         path.read_text(encoding="utf-8") for path in (ROOT / "MultiViewRegistration").rglob("*.py")
     )
     code = re.sub(r'"\s*f?"', "", code)  # a text over several lines
-    assert len(explained) > 20 and not [words for words in explained if words not in code]
+    assert len(explained) >= 20 and not [words for words in explained if words not in code]
 
 
 @pytest.mark.slow

@@ -61,6 +61,7 @@ def kernels():
     return {each.py_func.__name__: set(each.signatures) for each in dispatchers}
 
 
+@pytest.mark.slow
 def test_the_child_process_compiles_no_kernels_of_its_own():
     warm_up()
     before = kernels()

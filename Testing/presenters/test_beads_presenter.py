@@ -91,6 +91,8 @@ def test_x_rays_that_had_a_geometry_stay_in_their_world(host, geometry):
     for view, angle in zip(views, (0.0, 88.0), strict=True):
         reading = {**READING, "pixel_mm": (1.0, 1.0), "size": view.size}
         give_geometry(view, CArm(**{**reading, "rao_lao_deg": angle, "cra_cau_deg": 2.0}))
+    act(geometry, "close")
+    host.show_geometry()
     find(host, geometry)
     act(geometry, "use_beads")
     for view, true in zip(views, two_sides(), strict=True):

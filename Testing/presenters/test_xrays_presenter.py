@@ -264,7 +264,8 @@ def test_complete_header_places_the_x_ray_unless_it_is_of_another_machine(sectio
     assert ap.record.origin == "DICOM header" and section.state().text == "lat needs geometry"
     section.host.show_geometry()
     table = section.geometry
-    assert table.view == lat
-    with refuses("machine"):
-        act(table, "use")
-    assert "machine" in cell(table, "kind", 1).fault and not lat.placed
+    assert cell(table, "mirrored").origin == "DICOM header"
+    assert table.view == lat and "press Use this geometry" in cell(table, "kind", 1).caution
+    act(table, "use")
+    assert "machine" in cell(table, "kind", 1).error and not lat.placed
+    assert "machine" in table.first_error()

@@ -141,7 +141,7 @@ def start_draft(view: XRayView, kind: str = "") -> GeometryDraft:
         matrix = matrix_of(view)
         rows = [] if matrix is None else matrix.tolist()
         text = "\n".join("  ".join(f"{value:.8g}" for value in row) for row in rows)
-        mirrored = matrix is not None and view.given_camera.intrinsics[0, 0] < 0
+        mirrored = view.placed and view.given_camera.intrinsics[0, 0] < 0
         texts = {MATRIX: text, AXES: "LPS", SEEN_FROM: "detector" if mirrored else ""}
         draft = GeometryDraft(kind, texts)
     return parse_draft(draft, view)

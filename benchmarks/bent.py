@@ -35,7 +35,7 @@ import numpy as np
 import scipy
 
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.metrics import OVERLAY_MM, WRONG_MM, in_field
+from MultiViewRegistrationLib.assessment.metrics import WRONG_MM, in_field
 from MultiViewRegistrationLib.assessment.pieces import Asked
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -292,12 +292,12 @@ def row(options: Options, seed: int, number: int) -> dict:
             "mtre_mm": float(off_mm.mean()),
             "worst_mm": float(np.percentile(off_mm, 95)),
             "appears_mm": appears_off_mm(found.views, cameras, here, there),
-            "verdict": assessed.room,
-            "without_parts": plain.room,
+            "verdict": assessed.position,
+            "without_parts": plain.position,
             "overlay": assessed.overlay,
             "overlay_without_parts": plain.overlay,
             "bound_mm": uses["overlay"].upper95_mm,
-            "room_bound_mm": uses["room"].upper95_mm,
+            "room_bound_mm": uses["position"].upper95_mm,
             "asked": len(asked.points) if asked else 0,
             "sure_appears_mm": [
                 appears_off_mm(found.views, cameras, *found_and_true(place[None])) for place in sure
@@ -355,7 +355,7 @@ def accepted(rows: list[dict]) -> str:
     """What was accepted, by kind."""
     lines = []
     for (kind,), own in grouped(rows, lambda row: (row["kind"],)):
-        wrong, right = by_error(own, "mtre_mm", WRONG_MM)
+        wrong, right = by_error(own, "mtre_mm")
         counts = (
             accepts(group, key) for group in (wrong, right) for key in ("without_parts", "verdict")
         )
@@ -364,10 +364,10 @@ def accepted(rows: list[dict]) -> str:
     return table((*head, "others accepted, without", "with"), lines)
 
 
-def by_error(rows: list[dict], key: str, most_mm: float) -> tuple[list[dict], list[dict]]:
+def by_error(rows: list[dict], key: str) -> tuple[list[dict], list[dict]]:
     """Those whose error is larger, and the others."""
-    wrong = [row for row in rows if row[key] > most_mm]
-    return wrong, [row for row in rows if row[key] <= most_mm]
+    wrong = [row for row in rows if row[key] > WRONG_MM]
+    return wrong, [row for row in rows if row[key] <= WRONG_MM]
 
 
 def accepts(rows: list[dict], key: str = "verdict") -> int:
@@ -380,9 +380,9 @@ def uses(rows: list[dict]) -> str:
     lines = []
     for (kind, known), of_kind in grouped(rows, lambda row: (row["kind"], row["cameras"])):
         for asked, own in (("targets", of_kind), ("bone", [row["all_bone"] for row in of_kind])):
-            for use, most_mm in (("overlay", OVERLAY_MM), ("verdict", WRONG_MM)):
+            for use in ("overlay", "verdict"):
                 error = "appears_mm" if use == "overlay" else "mtre_mm"
-                wrong, right = by_error(own, error, most_mm)
+                wrong, right = by_error(own, error)
                 told = len(right), accepts(right, use), len(wrong), accepts(wrong, use)
                 lines.append((kind, known, asked, use, *told))
     head = ("kind", "cameras", "of", "use", "right", "accepted", "wrong", "accepted")

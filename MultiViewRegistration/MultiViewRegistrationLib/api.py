@@ -300,7 +300,7 @@ def _alone(
 
             causes = CauseSearch(there, case.views, where, start, shared, progress, bones_found)
             judged = find_cause(judged, causes)
-        if judged.room != "check":
+        if judged.position != "check":
             return judged
         from .assessment.next_view import with_further_view
 
@@ -310,7 +310,7 @@ def _alone(
         judged = assess_alone(case, n, there, where, start)
         return judged if body.bones.names else explained(judged, progress)
 
-    judged = for_use(anatomy.run_on(device, judge), case, anatomy)
+    judged = for_case(anatomy.run_on(device, judge), case, anatomy)
     explain = partial(explained, judged)
     return Alone(body, anatomy, where.world_from_ct, judged, where.alternative, explain)
 
@@ -326,16 +326,10 @@ def assess_alone(
     return verdict.assess(*arguments, masked=case.masks_misfit, **how)
 
 
-def for_use(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
-    """Return the assessment of a body for what the case says that its pose is for, else for what its cameras are good for.
-
-    It is in doubt where the patient is.
-    """
-    from .assessment.prediction import use_of
-
-    use = case.use or use_of(case.views, case.shared_unknowns)
+def for_case(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
+    """Return the assessment of a body in a case: in doubt if the patients may differ, or that of an implant."""
     in_doubt = judged.in_doubt or bool(case.identity_reasons)
-    judged = replace(judged, use=use, in_doubt=in_doubt)
+    judged = replace(judged, in_doubt=in_doubt)
     if not np.isfinite(anatomy.saturates_at):
         return judged
     from .assessment.bone_verdict import of_implant
@@ -476,7 +470,7 @@ def assess(
         )
     unrefined = Refinement(where, fit, [], list(case.views), np.zeros(6), refined=0)
     assessment = assess_alone(case, 0, anatomy, unrefined, pose, registered=False)
-    assessment = for_use(assessment, case, anatomy)
+    assessment = for_case(assessment, case, anatomy)
     result = Result(
         case, anatomy, pose, unrefined, method, {}, refined_by=None, assessment=assessment
     )

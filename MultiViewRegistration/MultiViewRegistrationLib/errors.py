@@ -185,9 +185,9 @@ T = TypeVar("T")
 Verdict = Literal["accept", "check", "reject"]
 #: What is said of a bone's pose: "not shown" where no X-ray can tell.
 BoneVerdict = Literal["accept", "check", "reject", "not shown"]
-#: What a pose is for: where a bone appears in its X-rays, how bones lie to each other, where a bone
-#: lies in the room.
-Use = Literal["overlay", "relative", "room"]
+#: Uses of a pose, each with its own error and verdict: the overlay of the CT on these X-rays, the
+#: pose of bones relative to each other, and the 3D position, for navigation.
+Use = Literal["overlay", "relative", "position"]
 #: The verdicts, the least doubtful first; None where nobody gave one.
 DOUBT = ("accept", "check", None, "not shown", "reject")
 #: Poses with these are not to be used.

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import InputError, Use, install_command, part_of, warn
+from .errors import InputError, install_command, part_of, warn
 from .geometry import rigid
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
@@ -55,8 +55,6 @@ def case_of(case: Case | str | os.PathLike[str]) -> Case:
             "Case.from_arrays(Body(ct, ct_from_index), View(image, projection), ...) makes one of "
             "arrays."
         )
-    if case.use not in (None, *get_args(Use)):  # which anybody may have set
-        raise InputError(f"use: found {case.use!r}, expected one of {', '.join(get_args(Use))}.")
     patients = [each.sentence for each in case.mismatches if each.kind == PATIENT]
     if patients and not case.same_patient:
         raise InputError(

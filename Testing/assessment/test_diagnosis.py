@@ -258,7 +258,7 @@ def test_it_is_the_first_reason_and_tells_how_far_off_the_pose_is(mirrored):
     more = find_cause(told, CauseSearch(*wrong))
     first, second, *others = more.reasons
     assert first.startswith("Left and right of view2 seem to be exchanged: the other way, it fits.")
-    assert "Correcting this moves the CT by " in first and second.startswith("Most likely wrong")
+    assert "Correcting this moves the CT by " in first and second.code == "most-likely-wrong"
     assert others == told.reasons[1:]
     assert more.verdict == "reject" and more.cause.to_json()["cause"] == "mirrored"
     away = mtre(wrong.found.world_from_ct, TRUE_POSE, told.targets)
@@ -320,17 +320,19 @@ class Elsewhere(CauseSearch):
 
 @pytest.mark.parametrize(
     "kind, mm, gain, verdict, probability",
-    [("distance", 5.0, 1.5, "reject", "more than 99 %"), ("distance", 2.1, 1.5, "reject", "59 %"),
-     ("distance", 0.5, 1.5, "check", "3.9 %"), ("distance", 2.5, 1.0, "reject", "")],
+    [("distance", 5.0, 1.5, "check", "ore than 99 %"), ("mirrored", 5.0, 1.5, "reject", "ore than 99 %"),
+     ("mirrored", 0.5, 1.5, "check", "3.9 %"), ("distance", 2.5, 1.0, "check", "")],
 )  # fmt: skip
-def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
+def test_a_cause_predicts_the_error_and_rejects_if_another_pose_clearly_fits_better(
     registered, told, kind, mm, gain, verdict, probability
 ):
-    reasons = ["Most likely wrong: ...", "view1 ..."]
+    reasons = ["97 % risk ...", "view1 ..."]
     prediction = replace(
         told.prediction, failure_probability=0.97, image_failure_probability=0.97, upper95_mm=80.0
     )
-    doubtful = replace(told, room="reject", prediction=prediction, reasons=reasons, measured=True)
+    doubtful = replace(
+        told, position="check", prediction=prediction, reasons=reasons, measured=True
+    )
     search = Elsewhere(*registered)
     search.kind, search.mm, search.gain = kind, mm, gain
     more = find_cause(doubtful, search)

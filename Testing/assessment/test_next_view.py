@@ -74,7 +74,7 @@ def test_it_is_a_reason_where_the_pose_is_in_doubt_for_want_of_a_view(anatomy, m
     views = taken(((0, 0),))
     found = refine(anatomy, views, TRUE_POSE)
     assessment = verdict.assess(anatomy, views, found, TRUE_POSE, TARGETS)
-    doubtful = replace(assessment, room="check", cause=None)
+    doubtful = replace(assessment, position="check", cause=None)
     monkeypatch.setattr(next_view, "LEAST_MM", 0.0)
 
     def last(one):
@@ -82,7 +82,7 @@ def test_it_is_a_reason_where_the_pose_is_in_doubt_for_want_of_a_view(anatomy, m
 
     assert "A further view near" in last(doubtful)[0]
     for other in ("accept", "reject"):
-        assert last(replace(doubtful, room=other)) == doubtful.reasons[-1:]
+        assert last(replace(doubtful, position=other)) == doubtful.reasons[-1:]
     monkeypatch.setattr(next_view, "WORTH", 0.0)
     assert last(doubtful) == doubtful.reasons[-1:]
 

@@ -64,8 +64,8 @@ def test_an_unbent_chest_is_accepted_and_its_vertebrae_are_in_place():
 def test_one_x_ray_shows_where_bone_appears_rather_than_its_depth():
     anatomy, found = registered(0.0)
     told = pieces.ask(anatomy, found.views[:1], found.world_from_ct, vertebrae())
-    overlay, room = told.sure("overlay"), told.sure("room")
-    assert overlay[room].all() and overlay.sum() > room.sum()
+    overlay, position = told.sure("overlay"), told.sure("position")
+    assert overlay[position].all() and overlay.sum() > position.sum()
 
 
 def test_each_view_alone_tells_whether_its_own_overlay_is_off():
@@ -115,7 +115,7 @@ def test_targets_are_not_accepted_of_which_one_x_ray_is_stitched(monkeypatch):
     found = refine(anatomy, views, START)
     assess = partial(verdict.assess, anatomy, views, found, START, vertebrae())
     doubted = assess()
-    assert doubted.overlay == doubted.room == "check"
+    assert doubted.overlay == doubted.position == "check"
     (reason,) = [each for each in doubted.reasons if each.code == "view-bent"]
     assert reason.headline == f"{last.name} may be stitched or bent"
     assert doubted.suspects == (last.name,)
@@ -137,9 +137,9 @@ def test_targets_where_bones_meet_of_which_one_moved_are_not_accepted(monkeypatc
     points = np.argwhere(meeting)[:, ::-1].astype(float)
     targets = rigid.some_of(rigid.transform_points(ct.volume.ct_from_index, points), 16)
     assess = partial(verdict.assess, anatomy, views, found, START, targets)
-    assert assess().overlay == assess().room == "check"
+    assert assess().overlay == assess().position == "check"
     monkeypatch.setattr(pieces, "LIMITS", replace(pieces.LIMITS, small_mm=(8.0, 26.0)))
-    assert assess().overlay == assess().room == "accept"
+    assert assess().overlay == assess().position == "accept"
 
 
 def noisy(rng, view, sd):
@@ -204,7 +204,7 @@ def test_targets_about_which_the_x_rays_would_not_tell_are_not_accepted(monkeypa
     assessment = verdict.assess(anatomy, found.views, found, START, vertebrae())
     assert assessment.verdict == "check"
     assert assessment.reasons[-1].startswith("Only 0 of 8 targets are surely within 2 mm")
-    assert not any(assessment.errors.values()) and "if no bone has moved" in assessment.summary
+    assert not any(assessment.errors.values()) and "If no bone is displaced" in assessment.summary
 
 
 def test_likelihood_of_moved_shells_is_that_by_scipy():

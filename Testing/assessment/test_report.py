@@ -157,7 +157,7 @@ def test_what_is_assumed_lies_below_the_words_that_say_so(result, written):
 def test_a_registration_is_told(result, written):
     shown = Page(written(Entry(result, override="The CT was replaced.", names=True)))
     text = shown.text.replace("\N{NO-BREAK SPACE}", " ")
-    predicted = str(result.assessment.prediction).replace("Error", "In the room: error")
+    predicted = str(result.assessment.prediction)
     said = [*result.reasons, result.assessment.uses_in_words, predicted, "Case phantom"]
     said += [f"true place {result.start_errors.mtre_mm:.3f} mm {result.errors.mtre_mm:.3f} mm"]
     said += ["Source to detector 1000.0 mm \u2013", "Angle to the first view 0.0\u00b0 90.0\u00b0"]
@@ -206,7 +206,7 @@ def test_the_cause_comes_first_and_few_sentences_are_unfolded(result, written):
 
 
 def test_report_and_json_say_that_an_accept_is_of_one_piece(result, written):
-    accepted = replace(result, assessment=replace(result.assessment, room="accept", reasons=[]))
+    accepted = replace(result, assessment=replace(result.assessment, position="accept", reasons=[]))
     sentence = accepted.assessment.scope
     assert sentence.startswith("Accepted as one piece; ")
     assert sentence in written(Entry(accepted)) and sentence in accepted.to_json()["summary"]

@@ -10,7 +10,6 @@ from helpers.program import changed
 from numpy.testing import assert_array_equal
 
 from MultiViewRegistrationLib.api import register
-from MultiViewRegistrationLib.assessment.metrics import OVERLAY_MM
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
 from MultiViewRegistrationLib.geometry.fields import CALIBRATION
 from MultiViewRegistrationLib.io.arrays import Body, View
@@ -37,7 +36,7 @@ def case_that_says(case_file, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_views_are_accepted_in_the_room_where_the_case_says_that_they_are_calibrated(
+def test_position_by_two_views_is_accepted_if_the_case_states_their_calibration(
     case_that_says,
 ):
     said, unsaid = (
@@ -47,8 +46,8 @@ def test_two_views_are_accepted_in_the_room_where_the_case_says_that_they_are_ca
         {use: told.verdict for use, told in result.uses.items()} for result in (said, unsaid)
     ]
     assert verdicts == [
-        {"overlay": "accept", "room": "accept"},
-        {"overlay": "accept", "room": "check"},
+        {"overlay": "accept", "position": "accept"},
+        {"overlay": "accept", "position": "check"},
     ]
     assert_array_equal(said.world_from_ct, unsaid.world_from_ct)
     reason = unsaid.reasons[0]
@@ -74,14 +73,14 @@ def test_the_bound_covers_what_such_a_principal_point_does_to_the_pose(registere
 def test_what_two_views_hide_of_it_is_no_error_of_their_overlays_and_what_they_contradict_is(
     registered, views
 ):
-    """Across the axis that both share it moves the CT in the room alone, along it the CT lies between the two."""
+    """Across the axis that both share it moves the CT without changing the overlay, along it the CT lies between the two."""
     first, second = (replace(view, **UNSTATED) for view in views)
     hidden, contradicted = (
         registered.of([decentred(first, *aside), second]).judged().appearance
         for aside in ((0, PRESUMED_PX), (PRESUMED_PX, 0))
     )
-    assert hidden.upper95_mm < OVERLAY_MM
-    assert contradicted is None or contradicted.upper95_mm > OVERLAY_MM
+    assert hidden.upper95_mm < WRONG_MM
+    assert contradicted is None or contradicted.upper95_mm > WRONG_MM
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_stated_certainty_of_cropped_image_holds_for_overlay_only(cropped):
     assert {view.principal_point_sd_px for view in case.views} == {0.5}
     assert {view.presumed_principal_point_sd_px for view in case.views} == {6.0}
     result = register(case, start="given")
-    assert result.uses["room"].verdict != "accept"
+    assert result.uses["position"].verdict != "accept"
     (reason,) = {
         each for each in result.reasons if each.code == "image-cropped" and "view1" in each
     }

@@ -284,7 +284,7 @@ def test_a_stale_result_is_exported_with_an_override_that_names_no_file(
 @pytest.mark.parametrize(
     "verdict, meaning",
     [
-        ("check", 'In the room the pose is "check": the program cannot tell whether it is right'),
+        ("check", 'The 3D position is "check": the program cannot tell whether it is right'),
         ("accept", None),
     ],
 )
@@ -292,12 +292,12 @@ def test_a_verdict_but_accept_is_said_before_anything_is_written(
     registered, tmp_path, verdict, meaning
 ):
     content = read_json(registered[0] / "result.json")
-    uses = {"room": {"verdict": verdict}}
+    uses = {"position": {"verdict": verdict}}
     write_json(tmp_path / "result.json", {**content, "verdict": verdict, "uses": uses})
     out = tmp_path / "out"
     said = mvreg(f"export {tmp_path}/result.json --as tfm --out {out} --override").err
     before, _, written = said.partition("(result)/out")
-    assert written and (meaning in before if meaning else "In the room" not in before)
+    assert written and (meaning in before if meaning else "The 3D position is" not in before)
 
 
 @pytest.mark.parametrize(

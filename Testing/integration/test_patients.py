@@ -29,7 +29,7 @@ OTHER = "OTHER-77"
 def arrays(tmp_path, monkeypatch, no_cause):
     """A function: a case of DICOM files whose CT has these tags.
 
-    Any pose of it would be accepted in the room.
+    The 3D position of any pose would be accepted.
     """
     monkeypatch.setattr(verdict, "decide", lambda *given, **more: "accept")
     ct = make_ct()
@@ -48,7 +48,6 @@ def arrays(tmp_path, monkeypatch, no_cause):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             made = Case.from_arrays(body, *shown, same_patient=same_patient, targets=CORNERS)
-        made.use = "room"
         return made
 
     return case

@@ -183,21 +183,12 @@ def test_it_is_searched_for_without_a_start(arrays):
 
 
 @pytest.mark.slow
-def test_the_verdict_is_that_of_what_the_pose_is_for(file, result):
-    assert result.use == "room"
+def test_verdict_is_that_of_the_3d_position(file):
     readings = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
     case = replace(file, views=[replace(view, **readings) for view in file.views])
     unsure = register(case, "given")
-    assert (unsure.use, unsure.verdict) == ("overlay", "accept")
-    again = unsure.for_use("room")
-    told = again.to_json()
-    assert (told["use"], told["verdict"]) == ("room", "check")
-    assert told["uses"] == unsure.to_json()["uses"]
-    assert again.case.use == "room"
-    with refuses("use: found 'relative', expected overlay, room"):
-        unsure.for_use("relative")
-    with refuses("use: found 'there', expected one of overlay"):
-        register(replace(file, use="there"))
+    assert unsure.verdict == unsure.uses["position"].verdict == "check"
+    assert unsure.uses["overlay"].verdict == "accept"
 
 
 @pytest.mark.slow

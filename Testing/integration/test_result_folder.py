@@ -212,15 +212,10 @@ def test_a_rejected_result_has_no_transforms_unless_asked_for_and_says_so(wrong)
 UNSURE = {"principal_point_sd_px": 20.0, "distance_sd_percent": 2.0}
 
 
-@pytest.mark.parametrize(
-    "use, more, verdict, status", [("room", UNSURE, "check", 3), ("overlay", UNSURE, "accept", 0)]
-)
-def test_exit_codes_by_the_verdict_of_what_the_pose_is_for(
-    study, no_cause, use, more, verdict, status
-):
-    change(study, views=[{**view, **more} for view in read_json(study)["views"]])
-    result = mvreg(f"register {study} --use {use} --exit-code --override --json", status).json
-    assert result["verdict"] == verdict
+def test_exit_code_is_that_of_the_3d_position(study, no_cause):
+    change(study, views=[{**view, **UNSURE} for view in read_json(study)["views"]])
+    result = mvreg(f"register {study} --exit-code --override --json", 3).json
+    assert result["verdict"] == "check" and result["uses"]["overlay"]["verdict"] == "accept"
     assert "override" not in result  # there was nothing to override
 
 

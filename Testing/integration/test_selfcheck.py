@@ -37,7 +37,7 @@ def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path):
 def test_a_scanner_pose_at_the_edge_of_the_search_is_no_reason(phantom_study, monkeypatch):
     def register_at_the_rim(*arguments, **options):
         found = register(*arguments, **options)
-        doubtful = replace(found.assessment, room="check", overlay="check")
+        doubtful = replace(found.assessment, position="check", overlay="check")
         rim = replace(found.refinement, rim="55 mm from its middle")
         return replace(found, assessment=doubtful, refinement=rim)
 

@@ -82,14 +82,13 @@ DOUBTFUL = {
 }
 
 
-def test_what_is_accepted_in_x_rays_alone_goes_to_navigation_as_the_room_has_it(exported):
+def test_exports_state_the_expected_error_of_the_3d_position(exported):
     uses = {"overlay": {"verdict": "accept", "typical_mm": 0.2}}
-    uses["room"] = {"verdict": "check", "typical_mm": 3.14, "upper95_mm": 7.0}
-    of_overlay = {"verdict": "accept", "use": "overlay", "uses": uses, "summary": "ACCEPT"}
-    for file in exported(**of_overlay, views=dicom_views()).values():
+    uses["position"] = {"verdict": "check", "typical_mm": 3.14, "upper95_mm": 7.0}
+    for file in exported(verdict="check", uses=uses, views=dicom_views()).values():
         text = text_of(file)
         assert "check" in text and "accept" not in text.lower()
-        assert "In the room probably off by 3.1 mm, 95 % below 7.0 mm" in text
+        assert "Expected error of the 3D position 3.1 mm (95 %: 7.0 mm)" in text
 
 
 def test_bone_without_a_summary_is_exported_with_its_predicted_error(exported):

@@ -77,14 +77,12 @@ def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(port, messages):
 @pytest.mark.parametrize(
     "changes, code, name, verdict, override",
     [
-        ({"verdict": "accept", "uses": {"room": {"verdict": "check"}}}, 13, "check", "check", None),
+        ({"verdict": "check"}, 13, "check", "check", None),
         ({"verdict": "accept", "override": OVERRIDE}, 15, "override", "accept", OVERRIDE),
         ({"verdict": "reject"}, 15, "override", "reject", "The result was rejected."),
     ],
 )
-def test_the_status_follows_the_verdict_in_the_room(
-    port, messages, changes, code, name, verdict, override
-):
+def test_status_follows_the_verdict(port, messages, changes, code, name, verdict, override):
     with running(igtl.serve, port, messages(**changes)), client(port) as peer:
         status = peer.wait_for_message("MultiViewReg", SOON_S)
         told = json.loads(status.text)

@@ -147,7 +147,6 @@ def full():
             ],
             "reference_from_world": np.eye(4).tolist(),
             "relative_geometry": "estimated",
-            "use": "room",
             "patient_digests": {
                 "salt": "0" * 32,
                 "ct": {"id_name": "1" * 32, "id_birth": "2" * 32},

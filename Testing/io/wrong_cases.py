@@ -10,7 +10,7 @@ MIRRORED[:3, 2] *= -1
 WRONG_STRUCTURE = [  # a JSON schema can tell
     ("version", 2, "version is 2 ... update"),
     ("ct", REMOVED, "ct is missing ... DICOM folder"),
-    ("use", "navigation", 'use is "navigation" ... "overlay" or "relative" or "room"'),
+    ("ct_unit", "HU", 'ct_unit is "HU" ... "hu" or "relative"'),
     ("views", [], "views is an empty list"),
     ("views[1]", "lat.mha", "views[1] is ... an object"),
     ("views[0].name", "x" * 81, "views[0].name ... at most 80 characters"),

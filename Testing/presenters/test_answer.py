@@ -10,7 +10,7 @@ import pytest
 from helpers.phantom import TRUE_POSE, error_mm, make_views, off
 from helpers.phantom_scene import START, add_view, body, phantom, phantom_registration, settle
 from helpers.running_session import PausedRegistration
-from presenter_host import PresenterHost, act, control, options, text
+from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.assessment.parts import CT_MISFIT
 from MultiViewRegistrationLib.errors import Reason
@@ -74,37 +74,37 @@ def test_poses_and_motion_of_bones_are_reported(host, answer):
     host.session.history.put(host.session.history.current)
     assert answer.answer().why[-3:] == (
         f"L1: reject, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT. {reason}",
-        "L2: check, likely error 0.04 mm.",
+        "L2: check, expected error < 0.5 mm.",
         "L1 on L2: 3.0 degrees of flexion, 2.0 mm at the joint.",
     )
 
 
-def test_use_is_selected_and_has_its_own_verdict(host, answer):
-    uses = {
-        "overlay": {"verdict": "accept", "typical_mm": 0.21},
-        "room": {"verdict": "check", "typical_mm": 3.1},
-    }
-    settle(host.session, START, verdict="accept", typical_mm=0.21, use="overlay", uses=uses)
-    assert answer.answer().word == "ACCEPT"
-    assert "In the room: CHECK, 3.1 mm" in answer.answer().headline
-    assert control(answer, "registration").primary  # Export
-    assert list(options(answer, "use").values()) == ["overlay", "room"]
-    act(answer, "use", "room")
-    assert kind(answer) == "check" and "probably 3.1 mm" in answer.answer().headline
-    assert settings_of(host.registration).use == "room"
+def test_each_use_has_a_line_with_its_verdict_and_expected_error(host, answer):
+    overlay = {"verdict": "accept", "typical_mm": 0.21, "upper95_mm": 0.4}
+    position = {"verdict": "check", "typical_mm": 3.1, "upper95_mm": 7.0}
+    uses = {"overlay": overlay, "position": position}
+    settle(host.session, START, verdict="check", reasons=[READINGS], typical_mm=3.1, uses=uses)
+    assert (kind(answer), answer.answer().headline.split(" \u00b7 ")[-1]) == (
+        "check",
+        "expected error 3.1 mm",
+    )
+    assert text(answer, "overlay") == "\u2714 Overlay on the X-rays: accept, < 0.5 mm"
+    assert (
+        text(answer, "position") == "\u26a0 3D position (navigation): check, 3.1 mm (95 %: 7.0 mm)"
+    )
     host.registration.world_from_ct = OUTSIDE
-    assert control(answer, "use") is None
+    assert control(answer, "overlay") is None
 
 
 def bent(host, verdict="accept", whole="check"):
     """A pose of a CT in one piece, with a verdict, and of two bones apart from it, of which one is accepted."""
-    uses = {"overlay": {"verdict": verdict, "typical_mm": 0.3}, "room": {"verdict": "accept"}}
+    uses = {"overlay": {"verdict": verdict, "typical_mm": 0.3}, "position": {"verdict": "accept"}}
     accepted = {"overlay": {"verdict": "accept", "typical_mm": 0.2}}
     bones = {"L1": body("accept", uses=accepted), "L2": body(verdict, uses=uses)}
     bones["L3"] = body("accept")
-    in_one = {"overlay": {"verdict": whole}, "room": {"verdict": whole, "typical_mm": 2.4}}
+    in_one = {"overlay": {"verdict": whole}, "position": {"verdict": whole, "typical_mm": 2.4}}
     apart = Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")
-    told = {"verdict": whole, "use": "overlay", "uses": in_one, "reasons": [apart]}
+    told = {"verdict": whole, "uses": in_one, "reasons": [apart]}
     told["views"] = dict.fromkeys(("view1", "view2"), "bad")
     settle(host.session, START, bodies=bones, typical_mm=2.4, **told)
     host.session.history.put(host.session.history.current)
@@ -117,7 +117,7 @@ def test_the_answer_for_bones_that_lie_apart_is_that_of_each(host, answer, whole
     assert (said.kind, said.word) == ("accept", "BONES: ACCEPT")
     assert {view.state for view in said.views} == {"good"}
     assert said.headline.startswith("L1 lies 4.6 mm from there") and "2.4 mm" not in said.headline
-    assert next(iter(options(answer, "use"))) == "\u2714 in these X-rays 0.3 mm"
+    assert text(answer, "overlay") == "\u2714 Overlay on the X-rays: accept, < 0.5 mm"
     assert control(answer, "registration").primary  # Export
     assert control(answer, "edges") is None
     assert host.presenters.register.state() == State("done", "each bone: accept")
@@ -148,7 +148,7 @@ def test_new_case_is_centred_and_registered_once(host, answer):
     assert methods(host) == ["before", "centred", "search"]
     assert error_mm(host.registration.world_from_ct) < 0.1
     said = answer.answer()
-    assert said.kind == "accept" and said.headline.startswith("probably 0.")
+    assert said.kind == "accept" and said.headline.startswith("expected error ")
     assert [view.state for view in said.views] == ["good", "good"]
     assert rests(host, answer)
 
@@ -342,8 +342,22 @@ WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error ab
 @pytest.mark.parametrize(
     "verdict, reasons, typical_mm, risk, headline, next_action",
     [
-        ("accept", [], 0.052, 0.001, "probably 0.05 mm \u00b7 as one piece", "registration"),
-        ("check", [RISK], 1.12, 0.26, "26 % risk of more than 2 mm, probably 1.1 mm", "edges"),
+        (
+            "accept",
+            [],
+            0.052,
+            0.001,
+            "expected error < 0.5 mm \u00b7 as a rigid body",
+            "registration",
+        ),
+        (
+            "check",
+            [RISK],
+            1.12,
+            0.26,
+            "26 % risk of more than 2 mm, expected error 1.1 mm",
+            "edges",
+        ),
         ("check", [RISK, FURTHER], 1.12, 0.26, "26 % risk of more than 2 mm", "add_xrays"),
         ("check", [READINGS], 1.0, 0.1, "The cameras are known only to", "geometry"),
         ("check", [PLACED], 0.3, 0.003, "The pose was set, not registered", "register"),

@@ -21,7 +21,7 @@ def test_history_goes_back_and_forth(host, register):
     settle(host.session, verdict="accept", typical_mm=0.21, seconds=1.5)
     assert text(register, "outcome") == "Done in 1.5 s on the processor."
     before, after = (row[1:4] for row in cells(register, "history"))
-    assert before == ["Before", "", ""] and after == ["From here", "accept", "0.2 mm"]
+    assert before == ["Before", "", ""] and after == ["From here", "accept", "< 0.5 mm"]
     assert control(register, "history").selected == "1" and not control(register, "redo").enabled
     register.undo()
     assert np.allclose(host.registration.world_from_ct, START)
@@ -60,7 +60,7 @@ def test_failure_is_reported(host, register, monkeypatch):
 @pytest.mark.parametrize(
     "verdict, typical_mm, state",
     [
-        ("accept", 0.21, ("done", "accept, probably 0.2 mm")),
+        ("accept", 0.21, ("done", "accept, expected error < 0.5 mm")),
         ("check", None, ("check", "check")),
         ("reject", 0.3, ("reject", "reject")),
         (None, None, ("ready", "registered, not assessed")),

@@ -112,11 +112,11 @@ def test_answer_and_sections_show_the_verdict_of_a_frame(sequence):
 
 def test_a_frame_says_what_it_is_accepted_for(sequence):
     frames = sequence.player.played.frames
-    uses = {"overlay": UseVerdict("accept", 0.2), "room": UseVerdict("check")}
-    frames[1] = replace(frames[1], use="overlay", uses=uses)
+    uses = {"overlay": UseVerdict("accept", 0.2), "position": UseVerdict("check")}
+    frames[1] = replace(frames[1], uses=uses)
     act(sequence, "on")
     shown(sequence, 1)
-    told = "ACCEPT in these X-rays, 0.2 mm. In the room: CHECK"
+    told = "Overlay on the X-rays: accept, < 0.5 mm. 3D position (navigation): check"
     assert text(sequence, "line1") == f"{told}."
     assert sequence.host.answer.answer().headline == f"frame 1 was followed \u00b7 {told}"
 

@@ -72,10 +72,10 @@ def test_what_disagrees_without_any_bone_is_no_place_to_look_at():
     assert np.allclose(box.mean(axis=0), [410, 210])
 
 
-def test_tested_points_of_the_use_are_marked_while_the_pose_holds(scene):
-    tested = {"overlay": [[10.0, 20.0, 30.0]], "room": []}
-    uses = {use: UseVerdict("accept", 0.3, 0.6) for use in ("overlay", "room")}
-    session = settled_session(scene, verdict="accept", use="overlay", uses=uses, tested=tested)
+def test_tested_points_are_drawn_while_the_pose_holds(scene):
+    tested = {"overlay": [[10.0, 20.0, 30.0]], "position": []}
+    uses = {use: UseVerdict("accept", 0.3, 0.6) for use in ("overlay", "position")}
+    session = settled_session(scene, verdict="accept", uses=uses, tested=tested)
     detector = detectors(session.registration)[0]
     poll(session, 20.0, lambda: bool(session.bones.marks))
     (cross,) = session.bones.outlines(detector)

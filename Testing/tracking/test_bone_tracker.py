@@ -139,7 +139,7 @@ def taken(motions):
 
 def whole_in(frame, verdict="check"):
     whole = Tracked(frame, "followed", POSE, similarity=(0.9, 0.9))
-    return whole.assessed(replace(UNJUDGED, room=verdict, overlay=verdict))
+    return whole.assessed(replace(UNJUDGED, position=verdict, overlay=verdict))
 
 
 def without_lowest(views):

@@ -125,15 +125,14 @@ def test_a_frame_that_is_rejected_is_kept_by_nobody(anatomy, frames):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("use, verdict", [("overlay", "accept"), ("room", "check")])
-def test_each_frame_has_the_verdict_of_what_its_pose_is_for(tmp_path, use, verdict):
+def test_each_frame_has_the_verdict_of_its_3d_position(tmp_path):
     """Cameras that are corrected in the first frame are not known exactly in the others."""
     path = write_moving_case(tmp_path, swing(2))
-    case = read_json(path) | {"use": use}
+    case = read_json(path)
     case["views"][1] |= {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0}
     write_json(path, case)
     for frame in track_of(path).frames:
-        assert (frame.use, frame.verdict) == (use, verdict)
+        assert (frame.uses["overlay"].verdict, frame.verdict) == ("accept", "check")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -157,7 +156,7 @@ def test_what_was_found_is_read_back(study):
     assert (track.name, track.count) == ("case", COUNT)
     assert track.names == [f"frame {n}" for n in range(COUNT)]
     for frame, like in zip(track.frames, told["frames"], strict=True):
-        for key in ("how", "verdict", "reasons", "similarity", "use", "uses"):
+        for key in ("how", "verdict", "reasons", "similarity", "uses"):
             assert list(getattr(frame, key)) == list(like[key])
         if frame.number != BLANK:
             assert_allclose(frame.world_from_ct, like["world_from_ct"], atol=1e-12)

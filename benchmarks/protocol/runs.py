@@ -85,7 +85,7 @@ def _row_of(result, made):
         "mpd_mm": errors.mpd_mm,
         "depth_mm": float(np.sqrt(np.mean(split.depth_mm**2))),
         "in_plane_mm": float(np.sqrt(np.mean(split.in_plane_mm**2))),
-        "verdict": assessment.room,
+        "verdict": assessment.position,
         "overlay": assessment.overlay,
         "overlay_mm": appears_off_mm(result.views, made.cameras, *placed),
         "overlay95_mm": assessment.appearance and assessment.appearance.upper95_mm,

@@ -56,8 +56,8 @@ class BodyResult(Judged):
     ----------
     world_from_ct
         (4, 4).
-    room, reasons
-        The verdict of this body in the room; None without an assessment.
+    position, reasons
+        Verdict on the 3D position of this body, and its reasons; None without an assessment.
     predicted_tre_mm
         None where it is not known: no view shows it, or its pose was set.
     similarity
@@ -75,14 +75,12 @@ class BodyResult(Judged):
     overlay, relative
         The verdicts of other uses; None where they do not apply.
     appearance, motion, lies
-        How far off it is as the X-rays show it, against neighbours, and in the room; None where that
-        is not known.
-    use
-        What its pose is for, of which `verdict` is.
+        Expected errors of the overlay, relative to neighbours, and of the 3D position; None if
+        unknown.
     hidden
         How X-rays do not show an implant turned; None of other bodies.
     uncertainty
-        What noise and cameras explain of its pose's error in the room, of a bone of a CT.
+        What noise and cameras explain of its 3D position, of a bone of a CT.
     pose_error
         The error of its pose relative to the X-rays; None where that is not known.
     checked
@@ -91,7 +89,7 @@ class BodyResult(Judged):
 
     name: str
     world_from_ct: np.ndarray
-    room: BoneVerdict | None
+    position: BoneVerdict | None
     reasons: list[Reason]
     predicted_tre_mm: PredictedError | None = None
     similarity: dict[str, float] = field(default_factory=dict)
@@ -106,7 +104,6 @@ class BodyResult(Judged):
     appearance: Error | None = None
     motion: Error | None = None
     lies: Error | None = None
-    use: Use = "room"
     hidden: HiddenTurns | None = None
     uncertainty: PoseUncertainty | None = field(default=None, repr=False)
     pose_error: PoseError | None = field(default=None, repr=False)
@@ -114,8 +111,8 @@ class BodyResult(Judged):
 
     @property
     def errors(self) -> dict[Use, Error | None]:
-        """How far off the pose is for each use."""
-        return {"overlay": self.appearance, "relative": self.motion, "room": self.lies}
+        """Expected error for each use."""
+        return {"overlay": self.appearance, "relative": self.motion, "position": self.lies}
 
     def to_json(self) -> dict[str, Any]:
         """Return an entry of `bodies` of a result.json."""

@@ -153,7 +153,7 @@ class BoneErrors:
         """
         return PoseError.of(self._of(self._joint, b), self._times(b) if times is None else times)
 
-    def room(self, b: int) -> Error:
+    def position(self, b: int) -> Error:
         """Return the error of a bone's absolute position."""
         exact = self._exact(b)
         cameras = self._of(self._in_room, b).at(self._surface(b))

@@ -22,7 +22,7 @@ from ..registration.bone import Bone
 from ..registration.register_bones import BonesRegistration
 from .bone_prediction import BoneFeatures, BoneModel, fitted
 from .joint_motion import principal_axes
-from .prediction import Prediction, decide
+from .prediction import Prediction, decide, is_likely_wrong
 from .verdict import Assessment
 from .verdict_reasons import is_about_risk, risk_reasons
 
@@ -62,6 +62,8 @@ def predicted(
         return None, "not shown"
     model = model or fitted()
     prediction = model.predict(features)
+    if is_likely_wrong(prediction, model):
+        return prediction, "reject"
     return prediction, decide(prediction, model, all(row.tells_why for row in features.faults))
 
 
@@ -89,12 +91,13 @@ def judge(
     if verdict == "accept" and not in_doubt:
         return prediction, verdict, []
     verdict = "check" if verdict == "accept" else verdict
-    reasons = risk_reasons(prediction, fitted(), verdict)
+    reasons = risk_reasons(prediction, fitted())
     reasons += faults(name, features, showing)
     if not prediction.bounded:
         reasons.append(
             Reason(
-                "unlike-known", f"The result for {name} looks unlike every correct result we know."
+                "unlike-known",
+                f"The result for {name} differs from all correct results to which the risk was fitted.",
             )
         )
     if in_doubt:
@@ -216,7 +219,7 @@ def of_implant(assessment: Assessment) -> Assessment:
         )
     return replace(
         assessment,
-        room="check",
+        position="check",
         overlay="check",
         reasons=reasons,
         prediction=replace(assessment.prediction, familiar=False),

@@ -16,7 +16,7 @@ from ..imaging.xray import View
 from . import bone_prediction, bone_verdict, verdict_reasons
 from .bodies import BodyResult, Together
 from .joint_motion import NeighbourMotion
-from .metrics import OVERLAY_MM, Error
+from .metrics import Error
 from .parts import ADVICE, PART_MM
 from .prediction import WRONG_MM, calibrated
 from .uncertainty import bounds
@@ -100,7 +100,7 @@ def _of_one(assessment: Assessment, found: Together, own: BodyResult) -> Assessm
         axis = own.world_from_ct[:3, :3] @ own.hidden.free[0]
         judged = replace(judged, least_certain_rotation=(180.0, axis))
     useless = lost or own.verdict == "not shown"
-    return replace(judged, room="reject", overlay="reject") if useless else judged
+    return replace(judged, position="reject", overlay="reject") if useless else judged
 
 
 def _of_ct(assessment: Assessment, found: Together) -> Assessment:
@@ -147,7 +147,7 @@ def _of_ct(assessment: Assessment, found: Together) -> Assessment:
             failure_probability=max(prediction.failure_probability, len(displaced) / len(mm)),
             familiar=True,  # it is known why the X-rays looked unfamiliar
         )
-        reasons += risk_reasons(prediction, calibrated(), assessment.verdict)
+        reasons += risk_reasons(prediction, calibrated())
         besides = [
             reason
             for reason in besides
@@ -184,7 +184,7 @@ def of_bone(
     whole = whole.body or whole
     surface = bone.bone.surface
     chosen = surface if targets is None else targets
-    room, overlay = map(_of_body, (bone.room, bone.overlay))
+    position, overlay = map(_of_body, (bone.position, bone.overlay))
     cause = whole.cause if whole.cause and not whole.cause.known.untested else None
     doubts = []
     reasons = [reason for reason in bone.reasons if reason != bone_verdict.OF_WHOLE]
@@ -204,10 +204,10 @@ def of_bone(
         typical_mm, upper95_mm = (farther * np.array(bone.lies)).tolist()
         shown_mm = (max(farther, 1.0) * np.array(appearance)).tolist()
         appearance = Error(*shown_mm)
-        if shown_mm[1] > OVERLAY_MM and overlay == "accept":
+        if shown_mm[1] > WRONG_MM and overlay == "accept":
             overlay = "check"
-        if upper95_mm > WRONG_MM and room == "accept":
-            room = "check"
+        if upper95_mm > WRONG_MM and position == "accept":
+            position = "check"
             sentence = f"The error at the targets may reach {upper95_mm:.1f} mm."
             reasons.append(Reason("error-bound", sentence))
         found |= bounds(known, at, upper95_mm / at.bound_mm(), views)
@@ -226,7 +226,7 @@ def of_bone(
         )
     judged = replace(
         whole,
-        room=room,
+        position=position,
         overlay=overlay,
         reasons=reasons,
         appearance=appearance,
@@ -237,7 +237,7 @@ def of_bone(
         **found,
     )
     judged = doubted(judged, doubts)
-    if judged.room == "accept":
+    if judged.position == "accept":
         return judged
     mm, degrees, _ = bone.moved
     sentence = (

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Reason, doubted
+from ..errors import Reason, Verdict, doubted
 from ..geometry import rigid
 from ..registration.optimizer import Descent
 from .faults import FAULTS, MIN_EVIDENCE_GAIN, MIN_NCC, KnownFault, cause_code
 from .metrics import mtre
 from .parts import IN_PLACE
-from .prediction import calibrated, decide, depth_risk
+from .prediction import calibrated, depth_risk, is_likely_wrong
 from .uncertainty import ViewSplit
 from .verdict import Assessment, even, fits
 from .verdict_reasons import is_about_risk, risk_reasons
@@ -114,6 +114,11 @@ class Cause:
         return self._fits(MIN_EVIDENCE_GAIN)
 
     @property
+    def rejects(self) -> bool:
+        """Whether another pose clearly explains the X-rays better, without a changed camera."""
+        return self.clear and not (self.known.of_camera or self.known.untested)
+
+    @property
     def predicts(self) -> bool:
         """Whether the motion that it explains is the error of the pose."""
         told = self.clear or self.known.predicts and self.holds
@@ -174,12 +179,15 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         at.mean_mm, at.bound_mm(), views, depth_risk(at, views)
     )
     contradicted = assessment.contradictions
-    verdict = "reject" if contradicted else decide(prediction, model, measured=False)
+    likely_wrong = is_likely_wrong(prediction, model)
+    rejected = bool(contradicted) or likely_wrong and cause.rejects
+    verdict: Verdict = "reject" if rejected else "check"
     inflation = (prediction.known_upper95_mm or at.bound_mm()) / at.bound_mm()
     return replace(
         assessment,
         cause=cause,
-        room=verdict,
+        position=verdict,
+        likely_wrong=likely_wrong,
         overlay=verdict,
         appearance=None,
         prediction=prediction,
@@ -192,7 +200,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         reasons=[
             cause.reason,
             *contradicted,
-            *risk_reasons(prediction, model, verdict),
+            *risk_reasons(prediction, model),
             *(
                 each
                 for each in assessment.reasons

@@ -116,6 +116,9 @@ class KnownFault(NamedTuple):
     of_one_view
         How far the pose moves where one view's place is free, at the finest resolution, tells best
         how far off it is.
+    of_camera
+        A continuous error of a camera or of the patient's place: another pose and the camera explain
+        the X-rays together, and neither is proven.
     moves
         Correcting it moves the CT.
     untested
@@ -130,6 +133,7 @@ class KnownFault(NamedTuple):
     least_gain: float = MIN_EVIDENCE_GAIN
     predicts: bool = True
     of_one_view: bool = False
+    of_camera: bool = False
     moves: bool = True
     untested: bool = False
 
@@ -334,7 +338,7 @@ def pixel_mm(view: View) -> float:
 
 #: Rows of faults of an image, and of such as differ by little from what was given.
 _OF_IMAGE = partial(KnownFault, of_image=True)
-_SLIGHT = partial(KnownFault, least_gain=SLIGHTLY)
+_SLIGHT = partial(KnownFault, least_gain=SLIGHTLY, of_camera=True)
 #: By the cause in a result. Those of a group are tried in this order.
 FAULTS = {
     "angle sign": KnownFault(1, _wrong_signs),

@@ -65,7 +65,7 @@ RESOLUTION_MM = 0.2
 APART_STEPS = 30
 APART_MM = 0.01
 #: So many views do not show that a principal point is off: 8 px leave 0.3 px to see, and 1.6 mm of
-#: error in the room. More would disagree about what is presumed of cameras.
+#: error of the 3D position. More would disagree about what is presumed of cameras.
 MOST_HIDING_VIEWS = 2
 
 
@@ -179,10 +179,10 @@ class ReliabilityFeatures:
         if strain <= 1:
             return self
         noise, shown = self.appearing
-        room = self.camera_uncertainty
+        of_position = self.camera_uncertainty
         return replace(
             self,
-            camera_uncertainty=room and room.times(strain),
+            camera_uncertainty=of_position and of_position.times(strain),
             appearing=(noise, shown and shown.times(strain)),
         )
 

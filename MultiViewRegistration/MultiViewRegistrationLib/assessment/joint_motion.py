@@ -17,7 +17,7 @@ from ..errors import BoneVerdict, InputError, Verdict
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
 from ..known import without_none
-from .metrics import RELATIVE_DEG, RELATIVE_MM, Error
+from .metrics import WRONG_DEG, WRONG_MM, Error
 
 if TYPE_CHECKING:  # a panel opens before numba is installed
     from ..registration.register_bones import BonesRegistration
@@ -288,7 +288,7 @@ class NeighbourMotion:
     @property
     def precise(self) -> bool:
         """Whether the errors are small enough for the verdict "accept"."""
-        errors = (self.error_mm, RELATIVE_MM), (self.error_deg, RELATIVE_DEG)
+        errors = (self.error_mm, WRONG_MM), (self.error_deg, WRONG_DEG)
         return all(error and (error.upper95_mm or np.inf) <= most for error, most in errors)
 
     def to_json(self) -> dict:

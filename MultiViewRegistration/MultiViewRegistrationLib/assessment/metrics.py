@@ -7,7 +7,7 @@ which they are taken. Throughout, `estimated` and `true` are poses `world_from_c
 van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registration, IEEE TMI
 24(9):1177-1189, 2005.
 
-And the uses of a pose: the verdict of each, which of them counts, and words for them.
+And the uses of a pose: the verdict and the expected error of each, also as text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import Reason, Use, code_of
+from ..errors import Reason, Use
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.field import nearest
@@ -316,26 +316,18 @@ def errors(
     )
 
 
-#: A pose with a larger mTRE has failed.
+#: An error above these is wrong, for each use: mean over the targets, and the rotation of one bone
+#: relative to another. Surgical navigation is cleared with 2.5 mm for 95 % (FDA K234047).
 WRONG_MM = 2.0
-#: Where a bone appears farther off, at its depth, its overlay misleads.
-OVERLAY_MM = 1.0
-#: A motion that is known less well is not accepted.
-RELATIVE_MM = 1.0
-RELATIVE_DEG = 1.0
-#: A larger error is accepted for no use.
-MOST_MM: dict[Use, float] = {"overlay": OVERLAY_MM, "relative": RELATIVE_MM, "room": WRONG_MM}
-#: In words, where each use asks for the bone.
-PLACES: dict[str, str] = {
-    "overlay": "in these X-rays",
-    "relative": "of the bones to each other",
-    "room": "in the room",
+WRONG_DEG = 2.0
+#: Name of each use, for a user.
+USES: dict[Use, str] = {
+    "overlay": "Overlay on the X-rays",
+    "relative": "Bones relative to each other",
+    "position": "3D position (navigation)",
 }
-#: Reasons for a check in the room alone, by their codes, and what is said of them.
-BECAUSE = {
-    "cameras-uncertain": ", as the cameras are not known better",
-    "principal-point-unstated": ", as it is not stated how well the cameras are known",
-}
+#: Smaller expected errors are reported as below this number: no image shows less.
+LEAST_REPORTED_MM = 0.5
 
 
 class Error(NamedTuple):
@@ -355,19 +347,11 @@ class Error(NamedTuple):
 
 
 class Judged:
-    """Base of what has a verdict of each use, in a field of its name: None where that does not apply.
-
-    Attributes
-    ----------
-    use
-        What the pose is for.
-    """
-
-    use: Use
+    """Base of records with a verdict for each use, in a field of its name; None if a use does not apply."""
 
     @property
     def errors(self) -> dict[Use, Error | None]:
-        """How far off it is for each use, None where that is not known."""
+        """Expected error for each use; None if unknown."""
         raise NotImplementedError
 
     @property
@@ -379,54 +363,37 @@ class Judged:
         found = {}
         for use, error in self.errors.items():
             if verdict := getattr(self, use):
-                within = error and error.upper95_mm and error.upper95_mm <= MOST_MM[use]
+                within = error and error.upper95_mm and error.upper95_mm <= WRONG_MM
                 told = error if verdict == "accept" or not within else None
                 found[use] = UseVerdict(verdict, *(told or ()))
         return found
 
     @property
-    def judged_use(self) -> Use:
-        """The use whose verdict counts: `use`, or what applies in its place, the overlay first."""
-        uses: tuple[Use, ...] = (self.use, "overlay")
-        return next((use for use in uses if getattr(self, use)), "room")
-
-    @property
     def verdict(self) -> Any:
-        """The verdict of that use."""
-        return getattr(self, self.judged_use)
+        """Verdict on the 3D position."""
+        return getattr(self, "position")  # noqa: B009 (mypy: a field of each record)
 
 
-def in_words(uses: Mapping[Use, UseVerdict], use: Use, reasons: Sequence[str] = ()) -> str:
-    """Return the verdicts of uses, first that which counts, as `place_in_words` with its word in front."""
-    place = place_in_words(uses, use, reasons)
-    return place and f"{uses[use].verdict.upper()} {place}"
-
-
-def place_in_words(uses: Mapping[Use, UseVerdict], use: Use, reasons: Sequence[str] = ()) -> str:
-    """Return where the verdict that counts holds, then those of other uses; "" where it is the room's, or a reject, and so are all others.
-
-    Parameters
-    ----------
-    reasons
-        Those of the room.
-    """
-    plain = use == "room" or uses[use].verdict == "reject"
-    if plain and len({told.verdict for told in uses.values()}) == 1:
+def in_words(uses: Mapping[Use, UseVerdict]) -> str:
+    """Return the verdict and the expected error of each use, a sentence each; "" if there is only one use."""
+    if len(uses) < 2:
         return ""
-    because = next((BECAUSE[code] for code in map(code_of, reasons) if code in BECAUSE), "")
-    sentences = [f"{PLACES[use]}{_in_mm(uses[use])}."]
-    for other, told in uses.items():
-        why = because if other == "room" and told.verdict == "check" else ""
-        place = PLACES[other]
-        sentences += [
-            f"{place[0].upper()}{place[1:]}: {told.verdict.upper()}{_in_mm(told)}{why}."
-        ] * (other != use)
-    return " ".join(sentences)
+    return " ".join(f"{USES[use]}: {use_in_words(each)}." for use, each in uses.items())
 
 
-def _in_mm(told: UseVerdict) -> str:
-    """Return the likely error of a verdict for a reader, which begins with a comma."""
-    mm = told.typical_mm
-    if mm is None or told.verdict == "reject":
-        return ""
-    return f", {mm:.{2 if mm < 0.1 else 1}f} mm"
+def use_in_words(assessed: UseVerdict) -> str:
+    """Return a verdict with its expected error, such as "check, 2.9 mm (95 %: 6.0 mm)"."""
+    verdict = assessed.verdict
+    if assessed.typical_mm is None or verdict == "reject":
+        return verdict
+    words = f"{verdict}, {in_mm(assessed.typical_mm)}"
+    bound_mm = assessed.upper95_mm
+    shown = bound_mm is not None and bound_mm >= LEAST_REPORTED_MM
+    return f"{words} (95 %: {bound_mm:.1f} mm)" if shown else words
+
+
+def in_mm(mm: float) -> str:
+    """Return an expected error for a user: "1.2 mm", or "< 0.5 mm"."""
+    if mm < LEAST_REPORTED_MM:
+        return f"< {LEAST_REPORTED_MM:g} mm"
+    return f"{mm:.1f} mm"

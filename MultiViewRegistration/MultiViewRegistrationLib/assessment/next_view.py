@@ -218,7 +218,7 @@ def with_further_view(
     """
     features = assessment.features
     targets = assessment.targets
-    if assessment.room != "check" or features is None or targets is None:
+    if assessment.position != "check" or features is None or targets is None:
         return assessment
     at = features.total_uncertainty.at(rigid.transform_points(world_from_ct, targets))
     if at.bound_mm() < LEAST_MM or _settled(assessment, views):

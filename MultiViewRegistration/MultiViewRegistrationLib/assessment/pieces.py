@@ -255,7 +255,7 @@ class Asked:
 
     def to_json(self) -> dict[str, Any]:
         """Return `tested` of a result.json: how many places were asked, and those in place for sure, by use."""
-        sure = {use: self.points[self.sure(use)] for use in ("overlay", "room")}
+        sure = {use: self.points[self.sure(use)] for use in ("overlay", "position")}
         return {"asked": len(self.points), **sure}
 
     @property
@@ -343,7 +343,7 @@ def untested(asked: Asked, names: Sequence[str]) -> list[Reason]:
     names
         Of the views.
     """
-    if asked.elsewhere.any() or asked.enough("room"):
+    if asked.elsewhere.any() or asked.enough("position"):
         return []
     if asked.bent.any():
         return [
@@ -354,7 +354,7 @@ def untested(asked: Asked, names: Sequence[str]) -> list[Reason]:
             )
         ]
     where = "targets" if asked.given else "places in bone"
-    if replace(asked, in_views=np.ones((1, 1))).enough("room"):
+    if replace(asked, in_views=np.ones((1, 1))).enough("position"):
         return [
             Reason(
                 "view-disagrees",
@@ -509,9 +509,9 @@ class _Bone(NamedTuple):
             self.world_from_ct, place + rigid.grid_points(*3 * [(-rim_mm, rim_mm)])
         )
         pixels = view.camera.project(about)
-        room = int(REACH_MM / view.pixel_mm) + LIMITS.window + 1
-        first = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - room, 0)
-        last = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + room + 1, view.camera.size)
+        margin = int(REACH_MM / view.pixel_mm) + LIMITS.window + 1
+        first = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - margin, 0)
+        last = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + margin + 1, view.camera.size)
         if not shells or (last - first <= 2 * LIMITS.window).any():
             return np.zeros((2, side, side))
         camera = view.camera.cropped(*first, *(last - first))

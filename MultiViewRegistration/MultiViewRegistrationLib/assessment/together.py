@@ -49,7 +49,7 @@ from .case_verdict import related
 from .error_by_cause import PoseError
 from .features import ReliabilityFeatures
 from .joint_motion import BonePose, joint_pose, motions_of, principal_axes
-from .metrics import OVERLAY_MM, PredictedError
+from .metrics import PredictedError
 from .prediction import WRONG_MM, Prediction
 from .verdict import Assessment
 from .verdict_reasons import ambiguity
@@ -124,7 +124,8 @@ def register_together(
             break
         found, together = again, judged
     if first.explain and count:
-        all_found = together.of("accept") and not together.of("check", "reject")
+        shown = [body for body in together.bodies if body.verdict != "not shown"]
+        all_found = shown and all(body.overlay == "accept" for body in shown)
         of_cause = part_of(progress, LEVELS_SHARE, 1.0)
         whole = first.explain(of_cause, bones_found=bool(all_found))
     go_on(progress(Progress(1.0, "judging the bones", found.poses[0], found.fit.cost)))
@@ -276,28 +277,27 @@ def _judged_in_ct(
     """Judge the n-th body, a bone of a CT."""
     bone = found.bones[n]
     pose = found.poses[n]
-    prediction, room, reasons = bone_verdict.judge(
+    prediction, position, reasons = bone_verdict.judge(
         bone.name, features, found.showing(n), whole.in_doubt
     )
-    if room == "accept" and whole.cameras_in_doubt:
-        room = "check"
+    if position == "accept" and whole.cameras_in_doubt:
+        position = "check"
     # What leaves its place along a beam open moves it in no X-ray by more than its bound.
     _, overlay = bone_verdict.predicted(replace(features, shown=1.0))
     known: dict[str, Any] = {
         "moved": Moved.of(bone, pose, found.world_from_ct),
         "displaced_mm": bone.apart(pose, found.world_from_ct),
-        "use": whole.use,
     }
     shown = None
     if prediction and errors:
         shown = errors.overlay(n)
-        known |= {"appearance": shown, "lies": errors.room(n), "uncertainty": errors.pose(n)}
+        known |= {"appearance": shown, "lies": errors.position(n), "uncertainty": errors.pose(n)}
         known["pose_error"] = errors.by_cause(n)
-    certain = shown and shown.upper95_mm and shown.upper95_mm <= OVERLAY_MM
+    certain = shown and shown.upper95_mm and shown.upper95_mm <= WRONG_MM
     if overlay == "accept" and (whole.in_doubt or not certain):
         overlay = "check"
     known |= {"overlay": overlay, "features": features}
-    return _result_of(found, n, whole, (prediction, room, reasons), known)
+    return _result_of(found, n, whole, (prediction, position, reasons), known)
 
 
 def _result_of(
@@ -308,7 +308,7 @@ def _result_of(
     known: dict[str, Any],
 ) -> BodyResult:
     """Return the result of the n-th body, by its verdict as of `bone_verdict.judge`, and with what else is known of it."""
-    prediction, room, reasons = judged
+    prediction, position, reasons = judged
     error = None
     if prediction:
         error = PredictedError(prediction.mean_mm, prediction.known_upper95_mm)
@@ -317,14 +317,14 @@ def _result_of(
     bone = found.bones[n]
     alike = zip(found.views, found.fit.similarity[n], strict=True)
     similarity = {view.name: float(each) for view, each in alike if np.isfinite(each)}
-    known = {"bone": bone, "overlay": room, **known}
-    return BodyResult(bone.name, found.poses[n], room, reasons, error, similarity, **known)
+    known = {"bone": bone, "overlay": position, **known}
+    return BodyResult(bone.name, found.poses[n], position, reasons, error, similarity, **known)
 
 
 def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[BodyResult]:
     """Return the bones, of which none is accepted whose ends fit best at different places."""
     checked = list(bodies)
-    accepted = [n for n, body in enumerate(bodies) if body.verdict == "accept"]
+    accepted = [n for n, body in enumerate(bodies) if "accept" in (body.overlay, body.position)]
     for n, mm in ends_apart_mm(found, accepted).items() if accepted else ():
         if mm > MOST_ENDS_APART_MM:
             sentence = (
@@ -351,7 +351,7 @@ def _judged_alone(
     depths = [split.depth_mm for split in own.splits]
     if bone.is_implant and len(alike) == 1 and apart_mm <= max(depths, default=0.0):
         apart_mm = 0.0  # it may lie anywhere there along the beam
-    known = {"ct_uid": alone.body.uid, "use": own.use, "features": features}
+    known = {"ct_uid": alone.body.uid, "features": features}
     if not showing:
         sentence = f"No X-ray shows enough of {bone.name} to say where it is."
         reasons = [Reason("not-shown", sentence)]
@@ -436,7 +436,7 @@ def _relative_poses(
             place = rigid.transform_points(pose, own[:3, 3])
             along = there[:3, :3] @ axes[:3, :3]
             numbers = numbers.with_bounds(of_fixed, of_moving, place, along)
-        verdict = max(fixed.verdict, bodies[n].verdict, key=DOUBT.index)
+        verdict: Any = max(fixed.overlay, bodies[n].overlay, key=DOUBT.index)
         relative.append(BonePose(bone.name, against, numbers, verdict))
     return relative
 

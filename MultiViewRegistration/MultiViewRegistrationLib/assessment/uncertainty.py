@@ -24,7 +24,7 @@ that
 (considered parameters: Schmidt, Advances in Control Systems 3, 1966). Only the ratio of the two
 Hessians counts, so Gauss and Newton's do.
 
-Errors of pose and cameras go together: what moves the bone in the room and leaves the images as they
+Errors of pose and cameras go together: what moves the bone in 3D and leaves the images as they
 are is seen in none of them. So the covariance is kept of all of them, (x, c), in which c is off by
 as much as it is unknown and x by -K c; where targets appear in a view (`PoseUncertainty.in_view`)
 is known far better than where they are.

@@ -35,6 +35,7 @@ from .prediction import (
     calibrated,
     decide,
     depth_risk,
+    is_likely_wrong,
     model_inputs,
 )
 from .uncertainty import TargetUncertainty, ViewSplit, bounds
@@ -70,8 +71,8 @@ class Assessment(Judged):
 
     Attributes
     ----------
-    room
-        "accept", "check" or "reject", of where the bone lies in the room.
+    position
+        "accept", "check" or "reject" for the 3D position.
     reasons
         None for an accept of that.
     prediction, features
@@ -93,9 +94,11 @@ class Assessment(Judged):
     condition
         What the prediction takes for granted of the cameras, as the end of a sentence; "" without
         one.
+    likely_wrong
+        See `prediction.is_likely_wrong`.
     in_doubt, cameras_in_doubt
         Cameras or X-rays are not of the kind that failure probabilities were measured on, of the
-        whole CT or of bones of it. And cameras are not known well enough for a place in the room.
+        whole CT or of bones of it. And cameras are not known well enough for a 3D position.
     contradictions
         Of cameras that the X-rays contradict, also the first of the reasons.
     suspects
@@ -109,16 +112,14 @@ class Assessment(Judged):
     asked
         Which places were in place for sure; None where nothing else spoke for an accept.
     overlay
-        As `room`, of where the bone appears in these X-rays.
+        As `position`, for the overlay on these X-rays.
     appearance
         How far that is known; None without features.
     relative, motion
-        As `overlay` and `appearance`, of how its bones lie to each other; None without such.
-    use
-        What the pose is for, of which `verdict` is.
+        As `overlay` and `appearance`, for its bones relative to each other; None without such.
     """
 
-    room: Verdict
+    position: Verdict
     reasons: list[Reason]
     prediction: Prediction | None = None
     features: ReliabilityFeatures | None = field(default=None, repr=False)
@@ -128,6 +129,7 @@ class Assessment(Judged):
     cause: Cause | None = None
     targets: np.ndarray | None = None
     measured: bool = False
+    likely_wrong: bool = False
     in_doubt: bool = True
     cameras_in_doubt: bool = True
     condition: str = ""
@@ -141,16 +143,15 @@ class Assessment(Judged):
     appearance: Error | None = None
     relative: Verdict | None = None
     motion: Error | None = None
-    use: Use = "room"
 
     @property
     def errors(self) -> dict[Use, Error | None]:
-        """How far off the pose is for each use."""
-        told = self.prediction
-        room = None
-        if told and told.tested and told.elsewhere_proven is None:
-            room = Error(told.typical_mm, told.known_upper95_mm)
-        return {"overlay": self.appearance, "relative": self.motion, "room": room}
+        """Expected error for each use."""
+        predicted = self.prediction
+        position = None
+        if predicted and predicted.tested and predicted.elsewhere_proven is None:
+            position = Error(predicted.typical_mm, predicted.known_upper95_mm)
+        return {"overlay": self.appearance, "relative": self.motion, "position": position}
 
     @property
     def placed(self) -> bool:
@@ -160,28 +161,36 @@ class Assessment(Judged):
         return bool(self.features.in_place.min() >= IN_PLACE)
 
     @property
+    def accepted_use(self) -> Use | None:
+        """The 3D position if it is accepted, otherwise the overlay if that is."""
+        if self.position == "accept":
+            return "position"
+        return "overlay" if self.overlay == "accept" else None
+
+    @property
     def scope(self) -> Reason | None:
         """What an accept of a body was tested for; None without one."""
-        if self.verdict != "accept" or self.judged_use == "relative":
+        use = self.accepted_use
+        if use is None:
             return None
         if self.asked is None:
             return scope_of(self.tested)
         every = self.targets is not None and len(self.asked.points) == len(self.targets)
         given = self.asked.given and every
-        return scope_of(self.tested, self.asked.sure(self.judged_use), given=given)
+        return scope_of(self.tested, self.asked.sure(use), given=given)
 
     @property
-    def sure_places(self) -> np.ndarray:
-        """(N, 3) CT mm, where bone that lies elsewhere would have been seen, for the use that counts."""
+    def tested_points(self) -> np.ndarray:
+        """(N, 3) CT mm, points at which displaced bone would be visible on the X-rays."""
         if self.asked is None:
             return np.empty((0, 3))
-        return self.asked.points[self.asked.sure(self.judged_use)]
+        return self.asked.points[self.asked.sure("overlay")]
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """Return "good", "check" or "bad" of each view, by name: for what speaks for the pose, is in doubt, is to blame."""
         if self.verdict == "accept":
             return dict.fromkeys(names, "good")
-        rejected = self.verdict == "reject"
+        rejected = self.verdict == "reject" or self.likely_wrong
         about = names if rejected else self.suspects
         if self.contradictions:
             about = self.suspects or about
@@ -205,23 +214,20 @@ class Assessment(Judged):
 
     @property
     def uses_in_words(self) -> str:
-        """The verdict of each use as sentences, see `metrics.in_words`."""
-        return in_words(self.uses, self.judged_use, self.reasons)
+        """Verdict and expected error of each use as sentences, see `metrics.in_words`."""
+        return in_words(self.uses)
 
     @property
     def summary(self) -> str:
-        """The verdict of each use where they differ, the prediction for the room where that counts, and the scope of an accept."""
+        """Verdict of each use, the predicted error of the 3D position, and the scope of an accept, as sentences."""
         if self.prediction is None:
             return ""
-        of_uses = self.uses_in_words
-        predicted = ""
-        if not of_uses or self.judged_use == "room":
-            told = self.condition and self.prediction.elsewhere_proven is not False
-            end = f", {self.condition}." if told else "."
-            predicted = f"{str(self.prediction)[:-1]}{end}"
-            if bones_apart(self.reasons):
-                predicted = f"In one piece: {predicted[0].lower()}{predicted[1:]}"
-        return " ".join(filter(None, [of_uses, predicted, self.scope]))
+        conditional = self.condition and self.prediction.elsewhere_proven is not False
+        end = f", {self.condition}." if conditional else "."
+        predicted = f"{str(self.prediction)[:-1]}{end}"
+        if bones_apart(self.reasons):
+            predicted = f"In one piece: {predicted[0].lower()}{predicted[1:]}"
+        return " ".join(filter(None, [self.uses_in_words, predicted, self.scope]))
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm.
@@ -300,17 +306,21 @@ class Measured(NamedTuple):
         features = self.features
         at = self.explained
         inputs = model_inputs(features)
-        if asked and asked.enough("room"):
+        if asked and asked.enough("position"):
             inputs["odds"] = LIMITS.tested_odds
-        room = self.model.predict(inputs, self.of_cameras.distribution if self.of_cameras else None)
-        if not room.familiar:
-            room = room.carried(features.carried_risk, at, features.disagreement_mm)
+        position = self.model.predict(
+            inputs, self.of_cameras.distribution if self.of_cameras else None
+        )
+        if not position.familiar:
+            position = position.carried(features.carried_risk, at, features.disagreement_mm)
         views = len(self.views)
-        room = room.no_less_than(at.mean_mm, at.bound_mm(), views, depth_risk(at, views))
+        position = position.no_less_than(at.mean_mm, at.bound_mm(), views, depth_risk(at, views))
         shown = appearance(features, at.points, self.model, inputs)
         in_each = asked is not None and asked.least_alone >= PIECES.tested_targets
-        right = appears_right(room, self.model, shown.upper95_mm or np.inf, in_each_view=in_each)
-        return room, shown, right
+        right = appears_right(
+            position, self.model, shown.upper95_mm or np.inf, in_each_view=in_each
+        )
+        return position, shown, right
 
 
 class Tested(NamedTuple):
@@ -318,12 +328,12 @@ class Tested(NamedTuple):
 
     Attributes
     ----------
-    room, shown
-        What the features say of the room, and how far off targets appear.
+    position, shown
+        Predicted error of the 3D position, and of the overlay.
     appears
         The bone appears in these X-rays where the pose has it.
     measured
-        Nothing speaks against an accept in the room, but what is told may.
+        No finding but the predicted error rules out an accept of the 3D position.
     limits
         What speaks against an accept, but for bone that lies elsewhere.
     apart
@@ -332,7 +342,7 @@ class Tested(NamedTuple):
         None where no places were asked.
     """
 
-    room: Prediction
+    position: Prediction
     shown: Error
     appears: bool
     measured: bool
@@ -414,10 +424,10 @@ def assess(
 
 def _tested(of: Measured) -> Tested:
     """Test a pose by its parts, its rival and, unless it is rejected, by places in its bone."""
-    room, shown, right = of.told()
-    familiar = room.familiar
+    position, shown, right = of.told()
+    familiar = position.familiar
     apart = elsewhere(of.features.parts, of.targets)
-    if apart and not (apart.unlike or room.agree and familiar):
+    if apart and not (apart.unlike or position.agree and familiar):
         # Views that contradict each other ask for another place of every part; and how far parts
         # of a right pose ask to go was measured on familiar X-rays.
         apart = None
@@ -433,49 +443,50 @@ def _tested(of: Measured) -> Tested:
         rival = rival_in_place(*where)
     sound = not (limits or of.alone or apart or rival)
     asked = None
-    if not (of.anatomy.structure or of.contradictions or decide(room, of.model, sound) == "reject"):
+    unlikely = is_likely_wrong(position, of.model)
+    if not (of.anatomy.structure or of.contradictions or unlikely):
         asking = partial(ask, of.anatomy, of.features.uncovered(of.views), pose)
         asked = asking(of.targets, given=of.given)
-        room, shown, right = of.told(asked)
-        if sound and (right or decide(room, of.model, sound) == "accept"):
+        position, shown, right = of.told(asked)
+        if sound and (right or decide(position, of.model, sound) == "accept"):
             if of.given:  # an X-ray that shows other bone elsewhere is no single projection
                 bone, _ = targets_of(of.anatomy, of.views, pose, None)
                 asked = replace(asked, bent=asking(bone).bent)
             elif not asked.elsewhere.any():  # where X-rays and CT agree least
                 doubtful = asking(of.targets, doubtful=True)
                 asked = doubtful if doubtful.elsewhere.any() else asked
-            room, shown, right = of.told(asked)
+            position, shown, right = of.told(asked)
             apart = displaced(asked)
             limits = untested(asked, [view.name for view in of.views])
             if asked.enough("overlay") and evidence_ratio(*where) < LIMITS.mirror_ratio:
                 limits.append(ALIKE)
-    # In the room no third view tells which of two of another kind is wrong; each shows what its own
+    # For the 3D position no third view tells which of two of another kind is wrong; each shows what its own
     # overlay has, if enough bone was tested.
     third = len(of.views) == 2 and not (familiar or apart)
     limits += [THIRD_VIEW_MISSING] * third
     seen = asked.enough("overlay", firmly=third) if asked else not third
     appears = sound and seen and right and ALIKE not in limits
     measured = sound and not (limits or apart)
-    return Tested(room, shown, appears, measured, limits, apart, asked)
+    return Tested(position, shown, appears, measured, limits, apart, asked)
 
 
 def _concluded(of: Measured, tested: Tested) -> Assessment:
     """Return the verdicts, their reasons and the errors."""
     asked = tested.asked
     apart = tested.apart
-    told = tested.room
+    told = tested.position
     if apart:
         told = told.elsewhere(
             proven=apart.proven and not of.features.in_place.min() > LIMITS.in_place
         )
-    if asked and not asked.enough("room"):
+    if asked and not asked.enough("position"):
         told = replace(told, tested=False)
-    room = decide(told, of.model, tested.measured)
+    position = decide(told, of.model, tested.measured)
     overlay: Verdict = "accept" if tested.appears else "check"
     if of.coarse:
-        room = overlay = "check"
+        position = overlay = "check"
     if of.contradictions:
-        room = "reject"
+        position = "reject"
     shown = of.anatomy.structure or asked and asked.enough("overlay")
     at = of.explained
     inflation = (told.known_upper95_mm or at.bound_mm()) / at.bound_mm()
@@ -484,26 +495,27 @@ def _concluded(of: Measured, tested: Tested) -> Assessment:
     alike = ALIKE in tested.limits
     bent = np.flatnonzero(asked.bent) if asked else ()
     return Assessment(
-        room,
-        _reasons(of, tested, told, room) if room != "accept" else [],
+        position,
+        _reasons(of, tested, told, position) if position != "accept" else [],
         replace(told, familiar=False) if alike or of.coarse else told,
         of.features,
         **bounds(of.features.total_uncertainty, at, inflation, of.views),
         targets=of.targets,
         measured=tested.measured,
+        likely_wrong=is_likely_wrong(told, of.model) and not of.coarse,
         in_doubt=bool(of.limits or alike or of.alone or of.contradictions),
         cameras_in_doubt=not told.cameras_suffice,
         contradictions=of.contradictions,
         suspects=(*of.suspects, *(of.views[i].name for i in bent)),
         condition=condition(of.views),
         elsewhere=apart.points if apart else np.empty((0, 3)),
-        overlay=overlay if room != "reject" else room,
+        overlay=overlay if position != "reject" else position,
         appearance=tested.shown if shown else None,
         asked=asked,
     )
 
 
-def _reasons(of: Measured, tested: Tested, told: Prediction, room: Verdict) -> list[Reason]:
+def _reasons(of: Measured, tested: Tested, told: Prediction, position: Verdict) -> list[Reason]:
     """Return why a pose is not accepted, what matters most first."""
     part = [tested.apart.reason] if tested.apart else []
     most = bool(tested.apart and tested.apart.most)
@@ -523,7 +535,7 @@ def _reasons(of: Measured, tested: Tested, told: Prediction, room: Verdict) -> l
         *of.coarse,
         *([] if most else part),
         *([] if of_images else cameras),
-        *([] if of.coarse else risk_reasons(told, of.model, room)),
+        *([] if of.coarse else risk_reasons(told, of.model)),
         *(part if most else []),
         *(weak_points(of.weak, of.features, of.views) if told.familiar else []),
         *(cameras if of_images else []),

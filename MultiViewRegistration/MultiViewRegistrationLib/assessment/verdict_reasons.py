@@ -28,7 +28,7 @@ from .features import ReliabilityFeatures
 from .metrics import in_field
 from .parts import PART_MM, Part
 from .prediction import LIMITS as PREDICTION
-from .prediction import WRONG_MM, ErrorModel, Prediction, percent
+from .prediction import WRONG_MM, ErrorModel, Prediction, is_likely_wrong, percent
 from .uncertainty import SDS_95
 
 
@@ -254,7 +254,7 @@ MOST_NUMBERED = 6
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
 THIRD_VIEW_MISSING = Reason(
     "third-view-missing",
-    "Two X-rays of such a kind are never accepted in the room\n: a third would tell whether they agree.",
+    "The 3D position of two X-rays of such a kind is never accepted\n: a third would tell whether they agree.",
 )
 ONE_STRUCTURE = Reason(
     "one-structure", "A structure by itself may lie on a similar one\n. Check its outline."
@@ -271,7 +271,9 @@ UNFAMILIAR_IMAGES = Reason(
     "The X-rays are of another kind than those on which the risk was measured, so that it is not "
     "known; most of their parts fit best where this pose has them.",
 )
-UNLIKE_KNOWN = Reason("unlike-known", "This result looks unlike every correct result we know.")
+UNLIKE_KNOWN = Reason(
+    "unlike-known", "This result differs from all correct results to which the risk was fitted."
+)
 MISFIT_LEFT_OUT = Reason(
     "misfit-left-out",
     "What did not fit at an earlier pose was left out\n: a wrong pose would look right, too.",
@@ -427,7 +429,7 @@ def weak_points(
         "moved, or a distance is wrong."
     )
     coarse = (
-        "One X-ray hardly resembles the CT even at a coarse resolution "
+        "One X-ray differs from the DRR even at a coarse resolution "
         f"(local NCC {features.wider_similarity:.2f})."
     )
     outliers = (
@@ -472,7 +474,10 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
 def _least_similar(features: ReliabilityFeatures, views: list[View]) -> str:
     worst = _least_similar_view(features)
     ncc = features.fit.similarity[worst]
-    return f"{views[worst].name} hardly resembles the CT (local NCC {ncc:.2f})."
+    return (
+        f"{views[worst].name} differs from the DRR (local NCC {ncc:.2f})\n: the image may be "
+        "edge-enhanced, saturated or noisy, or show other anatomy."
+    )
 
 
 def suspects(weak: Sequence[str], features: ReliabilityFeatures, views: list[View]) -> list[str]:
@@ -525,13 +530,16 @@ def prediction_limits(
     return limits + [UNLIKE_KNOWN] * (not prediction.bounded)
 
 
-def risk_reasons(prediction: Prediction, model: ErrorModel, verdict: str) -> list[Reason]:
+def risk_reasons(prediction: Prediction, model: ErrorModel) -> list[Reason]:
     """Return a sentence, where the failure probability is too high for an accept."""
     risk = percent(prediction.failure_probability)
     limit = percent(model.accept)
-    if verdict == "reject" and prediction.failure_probability >= model.reject:
-        sentence = f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."
-        return [Reason("most-likely-wrong", sentence)]
+    if is_likely_wrong(prediction, model):
+        sentence = (
+            f"{risk} risk of an error above {WRONG_MM:g} mm\n, if these X-rays are like the simulated ones "
+            "to which the risk was fitted. Compare edges and bone in every overlay."
+        )
+        return [Reason("most-likely-wrong", sentence[0].upper() + sentence[1:])]
     if not prediction.familiar:
         return [UNFAMILIAR_IMAGES]
     if prediction.known_risk is None or prediction.known_risk <= model.accept:

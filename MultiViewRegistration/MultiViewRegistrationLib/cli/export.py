@@ -30,7 +30,7 @@ from .options import (
 #: What a verdict other than "accept" means.
 MEANINGS = {
     "check": "the program cannot tell whether it is right, so compare the outlines with every X-ray before you use it",
-    "reject": "it is most likely wrong, so do not use it",
+    "reject": "the images contradict it, so do not use it",
     "not shown": "no X-ray shows it, so do not use it",
     None: "nothing has checked it, so look at every X-ray before you use it",
 }
@@ -261,7 +261,7 @@ def _say_verdicts(exports: Sequence[RegistrationExport]) -> None:
         if doubtful:
             of = f" of {', '.join(doubtful)}" if exports[1:] or exports[0].structure else ""
             word = verdict or NOT_ASSESSED
-            say(f'  In the room the pose{of} is "{word}": {meaning}.')
+            say(f'  The 3D position{of} is "{word}": {meaning}.')
     for each in exports:
         if checked := each.said.get("checked"):
             say(f"  Checked, {each.structure or WHOLE}: {checked}.")

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..errors import InputError, OutputError, Use
+from ..errors import InputError, OutputError
 from ..finding import REGRESSOR_STARTS, STARTS
 from ..imaging.body import StructureSource
 from ..io.case_file import CaseFile, case_name, refuse_mask_beside_structures
@@ -115,13 +115,6 @@ def add_register(command: Parser) -> None:
         help="Slicer's .fcsv or .mrk.json: the CT points of the case's landmarks, by name",
     )
     add_structures(command, "those of the case; all of --ct-labels")
-    add(
-        "--use",
-        choices=get_args(Use),
-        help="what the pose is for, whose verdict counts. overlay: where the bone appears in these X-rays; relative: how bones "
-        "lie to each other; room: where it lies, for navigation (default: the case's; else the room where its cameras were "
-        "calibrated or tracked, and the overlay by a C-arm's readings)",
-    )
     add(
         "--same-patient",
         action="store_true",
@@ -439,7 +432,6 @@ def _case_to_register(
         case.landmarks = with_ct_points(case.landmarks, options.ct_landmarks)
     if options.range:
         case.search = options.range
-    case.use = options.use or case.use
     case.inputs |= _further_inputs(options)
     return case
 

@@ -171,8 +171,6 @@ def _sequence(options: argparse.Namespace) -> FrameSequence:
 
 def _summarise(track: Track, out: Path) -> None:
     """Print the summary of a tracked sequence."""
-    from ..assessment.metrics import PLACES
-
     frames = track.frames
     seconds = [frame.seconds for frame in frames if frame.how == "followed"]
     pace = (
@@ -183,7 +181,7 @@ def _summarise(track: Track, out: Path) -> None:
     scopes = (frame.scope for frame in frames if frame.scope)
     say(
         f"{len(frames)} of {len(track.sequence)} frames{pace}. "
-        f"Verdicts {PLACES[frames[0].use]}: {_verdicts(frames)}. {next(scopes, '')}".rstrip()
+        f"Verdicts on the 3D position: {_verdicts(frames)}. {next(scopes, '')}".rstrip()
     )
     for name in frames[0].bones:
         say(f"  {name}: {_verdicts([frame.bones[name] for frame in frames])}.")

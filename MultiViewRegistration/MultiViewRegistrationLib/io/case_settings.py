@@ -6,11 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Use
 from ..imaging.xray import SharedUnknowns
 from ..known import without_empty
 from .files import JsonObject, describe, plain
@@ -63,9 +62,6 @@ class CaseSettings:
     relative_geometry
         How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES;
         None where unknown.
-    use
-        What the pose is for, whose verdict is the result's; None for what the cameras are good for,
-        see `assessment.prediction.use_of`.
     same_patient
         A person says that CT and X-rays are of one patient, whatever their DICOM headers say.
     header_mismatch
@@ -85,7 +81,6 @@ class CaseSettings:
     truth_world_from_ct: np.ndarray | None = None
     structure_truths: dict[str, np.ndarray] = field(default_factory=dict)
     relative_geometry: str | None = None
-    use: Use | None = None
     same_patient: bool = False
     header_mismatch: dict[str, bool] = field(default_factory=dict)
     patient_digests: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -122,7 +117,6 @@ class CaseSettings:
             truth_world_from_ct=_whole_truth(truth) if truth else None,
             structure_truths=_truths(truth) if truth else {},
             relative_geometry=relative,
-            use=fields.optional("use", fields.choice, get_args(Use)),
             same_patient=fields.optional(
                 "same_patient", fields.value, "true or false", bool, default=False
             ),

@@ -125,13 +125,12 @@ class StoredVerdict:
     reasons
         What a person must know before trusting the pose, but what a person saw, which the
         edge_checks tell.
-    use, uses
-        What the pose is for, of which the verdict is; the verdict of each.
+    uses
+        Verdict and expected error for each use; `verdict` is that of the 3D position.
     """
 
     verdict: Any = None
     reasons: list[Any] = field(default_factory=list)
-    use: Use = "room"
     uses: Mapping[Use, UseVerdict] = field(default_factory=dict)
 
     @classmethod
@@ -141,7 +140,7 @@ class StoredVerdict:
         Raises
         ------
         InputError
-            For what is none, or no verdict in the room.
+            For invalid content, or if the verdict on the 3D position is missing.
         """
         verdict = fields.value("verdict", "a verdict or null")
         if verdict is not None:
@@ -149,10 +148,9 @@ class StoredVerdict:
         fields.optional("reasons", fields.texts, "a list of sentences")
         told = {key: fields.optional(key, fields.value, "a list", list, default=()) for key in KEYS}
         reasons = [each for each in from_codes(told) if each.code != EDGES_OFF]
-        use: Use = fields.optional("use", fields.choice, get_args(Use), default="room")
         by_use = fields.part("uses")
         if by_use.values:
-            by_use.section("room")
+            by_use.section("position")
         uses: dict[Use, UseVerdict] = {}
         for of in filter(by_use.has, get_args(Use)):  # a later version has more of them
             each = by_use.section(of)
@@ -162,7 +160,9 @@ class StoredVerdict:
             )
             own: Any = each.choice("verdict", verdicts)
             uses[of] = UseVerdict(own, *mm)
-        return StoredVerdict(verdict=verdict, reasons=reasons, use=use, uses=uses)
+        if uses and uses["position"].verdict != verdict:
+            fields.refuse("verdict", f"is {verdict}", "the verdict of uses.position")
+        return StoredVerdict(verdict=verdict, reasons=reasons, uses=uses)
 
 
 VERSION = 1
@@ -211,7 +211,7 @@ class RegistrationExport:
     Attributes
     ----------
     verdict
-        In the room, whatever the result is for.
+        Verdict on the 3D position.
     uids
         FrameOfReferenceUID of "world", "ct" and "reference".
     warning
@@ -268,8 +268,7 @@ class RegistrationExport:
         fields.check_version(VERSION)
         posed = fields if structure is None else bones_in(fields)[structure]
         told = StoredVerdict.read(posed, get_args(BoneVerdict if structure else Verdict))
-        room = told.uses.get("room", told)  # the room's, before
-        verdict = room.verdict
+        verdict = told.verdict
         uids = fields.part("frame_of_reference_uid")
         frames = filter(uids.has, ("world", "ct", "reference"))
         known = {frame: _uid(uids, frame) for frame in frames}
@@ -288,7 +287,7 @@ class RegistrationExport:
             inputs=fields.part("inputs").values,
             structure=structure,
             checked=posed.optional("checked", posed.value, "true", bool, default=False),
-            risk=_risk(posed, told.uses.get("room") if structure or told.use != "room" else None),
+            risk=_risk(posed, told.uses.get("position")),
             xrays=tuple(
                 fields.section("case").texts("images", "SHA-256 sums") if fields.has("case") else ()
             ),
@@ -356,7 +355,6 @@ class RegistrationExport:
         xrays = ", ".join(each[:DIGITS] for each in self.xrays)
         known = {
             "verdict": self.verdict or NOT_ASSESSED,
-            "use": "room" if self.verdict else "",
             "risk": self.risk,
             "checked": EDGES_FIT if self.checked and not self.warning else "",
             "case": f"X-rays {xrays} by case.images of its result.json" if xrays else "",
@@ -428,19 +426,13 @@ def bones_in(fields: JsonObject) -> dict[str, JsonObject]:
     return {name: bodies.section(name) for name in bodies.values if name != WHOLE}
 
 
-def _risk(posed: JsonObject, room: UseVerdict | None) -> str:
-    """Return the error to expect in the room of a pose or bone, a sentence; "" where nothing tells it.
-
-    Parameters
-    ----------
-    room
-        Its verdict there, where `posed` does not tell the error.
-    """
-    if room and room.typical_mm is not None:
-        told = f"In the room probably off by {room.typical_mm:.1f} mm"
-        if room.upper95_mm is not None:
-            told += f", 95 % below {room.upper95_mm:.1f} mm"
-        return f"{told}."
+def _risk(posed: JsonObject, position: UseVerdict | None) -> str:
+    """Return the expected error of the 3D position of a CT or bone as a sentence; "" if unknown."""
+    if position and position.typical_mm is not None:
+        bound = ""
+        if position.upper95_mm is not None:
+            bound = f" (95 %: {position.upper95_mm:.1f} mm)"
+        return f"Expected error of the 3D position {position.typical_mm:.1f} mm{bound}."
     if posed.values.get("summary"):
         return posed.text("summary", "a sentence")
     if posed.values.get("predicted_tre_mm") is None:

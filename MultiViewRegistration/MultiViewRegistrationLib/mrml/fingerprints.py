@@ -55,7 +55,7 @@ def body_fingerprint(registration: Registration) -> str:
 
 
 def _body(registration: Registration) -> list:
-    extras = {key: kept for key, kept in registration.kept(EXTRAS, {}).items() if key != "use"}
+    extras = registration.kept(EXTRAS, {})
     return [
         of_ct(registration),
         json.dumps(extras) if extras else "",

@@ -18,7 +18,6 @@ from ..assessment.metrics import PredictedError, UseVerdict
 from ..assessment.verdict import Assessment
 from ..assessment.verdict_reasons import ambiguity
 from ..errors import (
-    InputError,
     Reason,
     Use,
     Verdict,
@@ -214,7 +213,7 @@ class Result(Answered):
 
     @property
     def verdict(self) -> Verdict | None:
-        """That of `use`, one of "accept", "check" and "reject"; None without an assessment."""
+        """Verdict on the 3D position: "accept", "check" or "reject"; None without an assessment."""
         return self.assessment.verdict if self.assessment else None
 
     @cached_property
@@ -222,31 +221,6 @@ class Result(Answered):
         """See `Assessment.view_states`; of none without an assessment."""
         names = [view.name for view in self.views]
         return self.assessment.view_states(names) if self.assessment else {}
-
-    @property
-    def use(self) -> Use | None:
-        """Use of the pose to which the verdict applies; None without an assessment."""
-        return self.assessment.judged_use if self.assessment else None
-
-    def for_use(self, use: Use) -> Result:
-        """Return the result with the verdict of another use.
-
-        Raises
-        ------
-        InputError
-            For a use that was not judged.
-        """
-        if self.assessment is None or use not in self.uses:
-            judged = ", ".join(self.uses) or "a result that was assessed"
-            raise InputError(f"use: found {use!r}, expected {judged}.")
-        body = self.assessment.body and replace(self.assessment.body, use=use)
-        bodies = [replace(body, use=use) for body in self.together.bodies]
-        return replace(
-            self,
-            case=replace(self.case, use=use),
-            assessment=replace(self.assessment, use=use, body=body),
-            together=replace(self.together, bodies=bodies),
-        )
 
     def with_edge_checks(self, checks: Mapping[str, bool]) -> Result:
         """Return the result with edge checks by the user.
@@ -310,12 +284,11 @@ class Result(Answered):
         if alone:
             whole = replace(
                 whole,
-                room=alone.room,
+                position=alone.position,
                 reasons=alone.reasons,
                 overlay=alone.overlay,
                 appearance=alone.appearance,
-                lies=alone.errors["room"],
-                use=alone.use,
+                lies=alone.errors["position"],
             )
         return {first: whole, **found}
 
@@ -405,7 +378,7 @@ class Result(Answered):
 
     def withheld(self, override: str | None = None) -> str | None:
         """Return why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
-        if override or not self.assessment or self.assessment.room != "reject":
+        if override or not self.assessment or self.assessment.position != "reject":
             return None
         written = ", ".join(body.name for body in self.together.usable)
         return (
@@ -442,7 +415,6 @@ class Result(Answered):
             "version": VERSION,
             "world_from_ct": self.world_from_ct,
             "verdict": self.verdict,
-            "use": self.use,
             **with_codes(self.reasons),
             "summary": self.summary,
             "scope": scope and scope.code,
@@ -487,7 +459,6 @@ class Result(Answered):
         optional = (
             "scope",
             "tested",
-            "use",
             "override",
             "withheld",
             "reference_from_world",
@@ -530,7 +501,7 @@ class Result(Answered):
         """Return the points (N, 2), pixels of a view, at which displaced bone would be visible."""
         if self.assessment is None:
             return NOWHERE
-        there = rigid.transform_points(self.world_from_ct, self.assessment.sure_places)
+        there = rigid.transform_points(self.world_from_ct, self.assessment.tested_points)
         return view.camera.project(there)
 
     @property

@@ -373,7 +373,6 @@ def sentences_of(result: Result) -> list[str]:
     told = " ".join(filter(None, (first, assessment.scope, act, condition)))
     predicted = str(assessment.prediction)
     if in_words := assessment.uses_in_words:
-        predicted = f"In the room: {predicted[0].lower()}{predicted[1:]}"
         return [in_words, told, predicted, *reasons, *result.limits]
     return [predicted, told, *reasons, *result.limits]
 
@@ -392,7 +391,7 @@ def _films(
         choices.append(tag("label", chosen, word, class_="choice"))
     what = "the structure" if result.anatomy.structure else "the CT's bones"
     dots = ""
-    if result.assessment and len(result.assessment.sure_places):
+    if result.assessment and len(result.assessment.tested_points):
         dots = f" Blue dots: bone that lies {WRONG_MM:g} mm elsewhere would have been seen there."
     hint = f"Orange: edges of {what}.{dots} Click an X-ray to zoom; then wheel, drag, + and \u2212."
     count = len(result.views)

@@ -23,7 +23,7 @@ from ..assessment.error_by_cause import (
     relative_error,
     with_bound,
 )
-from ..assessment.metrics import RELATIVE_DEG, RELATIVE_MM
+from ..assessment.metrics import WRONG_DEG, WRONG_MM
 from ..errors import DOUBT
 from ..geometry import rigid
 from ..io.folders import staged
@@ -308,10 +308,12 @@ class _Pair:
 
     @property
     def verdict(self) -> str:
-        """Worse verdict of the two structures, or the verdict on their relative pose if it was assessed."""
+        """Worse verdict on the two structures: on their relative pose if it was assessed, else on the overlay."""
         pair = (self.fixed, self.moving)
-        told: list[Any] = [each.uses.get("relative", each) for each in pair]
-        return max((each.verdict for each in told), key=DOUBT.index)
+        uses: list[Any] = [
+            each.uses.get("relative") or each.uses.get("overlay") or each for each in pair
+        ]
+        return max((each.verdict for each in uses), key=DOUBT.index)
 
     def error(self, point: np.ndarray) -> ErrorByCause | None:
         """Return the error (6,) of the rotation and of a point (3,) of the moving CT, along the axes of the fixed CT."""
@@ -332,7 +334,7 @@ def _relative(number: int, pair: _Pair, first: _Pair) -> Relative:
     if np.linalg.norm(turn) >= max(MIN_ROTATION, np.radians(bounds.get("angle_deg", 0.0))):
         screw = _screw(np.concatenate([turn, shift, at]))
     verdict = max(pair.verdict, first.verdict, key=DOUBT.index)
-    far = {"angle_deg": RELATIVE_DEG, "distance_mm": RELATIVE_MM}
+    far = {"angle_deg": WRONG_DEG, "distance_mm": WRONG_MM}
     if verdict == "accept" and any(bounds.get(name, np.inf) > most for name, most in far.items()):
         verdict = "check"
     return Relative(

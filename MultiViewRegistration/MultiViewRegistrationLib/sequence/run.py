@@ -23,7 +23,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ..api import assess_alone, for_use, register
+from ..api import assess_alone, for_case, register
 from ..assessment.bodies import Alone, BodyResult, Together
 from ..assessment.bone_prediction import MaskEdge, mask_edges
 from ..assessment.case_verdict import not_found, of_bone, related, with_together
@@ -163,8 +163,6 @@ class BoneTracker:
         bones = related(replace(found, bodies=bodies), self._structures)
         if whole.kept:
             judged = with_together(judged, bones)
-            if judged.judged_use == "relative":
-                judged = replace(judged, reasons=[*judged.reasons, FOLLOWED])
             whole = whole.assessed(judged)
         return with_structures(whole, bones, views, how)
 
@@ -366,7 +364,7 @@ class BodiesTracker:
     def lost(self, number: int, why: str) -> Tracked:
         """Return the result of a frame in which nothing was found, with its bones."""
         found = lost(number, why)
-        judged = for_use(found.assessment, self._case, self._anatomies[0])
+        judged = for_case(found.assessment, self._case, self._anatomies[0])
         found = self._of_case(found.assessed(judged))
         return replace(found, bones=dict.fromkeys(self._case.bone_names, found))
 
@@ -413,7 +411,7 @@ class BodiesTracker:
         tracker.anatomy = anatomy
         tracker.assess = lambda there, _, *found: assess_alone(case, n, there, *found)
         found = tracker.follow(number, views, given)
-        return found.assessed(for_use(found.assessment, self._case, anatomy))
+        return found.assessed(for_case(found.assessment, self._case, anatomy))
 
 
 def follow(

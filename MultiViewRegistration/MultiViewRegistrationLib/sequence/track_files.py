@@ -172,7 +172,6 @@ class Track:
             **with_codes(frame.reasons),
             "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
             "predicted_upper95_mm": frame.upper95_mm,
-            "use": frame.use,
             "uses": frame.uses,
         }
         if frame.pose_error is not None:

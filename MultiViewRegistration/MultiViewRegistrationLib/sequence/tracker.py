@@ -105,14 +105,13 @@ class Tracked(StoredVerdict, Answered):
     assessment: Any = None
 
     def assessed(self, by: Assessment | BodyResult) -> Tracked:
-        """Return the frame with the verdict of what it is for."""
-        told = by.uses[by.judged_use]
+        """Return the frame with an assessment."""
+        position = by.uses["position"]
         return replace(
             self,
-            verdict=told.verdict,
+            verdict=position.verdict,
             reasons=by.reasons,
-            upper95_mm=told.upper95_mm,
-            use=by.judged_use,
+            upper95_mm=position.upper95_mm,
             uses=by.uses,
             assessment=by,
         )
@@ -147,8 +146,8 @@ class Tracked(StoredVerdict, Answered):
 
     @property
     def uses_in_words(self) -> str:
-        """The verdict of each use as sentences, see `metrics.in_words`."""
-        return in_words(self.uses, self.use, self.reasons) if self.use in self.uses else ""
+        """Verdict and expected error of each use as sentences, see `metrics.in_words`."""
+        return in_words(self.uses)
 
     @property
     def scope(self) -> Reason | None:
@@ -234,7 +233,7 @@ class Tracker:
             assessment = UNASSESSED
             if self._pace.assessed:
                 assessment = self.assess(self.anatomy, views, found, start)
-            if assessment.verdict != "reject":
+            if not (assessment.likely_wrong or assessment.verdict == "reject"):
                 return tracked(number, "followed", found, assessment)
         return None
 
@@ -271,6 +270,8 @@ class Tracker:
         assessment = self.assess(self.anatomy, views, found, poses[1])
         unlike = self.memory.unlike("the best pose", views, found.fit.similarity)
         assessment = rejected(assessment, unlike)
+        if assessment.likely_wrong:
+            assessment = replace(assessment, position="reject", overlay="reject")
         how = "lost" if assessment.verdict == "reject" else "found again"
         return tracked(number, how, found, assessment)
 
@@ -291,7 +292,9 @@ def _in_one_step(
 def lost(number: int, why: str) -> Tracked:
     """Return the result of a frame in which nothing was found."""
     reasons = [Reason("lost", f"Lost: {why}")]
-    return Tracked(number, "lost", None).assessed(replace(UNJUDGED, room="reject", reasons=reasons))
+    return Tracked(number, "lost", None).assessed(
+        replace(UNJUDGED, position="reject", reasons=reasons)
+    )
 
 
 def rejected(judged: T, reasons: Sequence[Reason]) -> T:
@@ -299,7 +302,7 @@ def rejected(judged: T, reasons: Sequence[Reason]) -> T:
     if not reasons:
         return judged
     record: Any = judged
-    return replace(record, room="reject", overlay="reject", reasons=[*reasons, *record.reasons])
+    return replace(record, position="reject", overlay="reject", reasons=[*reasons, *record.reasons])
 
 
 def tracked(number: int, how: str, found: Refinement, assessment: Assessment) -> Tracked:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..assessment.metrics import BECAUSE, OVERLAY_MM, place_in_words
+from ..assessment.metrics import in_mm
 from ..errors import InputError, bones_apart, code_of
 from ..io.dicom_identity import DAY, REASON_CODES
 from ..mrml.case import SUGGESTED
@@ -21,7 +21,7 @@ from ..mrml.xray import ATTRIBUTE
 from ..translation import _
 from .history import HistoryEntry
 from .tasks import BackgroundValue, within_sentence
-from .verdicts import usable_in_room
+from .verdicts import any_usable
 
 if TYPE_CHECKING:
     from ..report.result import Result
@@ -141,7 +141,7 @@ def reason_not_to_use(session: Session) -> str:
     "" for no reason.
     """
     entry = session.history.current
-    rejected = entry is not None and entry.room == "reject" and not usable_in_room(entry.bodies)
+    rejected = entry is not None and entry.verdict == "reject" and not any_usable(entry.bodies)
     return stale_reason(session) or (_("The result was rejected.") if rejected else "")
 
 
@@ -194,19 +194,12 @@ def reasons(session: Session) -> Sequence[str]:
     if session.sequence.frame is not None:
         return session.sequence.frame.reasons
     entry = _entry(session)
-    return [each for each in entry.reasons if _counts(each, entry)]
+    return [each for each in entry.reasons if _is_caution(each)]
 
 
-def _counts(reason: str, entry: HistoryEntry) -> bool:
-    """Return whether a reason is one for what the pose of an entry is for: what it says of cameras may leave overlays as they are.
-
-    Different days are no reason: every preoperative CT has them.
-    """
-    if code_of(reason) == REASON_CODES[DAY]:
-        return False
-    told = entry.uses.get(entry.use)
-    within = told and told.upper95_mm is not None and told.upper95_mm <= OVERLAY_MM
-    return entry.use == "room" or not within or code_of(reason) not in BECAUSE
+def _is_caution(reason: str) -> bool:
+    """Return whether a reason is a caution; different study days are not: every preoperative CT has them."""
+    return code_of(reason) != REASON_CODES[DAY]
 
 
 def view_states(session: Session) -> dict[str, str]:
@@ -222,23 +215,15 @@ def view_states(session: Session) -> dict[str, str]:
     return states | dict.fromkeys(entry.off_line, "bad")
 
 
-def probable_mm(entry: HistoryEntry) -> str:
-    """Return the likely error of an entry, "0.05 mm".
-
-    "" where it is not known, and of a pose that was rejected.
-    """
+def expected_error(entry: HistoryEntry) -> str:
+    """Return the expected error of the 3D position, such as "1.2 mm"; "" if unknown, or if the pose was rejected."""
     if entry.typical_mm is None or entry.verdict == "reject":
         return ""
     return in_mm(entry.typical_mm)
 
 
-def in_mm(mm: float) -> str:
-    """Return a length for a reader, "0.05 mm"."""
-    return _("{mm:.{digits}f} mm").format(mm=mm, digits=2 if mm < 0.1 else 1)
-
-
 def summary(session: Session) -> str:
-    """Return the verdict of a pose that has one, in a few words: "accept, probably 0.3 mm"."""
+    """Return the verdict of an assessed pose in a few words, such as "accept, expected error 1.2 mm"."""
     frame = session.sequence.frame
     each = each_accepted(session) and _("each bone: accept")
     if frame is not None:
@@ -247,9 +232,9 @@ def summary(session: Session) -> str:
     if each:
         return each
     entry = _entry(session)
-    mm = probable_mm(entry)
+    mm = expected_error(entry)
     return (
-        _("{verdict}, probably {mm}").format(verdict=entry.verdict, mm=mm)
+        _("{verdict}, expected error {mm}").format(verdict=entry.verdict, mm=mm)
         if mm
         else entry.verdict or ""
     )
@@ -277,24 +262,20 @@ def _headline(entry: HistoryEntry) -> str:
     from ..assessment.prediction import WRONG_MM, percent
     from ..assessment.verdict_reasons import is_about_risk
 
-    mm = probable_mm(entry)
-    probably = _("probably {mm}").format(mm=mm) if mm else ""
-    if entry.verdict == "accept" and entry.uses_in_words:  # the word stands before it
-        return place_in_words(entry.uses, entry.use, entry.reasons).rstrip(".")
-    counting = [each for each in entry.reasons if _counts(each, entry)]
-    if entry.use != "room":  # the risk is that of the room
-        counting = [each for each in counting if not is_about_risk(each)]
-    first = next(iter(counting), "")
-    if entry.verdict != "accept" and first and not is_about_risk(first):
+    mm = expected_error(entry)
+    expected = _("expected error {mm}").format(mm=mm) if mm else ""
+    if entry.verdict == "accept":
+        as_rigid = _("as a rigid body") if expected and not entry.bodies else ""
+        return " \u00b7 ".join(filter(None, [expected, as_rigid])) or _("expected error unknown")
+    first = next(filter(_is_caution, entry.reasons), "")
+    if first and not is_about_risk(first):
         cause = getattr(first, "headline", first)
-        known = "" if bones_apart([first]) else probably  # of each bone, not of the CT
+        known = "" if bones_apart([first]) else expected  # of each bone, not of the CT
         return " \u00b7 ".join(filter(None, [cause, known]))
-    if entry.verdict == "accept" and probably and not entry.bodies:
-        return f"{probably} \u00b7 {_('as one piece')}"
-    if entry.verdict == "accept" or entry.risk is None or entry.use != "room":
-        return probably or _("the likely error is not known")
+    if entry.risk is None:
+        return expected or _("expected error unknown")
     risk = _("{risk} risk of more than {mm:g} mm").format(risk=percent(entry.risk), mm=WRONG_MM)
-    return ", ".join(filter(None, [risk, probably]))
+    return ", ".join(filter(None, [risk, expected]))
 
 
 def explanation(session: Session) -> list[str]:
@@ -327,7 +308,7 @@ def _of_bodies(entry: HistoryEntry) -> list[str]:
     sentences = []
     for name, each in entry.bodies.items():
         mm = each.error_mm
-        likely = "" if mm is None else _(", likely error {mm}").format(mm=in_mm(mm))
+        likely = "" if mm is None else _(", expected error {mm}").format(mm=in_mm(mm))
         motion = ""
         if each.moved:  # not of a bone with a CT of its own
             against = _(
@@ -363,11 +344,11 @@ def use_suggested_masks(session: Session) -> str:
             _("Mask: {why}, expected a pose that was assessed; register, or assess this pose."),
             why=within_sentence(why or _("This pose was not assessed.")),
         )
-    if result.verdict == "reject":
+    if result.verdict == "reject" or result.assessment.likely_wrong:
         raise InputError(
             _(
-                "Mask: this pose was rejected, expected one that is nearly right: of a wrong one "
-                "it is the CT that does not fit."
+                "A mask cannot be suggested for a pose that is likely wrong. Register again from "
+                "another start."
             )
         )
     masks = result.suggested_masks

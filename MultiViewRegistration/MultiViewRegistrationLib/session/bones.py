@@ -514,7 +514,7 @@ class Bones:
         if self._history.is_displaced or session.sequence.frame is not None:
             return ""
         stands = self._history.inputs in entry.inputs
-        return f"{entry.key} {entry.use}" if stands else ""
+        return entry.key if stands else ""
 
     def _make_marks(self) -> Callable[[], dict[Colour, tuple[np.ndarray, Shape]]]:
         entry = self._history.current

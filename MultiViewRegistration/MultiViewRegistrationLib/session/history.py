@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from ..assessment.metrics import in_words
-from ..errors import KEYS, Use, Verdict, doubted, with_codes
+from ..errors import KEYS, Verdict, doubted, with_codes
 from ..io.files import JsonObject, plain
 from ..io.result_json import (
     Answered,
@@ -89,7 +89,7 @@ class HistoryEntry(StoredVerdict, Answered):
     risk
         Probability of an error above `assessment.prediction.WRONG_MM`; None if not assessed.
     views
-        "good", "check" or "bad" for the room, by the view's name, where the pose was assessed.
+        "good", "check" or "bad" for the 3D position, by view name; empty if not assessed.
     summary
         Expected error and the risk of a larger error, a sentence.
     bodies, motions
@@ -165,9 +165,6 @@ class HistoryEntry(StoredVerdict, Answered):
         """
         content = fields.values
         told = StoredVerdict.read(fields, get_args(Verdict))
-        use = told.use
-        if told.uses and use not in told.uses:
-            fields.refuse("use", f"is {use}", f"one of its uses, {', '.join(told.uses)}")
         predicted = content.get("predicted_tre_mm") or {}
         views = {each.text("name", "its name"): each for each in fields.sections("views", "views")}
         states = {name: view.values.get("state") for name, view in views.items()}
@@ -180,12 +177,14 @@ class HistoryEntry(StoredVerdict, Answered):
         said = {
             **vars(told),
             "seconds": content.get("seconds", {}).get("total"),
-            "typical_mm": told.uses[use].typical_mm if told.uses else predicted.get("typical"),
+            "typical_mm": told.uses["position"].typical_mm
+            if told.uses
+            else predicted.get("typical"),
             "risk": (content.get("uncertainty") or {}).get("failure_probability"),
             "views": {name: state for name, state in states.items() if state in VIEW_STATES},
             "tested": {
                 use: tested.array(use, (None, 3), "points in CT mm").tolist()
-                for use in ("overlay", "room")
+                for use in ("overlay", "position")
                 if tested.has(use)
             },
             "decisive": decisive,
@@ -203,18 +202,10 @@ class HistoryEntry(StoredVerdict, Answered):
         """Make an entry of a pose with what a `result.Result` says of it, and more or other fields."""
         said: dict[str, Any] = {"device": result.compute_device.display_name}
         if assessment := result.assessment:
-            room = replace(assessment, use="room")
-            said["views"] = room.view_states([view.name for view in result.views])
+            said["views"] = assessment.view_states([view.name for view in result.views])
             said["elsewhere"] = _cells(assessment.elsewhere)
         fields = JsonObject("result.json", "", result.to_json())
         return cls.of_content(method, world_from_ct, fields, **{**said, **more})
-
-    def for_use(self, use: Use) -> HistoryEntry:
-        """Return the entry with the verdict of another use."""
-        told = self.uses[use]
-        bodies = {name: each.for_use(use) for name, each in self.bodies.items()}
-        other = replace(self, use=use, verdict=told.verdict, typical_mm=told.typical_mm)
-        return replace(other, bodies=bodies, summary=other.uses_in_words)
 
     def confirmed(self, keys: Iterable[str]) -> bool:
         """Return whether the user confirmed the edges for all these keys."""
@@ -248,13 +239,8 @@ class HistoryEntry(StoredVerdict, Answered):
 
     @property
     def uses_in_words(self) -> str:
-        """The verdict of each use as sentences, see `metrics.in_words`; "" of a pose without."""
-        return in_words(self.uses, self.use, self.reasons) if self.uses else ""
-
-    @property
-    def room(self) -> str | None:
-        """The verdict for navigation."""
-        return self.uses["room"].verdict if self.uses else self.verdict
+        """Verdict and expected error of each use as sentences, see `metrics.in_words`."""
+        return in_words(self.uses)
 
     @property
     def key(self) -> str:

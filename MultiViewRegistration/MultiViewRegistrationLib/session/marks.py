@@ -38,7 +38,7 @@ def marks_of(entry: HistoryEntry) -> dict[Colour, tuple[np.ndarray, Shape]]:
     marks = {}
     if entry.elsewhere:
         marks[MISFIT_COLOUR] = entry.pose, _cells_shape(entry)
-    tested = entry.tested.get(entry.use)
+    tested = entry.tested.get("overlay")
     if tested and not entry.bodies:
         marks[TESTED_COLOUR] = entry.pose, Shape(points=ras_from_lps(np.array(tested)))
     return marks

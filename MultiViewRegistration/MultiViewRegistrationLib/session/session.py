@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, Use, collect_warnings
+from ..errors import InputError, collect_warnings
 from ..finding import REGRESSOR_STARTS, SEARCH_STARTS
 from ..io.case import Case
 from ..io.navigation.igtl import IgtlConnection
 from ..mrml import manual_pose
-from ..mrml.case import EXTRAS, searches_whole_ct
+from ..mrml.case import searches_whole_ct
 from ..mrml.ct_3d import places_of
 from ..mrml.drawing import Drawing
 from ..mrml.identity import world_uid
@@ -403,16 +403,6 @@ class Session(Inputs):
             self.history.put(entry)
         kept = {key: each for key, each in self._results.items() if each.anatomy is result.anatomy}
         self._results = {**kept, entry.key: result}
-
-    def choose_use(self, use: Use) -> None:
-        """Set the use of the pose: the verdict is now the one for this use, without a new registration."""
-        entry = self.history.current
-        assert entry is not None
-        known = self.result
-        self.registration.keep(EXTRAS, {**self.registration.kept(EXTRAS, {}), "use": use})
-        self.history.replace_current(entry.for_use(use))
-        if known is not None:
-            self._results[entry.key] = known.for_use(use)
 
     def error(self) -> float | None:
         """Return the mTRE of the result in mm if its case has a ground truth."""

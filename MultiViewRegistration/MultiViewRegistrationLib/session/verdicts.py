@@ -47,11 +47,6 @@ class KnownBone(StoredVerdict):
         """Return its fields, and the codes of its reasons."""
         return {**vars(self), **with_codes(self.reasons)}
 
-    def for_use(self, use: Use) -> KnownBone:
-        """Return the bone with the verdict of another use; the overlay's without it."""
-        told = self.uses.get(use) or self.uses.get("overlay")
-        return replace(self, verdict=told.verdict) if told else self
-
     @property
     def error_mm(self) -> float | None:
         """The likely error where it is usable; of a bone of one CT if the cameras are right.
@@ -89,6 +84,6 @@ def uses_of_bones(bodies: Mapping[str, KnownBone]) -> dict[Use, UseVerdict]:
     return found
 
 
-def usable_in_room(bodies: Mapping[str, KnownBone]) -> bool:
-    """Return whether the pose of any bone may be handed to navigation."""
-    return any(each.for_use("room").verdict in ("accept", "check") for each in bodies.values())
+def any_usable(bodies: Mapping[str, KnownBone]) -> bool:
+    """Return whether the pose of any bone may be exported to navigation."""
+    return any(each.verdict in ("accept", "check") for each in bodies.values())

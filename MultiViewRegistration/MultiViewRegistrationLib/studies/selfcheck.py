@@ -374,8 +374,10 @@ class OffsetCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether all poses are found again, and the first is not rejected."""
-        return self.result.verdict != "reject" and all(each.found for each in self.returns)
+        """Whether all poses are found again, and the first is neither rejected nor likely wrong."""
+        assessed = self.result.assessment
+        found = self.result.verdict != "reject" and not (assessed and assessed.likely_wrong)
+        return found and all(each.found for each in self.returns)
 
     @property
     def summary(self) -> list[str]:

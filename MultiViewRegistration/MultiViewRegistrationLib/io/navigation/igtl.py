@@ -165,7 +165,6 @@ def _told(exported: RegistrationExport) -> dict[str, str]:
     said = exported.said
     basis = BASIS if exported.verdict else ""
     told = {
-        "use": said.get("use"),
         "basis": basis,
         "checked": said.get("checked"),
         "structure": exported.structure,

@@ -9,12 +9,14 @@ from itertools import chain
 from time import monotonic
 from typing import Any
 
+from ...assessment.metrics import USES, use_in_words
 from ...assessment.remedy import proposed_view, remedy
-from ...errors import InputError
+from ...errors import InputError, code_of
 from ...io.recognise import CT, XRAY
 from ...mrml.identity import patients_in_doubt, patients_in_words
 from ...translation import _
 from .. import assessment
+from ..history import HistoryEntry
 from ..registering import (
     MIN_XRAYS,
     AutomaticRegistration,
@@ -26,11 +28,9 @@ from ..verdicts import uses_of_bones
 from .check import EdgesPresenter
 from .form import (
     Button,
-    Choice,
     Control,
     Files,
     Form,
-    Option,
     ProgressBar,
     Text,
     group,
@@ -90,14 +90,6 @@ SEEN_IN_EDGES = ("overlays", "calibration", "certainty", "xray")
 PLACED = ("given", "by hand")
 #: Seconds between two looks at whether the answer still holds.
 LOOK_S = 0.2
-
-
-#: The uses of a pose, by their keys in a result.json: what the chip says, and what it means.
-USES = {
-    "overlay": _("in these X-rays"),
-    "relative": _("bones to each other"),
-    "room": _("in the room, for navigation"),
-}
 
 
 @dataclass(frozen=True)
@@ -245,7 +237,7 @@ class AnswerPresenter(Presenter):
             row("acts", *acts),
             row("more_acts", *([] if asked else self._secondary_actions())),
             *(self._sections.export.receipt() if session is not None else []),
-            self._uses() if self._shown.kind in VERDICTS else None,
+            *(self._uses() if self._shown.kind in VERDICTS else []),
             group("why", _("Why"), *texts("why", self._shown.why), self._retake(), open=False),
         ]
 
@@ -265,29 +257,18 @@ class AnswerPresenter(Presenter):
         exports = self._shown.kind in ("check", "checked") and act.key != self._export().key
         return [self._edges.button() if looks else None, self._export() if exports else None]
 
-    def _uses(self) -> Control | None:
-        """Return the control that selects the use of the pose; None if it has only one use."""
+    def _uses(self) -> list[Text]:
+        """Return a line with the verdict and the expected error of each use; none if there is only one use."""
         entry = self.session.history.current
         if entry is None or self.session.sequence.frame is not None or len(entry.uses) < 2:
-            return None
+            return []
         entry = entry.as_checked
         each = assessment.each_accepted(self.session)
         uses = uses_of_bones(entry.bodies) if each else entry.uses
-        options = []
-        for use, told in uses.items():
-            mm = "" if told.typical_mm is None else assessment.in_mm(told.typical_mm)
-            symbol = WORDS[told.verdict][0]
-            options.append(Option(use, " ".join(filter(None, [symbol, USES[use], mm]))))
-        return Choice(
-            "use",
-            _("For"),
-            self.session.choose_use,
-            value=entry.use,
-            options=tuple(options),
-            spread=True,
-            enabled=not self.session.running,
-            tip=_("What the pose is for: the verdict is that of this use."),
-        )
+        return [
+            Text(use, f"{WORDS[assessed.verdict][0]} {USES[use]}: {use_in_words(assessed)}")
+            for use, assessed in uses.items()
+        ]
 
     def tick(self) -> bool:
         """Start automatic actions, and return whether the answer has changed."""
@@ -447,7 +428,7 @@ class AnswerPresenter(Presenter):
             )
         elif what == "bones" and entry.bodies:
             what = "overlays"
-        elif what in ("overlays", "match") and verdict == "reject":
+        elif what in ("overlays", "match") and (verdict == "reject" or _is_likely_wrong(entry)):
             if entry.method in PLACED and "good" not in entry.views.values():
                 return self._button(
                     "search", _("Search for the pose"), self.search, needs=("rendering",)
@@ -545,6 +526,10 @@ class AnswerPresenter(Presenter):
 
     def _button(self, key: str, label: str, action: Callable[[], object], **more: Any) -> Button:
         return Button(key, label, action, primary=True, enabled=not self.session.running, **more)
+
+
+def _is_likely_wrong(entry: HistoryEntry) -> bool:
+    return "most-likely-wrong" in map(code_of, entry.reasons)
 
 
 def _view(name: str, state: str) -> AnswerView:

@@ -112,10 +112,6 @@ class ExportPresenter(Presenter):
                 Text("stale_reason", f"\u26a0 {stale_reason}", tone="caution"),
                 Switch("override", override, change, on=self._override),
             ]
-        entry = self.session.history.current
-        if entry is not None and entry.verdict != entry.room:
-            told = _("In the room it is \u201c{verdict}\u201d: that is what navigation gets.")
-            controls.append(Text("room", told.format(verdict=entry.room), tone="caution"))
         for what, (label, tip) in CONTENT.items():
             change = partial(self.chosen.__setitem__, what)
             controls.append(Switch(what, label, change, on=self.chosen[what], tip=tip))

@@ -197,7 +197,7 @@ def _line(number: int, entry: HistoryEntry) -> TableRow:
         Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
         Cell(describe_method(entry), _began_with(entry)),
         Cell(verdict, why, TONES.get(verdict, "")),
-        Cell(assessment.probable_mm(entry) if verdict else "", entry.summary),
+        Cell(assessment.expected_error(entry) if verdict else "", entry.summary),
         "" if entry.seconds is None else f"{entry.seconds:.1f}",
     )
 

@@ -39,10 +39,10 @@ def test_which_of_two_ct_series_is_asked_before_anything_is_added(empty, study):
     empty.page.get_by_text("Drop CT, X-rays, calibration, case or scene here").wait_for()
     empty.shot("over-empty")
     empty.drop(*study.glob("ct/*"), *study.glob("thin/*"), *study.glob("*.dcm"))
-    empty.page.get_by_text("CT series").wait_for()
+    empty.page.get_by_role("button", name="Continue").wait_for()
     empty.shot("asked-ct")
     assert empty.evaluate("xrays().length") == 0
-    empty.page.locator(".mv-asked label", has_text="Thin slices").click()
+    empty.choose("CT series", "Thin slices")
     empty.page.get_by_role("button", name="Continue").click()
     empty.wait_state("ct() && xrays().length === 2")
     empty.page.locator(".mv-asked").wait_for(state="hidden")

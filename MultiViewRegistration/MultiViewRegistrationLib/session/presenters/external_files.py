@@ -52,8 +52,6 @@ class Question:
     stand_in
         An answer of the right kind, to find the questions that would follow; "" where there is
         none.
-    spread
-        Whether all choices are visible at once.
     """
 
     key: str
@@ -62,7 +60,6 @@ class Question:
     choices: tuple[tuple[str, str], ...] = ()
     numbers: int = 0
     stand_in: str = ""
-    spread: bool = False
 
     def value(self, text: str) -> Any:
         """Return the answer as a reader takes it: a text, a number, or an array of them.

@@ -133,7 +133,8 @@ def load_ct(file: RecognisedFile, unit: str) -> LoadedCT:
         ct = imaging_ct.load_ct(file.source, unit)
     except UnitMismatch as mismatch:
         ct = imaging_ct.load_ct(file.source, mismatch.unit)
-        warn(_("{problem} It was read so.").format(problem=mismatch))
+        what = _('{problem} It was read with the unit "{unit}".')
+        warn(what.format(problem=mismatch, unit=mismatch.unit))
     scouts = read_scouts(file.path) if len(file.paths) > 1 else None
     name = study_name(file.path, name_of(Path(file.public_name or _("CT")))) or _("CT")
     voxels = imaging_ct.whole_numbers(ct.volume.values)

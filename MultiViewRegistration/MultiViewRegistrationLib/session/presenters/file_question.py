@@ -222,7 +222,7 @@ class Decision:
     def choose(self, key: str, label: str, choices: Iterable[tuple[str, str]], likely: str) -> str:
         """Ask for one of several choices, and return the answer, which is the likely one at first."""
         choices = tuple(choices)
-        self.questions.append(Question(key, label, "", choices, spread=True))
+        self.questions.append(Question(key, label, "", choices))
         if self.answers.get(key) not in dict(choices):
             self.answers[key] = likely
         return self.answers[key]

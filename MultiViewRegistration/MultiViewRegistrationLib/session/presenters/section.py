@@ -438,15 +438,7 @@ def question_controls(
         if question.choices:
             options = choose_among(question.choices)
             found.append(
-                Choice(
-                    key,
-                    question.label,
-                    act,
-                    value=given,
-                    options=options[1:] if question.spread else options,
-                    spread=question.spread,
-                    tip=question.tip,
-                )
+                Choice(key, question.label, act, value=given, options=options, tip=question.tip)
             )
         else:
             found.append(

@@ -266,3 +266,14 @@ def test_an_error_of_the_program_leaves_the_registration_as_it_was(host, tmp_pat
     assert registration.ct is ct and names(host) == ["a"] and registration.segmentation is None
     assert np.allclose(registration.world_from_ct, pose) and host.files.waiting == ""
     assert host.scene.GetNumberOfNodes() == nodes
+
+
+def test_files_are_not_added_to_a_ct_that_was_chosen_while_they_were_read(host, tmp_path):
+    drop(host, write_ct_file(tmp_path / "ct.nrrd"))
+    host.patience_s = 0
+    host.files.take([write_bone(tmp_path / "bone.nrrd")])
+    host.wait(host.files, lambda: host.files.looking.startswith("Reading"))
+    host.presenters.ct.choose("")
+    settled(host)
+    assert "The CT was changed" in text(host.files, "refused")
+    assert host.registration.segmentation is None

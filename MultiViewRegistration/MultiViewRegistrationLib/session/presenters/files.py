@@ -85,6 +85,8 @@ class PendingDrop:
         The tasks; None before they begin.
     decision
         What is done with the files; None before they are recognised.
+    target
+        ID of the registration and of its CT for which the files are read.
     """
 
     count: int
@@ -95,6 +97,7 @@ class PendingDrop:
     answers: Answers = field(default_factory=dict)
     decision: Decision | None = None
     loading: Task[Loaded] | None = None
+    target: tuple[str, ...] = ()
 
 
 class FilesPresenter(Presenter):
@@ -364,6 +367,7 @@ class FilesPresenter(Presenter):
             self._refuse_all(decision.left_out)
             self.host.open_whole(decision.opens, folder)
             return
+        drop.target = self._target()
         xrays = drop.inspection.result.xrays
         unit = self._sections.ct.unit
         there = None
@@ -371,6 +375,13 @@ class FilesPresenter(Presenter):
             there = self.session.ct()
         drop.loading = Task(lambda on_progress: self._read(decision, xrays, there, unit))
         self._wait_for(drop.loading)
+
+    def _target(self) -> tuple[str, ...]:
+        registration = self.host.registration
+        if registration is None:
+            return ()
+        ct = registration.ct
+        return registration.node.GetID(), "" if ct is None else ct.GetID()
 
     def _read(
         self, decision: Decision, xrays: Mapping[Path, XRayFile], ct: CTVolume | None, unit: str
@@ -422,6 +433,10 @@ class FilesPresenter(Presenter):
         self._applying = True
         try:
             loaded = task.result
+            if self._target() != drop.target:
+                raise InputError(
+                    _("The CT was changed while files were read. Drop the files again.")
+                )
             self._refuse_all([*decision.left_out, *loaded.problems])
             if not loaded.steps:
                 return

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import InputError, doubted, go_on, naming, part_of, unseen, warn
+from .errors import InputError, go_on, naming, part_of, unseen, warn
 from .finding import (
     REGRESSOR_STARTS,
     SEARCH_STARTS,
@@ -43,8 +43,8 @@ from .finding import (
 from .geometry import rigid
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
-    from .assessment.bodies import Alone, Together
-    from .assessment.verdict import Assessment
+    from .assessment.bodies import BodyRegistration, JointResult
+    from .assessment.records import Assessment
     from .geometry.landmarks import LandmarkFit
     from .imaging.xray import View
     from .io.case import Case
@@ -211,16 +211,19 @@ def register(
     bones_s = 0.0
     if assessed:
         at = first.refinement
-        go_on(progress(Progress(1.0, "judging the pose", at.world_from_ct, at.fit.cost)))
-        alone = []
-        for n, each in enumerate(zip(anatomies, found, strict=True)):
-            told = part_of(of_verdict, n / len(bodies), (n + 1) / len(bodies))
-            alone.append(_alone(case, n, *each, told, method.compute_device))
+        go_on(progress(Progress(1.0, "assessing the pose", at.world_from_ct, at.fit.cost)))
+        registered = []
+        for n, (prepared_ct, registration) in enumerate(zip(anatomies, found, strict=True)):
+            of_body = part_of(of_verdict, n / len(bodies), (n + 1) / len(bodies))
+            device_of_all = method.compute_device
+            registered.append(
+                _assess_body(case, n, prepared_ct, registration, of_body, device_of_all)
+            )
         began_bones = perf_counter()
-        # What a mask holds may have moved far, to where it is said to be.
-        of_mask = case.bodies[0].asked and start in ("given", "landmarks")
-        said = [pose] if of_mask else None
-        result = _with_together(result, alone, of_bones, first.bone_poses, said=said)
+        # The bone of a mask may have moved far, to where the user says.
+        has_user_pose = case.bodies[0].asked and start in ("given", "landmarks")
+        user_poses = [pose] if has_user_pose and pose is not None else None
+        result = _with_bones(result, registered, of_bones, first.bone_poses, user_poses=user_poses)
         result = for_caller(result)
         bones_s = perf_counter() - began_bones
     seconds = {
@@ -275,94 +278,99 @@ def _compilation_told() -> AbstractContextManager:
     return when_compiling(say)
 
 
-def _alone(
+def _assess_body(
     case: Case,
     n: int,
     anatomy: PreparedCT,
-    found: TimedRegistration,
+    registration: TimedRegistration,
     progress: Report,
     device: ComputeDevice,
-) -> Alone:
-    """Judge the n-th body, which was registered by itself, on the device; the cause of a poor fit once its bones are found."""
+) -> BodyRegistration:
+    """Assess the n-th body, which was registered by itself; the cause of a poor fit once its bones are registered."""
     from .assessment import verdict
-    from .assessment.bodies import Alone
+    from .assessment.bodies import BodyRegistration
 
     body = case.bodies[n]
-    where = found.refinement
-    start = found.start_world_from_ct
+    refinement = registration.refinement
+    start = registration.start_world_from_ct
     shared = case.shared_unknowns
 
-    def explained(judged: Assessment, progress: Report, *, bones_found: bool = False) -> Assessment:
-        there = anatomy.on_device(device.name)
-        if not verdict.fits(judged, there, where):
-            from .assessment.cause import find_cause
+    def explained(
+        assessment: Assessment, progress: Report, *, bones_are_accepted: bool = False
+    ) -> Assessment:
+        ct = anatomy.on_device(device.name)
+        if not verdict.fits(assessment, ct, refinement):
+            from .assessment.causes import find_cause
             from .assessment.diagnosis import CauseSearch
 
-            causes = CauseSearch(there, case.views, where, start, shared, progress, bones_found)
-            judged = find_cause(judged, causes)
-        if judged.position != "check":
-            return judged
+            search = CauseSearch(
+                ct, case.views, refinement, start, shared, progress, bones_are_accepted
+            )
+            assessment = find_cause(assessment, search)
+        if assessment.verdict != "check":
+            return assessment
         from .assessment.next_view import with_further_view
 
-        return with_further_view(judged, there, where.views, where.world_from_ct, shared)
+        pose = refinement.world_from_ct
+        return with_further_view(assessment, ct, refinement.views, pose, shared)
 
-    def judge(there: PreparedCT) -> Assessment:
-        judged = assess_alone(case, n, there, where, start)
-        return judged if body.bones.names else explained(judged, progress)
+    def assess_on(ct: PreparedCT) -> Assessment:
+        assessment = assess_alone(case, n, ct, refinement, start)
+        return assessment if body.bones.names else explained(assessment, progress)
 
-    judged = for_case(anatomy.run_on(device, judge), case, anatomy)
-    explain = partial(explained, judged)
-    return Alone(body, anatomy, where.world_from_ct, judged, where.alternative, explain)
+    assessment = for_case(anatomy.run_on(device, assess_on), case, anatomy)
+    pose = refinement.world_from_ct
+    explain = partial(explained, assessment)
+    return BodyRegistration(body, anatomy, pose, assessment, refinement.alternative, explain)
 
 
 def assess_alone(
-    case: Case, n: int, anatomy: PreparedCT, found: Refinement, start: np.ndarray, **how: Any
+    case: Case, n: int, anatomy: PreparedCT, refinement: Refinement, start: np.ndarray, **how: Any
 ) -> Assessment:
     """Return the assessment of the n-th body by itself; further parameters as of `verdict.assess`."""
     from .assessment import verdict
 
     targets = None if n else case.targets
-    arguments = anatomy, case.views, found, start, targets, case.shared_unknowns
-    return verdict.assess(*arguments, masked=case.masks_misfit, **how)
+    shared = case.shared_unknowns
+    how |= {"is_masked": case.is_masked}
+    return verdict.assess(anatomy, case.views, refinement, start, targets, shared, **how)
 
 
-def for_case(judged: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
+def for_case(assessment: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
     """Return the assessment of a body in a case: in doubt if the patients may differ, or that of an implant."""
-    in_doubt = judged.in_doubt or bool(case.identity_reasons)
-    judged = replace(judged, in_doubt=in_doubt)
-    if not np.isfinite(anatomy.saturates_at):
-        return judged
-    from .assessment.bone_verdict import of_implant
+    if np.isfinite(anatomy.saturates_at):
+        from .assessment.bone_checks import of_implant
 
-    return of_implant(judged)
+        assessment = of_implant(assessment)
+    return assessment.with_findings(case.identity_findings)
 
 
-def _with_together(
+def _with_bones(
     result: Result,
-    alone: Sequence[Alone],
+    registered: Sequence[BodyRegistration],
     progress: Report,
     poses: Sequence[np.ndarray] | None,
     levels: Sequence[BoneLevel] | None = None,
-    **how: Any,
+    user_poses: Sequence[np.ndarray] | None = None,
 ) -> Result:
     """Return a result with all its bones; parameters as of `register_together`."""
-    first = alone[0]
+    first = registered[0]
     if not result.case.bone_names:
-        return replace(result, assessment=doubted(first.assessment, result.case.identity_reasons))
-    from .assessment.case_verdict import with_together
+        return replace(result, assessment=first.assessment)
+    from .assessment.combine import with_bones
     from .assessment.together import register_together
 
     device = result.compute_device
 
-    def together(_anatomy: PreparedCT) -> Together:
-        there = [replace(each, anatomy=each.anatomy.on_device(device.name)) for each in alone]
-        return register_together(there, result.views, progress, poses, levels, **how)
+    def together(_anatomy: PreparedCT) -> JointResult:
+        bodies = [replace(each, anatomy=each.anatomy.on_device(device.name)) for each in registered]
+        views = result.views
+        return register_together(bodies, views, progress, poses, levels, user_poses=user_poses)
 
-    found = first.anatomy.run_on(device, together)
-    judged = with_together(found.whole, found, first.body.name)
-    judged = doubted(judged, result.case.identity_reasons)
-    result = replace(result, together=found, assessment=judged)
-    own = found.named.get(first.body.name)
+    joint = first.anatomy.run_on(device, together)
+    assessment = with_bones(joint.whole or first.assessment, joint, first.body.name)
+    result = replace(result, together=joint, assessment=assessment)
+    own = joint.by_name.get(first.body.name)
     if own is None:
         return result
     pose = own.world_from_ct
@@ -373,9 +381,9 @@ def _with_together(
 def _for_caller(
     result: Result, poses: Sequence[np.ndarray] | None = None, *, given: Case, masked: PreparedCT
 ) -> Result:
-    """Return the result of a CT as that of the case that was given: of a bone of it, where that has a mask.
+    """Return the result for the case of the caller: of a bone of the CT, if that has a mask.
 
-    Before it was assessed the bone lies at the first of the poses, or as the CT does.
+    Before it was assessed the bone is at the first of the poses, or where the CT is.
     """
     if result.case is given:
         return result
@@ -383,30 +391,37 @@ def _for_caller(
 
     rest = result.world_from_ct
     pose = poses[0] if poses else rest
-    judged = result.assessment
+    assessment = result.assessment
     together = result.together
-    if judged:
-        from .assessment.case_verdict import of_bone, with_together
+    if assessment:
+        from .assessment.combine import bone_of_mask, with_bones
 
         bone, *others = together.bodies
         pose = bone.world_from_ct
+        whole = together.whole or assessment
         together = replace(together, bodies=others)
-        judged = of_bone(judged, bone, result.views, given.targets)
-        judged = doubted(with_together(judged, together), given.identity_reasons)
+        assessment = bone_of_mask(whole, bone, result.views, given.targets)
+        assessment = with_bones(assessment, together).with_findings(given.identity_findings)
     similarity = similarity_at(masked, result.views, pose, rest)
     fit = replace(result.refinement.fit, similarity=similarity)
-    found = replace(result.refinement, world_from_ct=pose, fit=fit, world_from_background=rest)
-    told = replace(result, case=given, anatomy=masked, refinement=found)
-    return replace(told, together=together, assessment=judged)
+    refinement = replace(result.refinement, world_from_ct=pose, fit=fit, world_from_background=rest)
+    return replace(
+        result,
+        case=given,
+        anatomy=masked,
+        refinement=refinement,
+        together=together,
+        assessment=assessment,
+    )
 
 
-def _first(result: Result) -> Alone:
-    """Return the first body of a result, as it was judged by itself."""
-    from .assessment.bodies import Alone
+def _first_body(result: Result) -> BodyRegistration:
+    """Return the first body of a result, as it was assessed by itself."""
+    from .assessment.bodies import BodyRegistration
 
-    assert result.assessment is not None
-    judged = result.assessment.body or result.assessment
-    return Alone(result.case.bodies[0], result.anatomy, result.world_from_ct, judged)
+    assessment = result.together.whole or result.assessment
+    assert assessment is not None
+    return BodyRegistration(result.case.bodies[0], result.anatomy, result.world_from_ct, assessment)
 
 
 def assess(
@@ -469,7 +484,7 @@ def assess(
             "the geometry of the views."
         )
     unrefined = Refinement(where, fit, [], list(case.views), np.zeros(6), refined=0)
-    assessment = assess_alone(case, 0, anatomy, unrefined, pose, registered=False)
+    assessment = assess_alone(case, 0, anatomy, unrefined, pose, is_registered=False)
     assessment = for_case(assessment, case, anatomy)
     result = Result(
         case, anatomy, pose, unrefined, method, {}, refined_by=None, assessment=assessment
@@ -478,18 +493,16 @@ def assess(
     if bone_poses is not None:
         began_bones = perf_counter()
         poses = [bone_poses.get(name, pose) for name in case.structures.names]
-        alone = [_first(result)]
+        registered = [_first_body(result)]
         for body in case.bodies[1:]:
             there = bone_poses.get(body.name, body.world_from_ct)
             if there is not None:
                 single = replace(case, bodies=(body,), targets=None)
                 with naming(f'structure "{body.name}"'):
-                    alone.append(_first(assess(single, there)))
-        result = _with_together(result, alone, unseen, poses, levels=())
+                    registered.append(_first_body(assess(single, there)))
+        result = _with_bones(result, registered, unseen, poses, levels=())
         bones_s = perf_counter() - began_bones
     result = _for_caller(result, given=given, masked=prepared)
-    assert result.assessment is not None
-    assessment = doubted(result.assessment, case.identity_reasons)
     seconds = {
         "load": case.seconds + ready - began,
         "initialise": 0.0,
@@ -497,7 +510,7 @@ def assess(
         "assess": perf_counter() - ready - bones_s,
     }
     seconds["total"] = sum(seconds.values())
-    return replace(result, assessment=assessment, seconds=seconds)
+    return replace(result, seconds=seconds)
 
 
 def register_bones(
@@ -525,7 +538,7 @@ def register_bones(
     Cancelled
         `progress` returned False.
     """
-    from .assessment.bodies import Alone
+    from .assessment.bodies import BodyRegistration
     from .registration.prepared_ct import PreparedCT
     from .registration.register_bones import LEVELS
 
@@ -544,12 +557,13 @@ def register_bones(
         device = result.compute_device
         again = register(placed, "given", progress, result.anatomy, device=device)
         return replace(again, world_uid=result.world_uid)
-    alone = [_first(result)]
-    for body in others:
-        if body.world_from_ct is not None:
-            own = PreparedCT(body.ct)
-            alone.append(Alone(body, own, body.world_from_ct))
-    again = _with_together(result, alone, progress, poses, LEVELS)
+    registered = [_first_body(result)]
+    registered += [
+        BodyRegistration(body, PreparedCT(body.ct), body.world_from_ct)
+        for body in others
+        if body.world_from_ct is not None
+    ]
+    again = _with_bones(result, registered, progress, poses, LEVELS)
     seconds = perf_counter() - began
     seconds_of_all = result.seconds | {"refine": seconds, "total": seconds}
     return replace(again, seconds=seconds_of_all)

@@ -1,7 +1,6 @@
-"""What people are told: errors that they can mend, warnings that a caller can collect, and reasons for a verdict.
+"""Errors that users can correct, warnings that a caller can collect, and the end of cancelled work.
 
-The end of cancelled work, and what installs a missing package. A reason is a sentence with a code
-that programs may rely on. Standard library only.
+Also the command that installs a missing package. Standard library only.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
-from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
 DISTRIBUTION = "multiview-registration"
 #: Packages of the extras that the extension can use: Slicer's Python knows no extras of it.
@@ -180,93 +178,3 @@ def _pip() -> str:
 
 
 T = TypeVar("T")
-
-#: What is said of a pose.
-Verdict = Literal["accept", "check", "reject"]
-#: What is said of a bone's pose: "not shown" where no X-ray can tell.
-BoneVerdict = Literal["accept", "check", "reject", "not shown"]
-#: Uses of a pose, each with its own error and verdict: the overlay of the CT on these X-rays, the
-#: pose of bones relative to each other, and the 3D position, for navigation.
-Use = Literal["overlay", "relative", "position"]
-#: The verdicts, the least doubtful first; None where nobody gave one.
-DOUBT = ("accept", "check", None, "not shown", "reject")
-#: Poses with these are not to be used.
-UNUSABLE = ("reject", "not shown")
-
-
-class Reason(str):
-    """A sentence with its code.
-
-    Attributes
-    ----------
-    code
-        One of those in result.schema.json. "" of a sentence that a file had without one.
-    headline
-        What a person should know first of it, without a full stop.
-    """
-
-    code: str
-    headline: str
-
-    def __new__(cls, code: str, sentence: str, headline: str = "") -> Reason:
-        """Make a reason of a code and a sentence, in which a line end stands behind the headline."""
-        first, _, rest = sentence.partition("\n")
-        reason = super().__new__(cls, first + rest)
-        reason.code = code
-        reason.headline = headline or first.removesuffix(".")
-        return reason
-
-    # Copies, and what goes to another process, keep the code.
-    def __getnewargs__(self) -> tuple[str, str, str]:  # type: ignore[override]
-        return self.code, str(self), self.headline
-
-
-def code_of(reason: str) -> str:
-    """Return the code of a reason; "" of a sentence that has none."""
-    return reason.code if isinstance(reason, Reason) else ""
-
-
-def bones_apart(reasons: Sequence[str]) -> bool:
-    """Return whether bones lie elsewhere than the CT in one piece has them: the answer is that of each bone then."""
-    return "bone-displaced" in map(code_of, reasons)
-
-
-#: Where a result.json has the sentences, codes and headlines of reasons.
-KEYS = ("reasons", "reason_codes", "reason_headlines")
-
-
-def with_codes(reasons: Sequence[str]) -> dict[str, list[str]]:
-    """Return reasons as a result.json has them, by KEYS."""
-    headlines = [getattr(reason, "headline", "") for reason in reasons]
-    return dict(zip(KEYS, ([*map(str, reasons)], [*map(code_of, reasons)], headlines)))
-
-
-def from_codes(content: Mapping[str, Any]) -> list[Reason]:
-    """Return the reasons that `with_codes` has taken apart."""
-    sentences, codes, headlines = (map(str, content.get(key, ())) for key in KEYS)
-    return [Reason(*row) for row in zip_longest(codes, sentences, headlines, fillvalue="")]
-
-
-#: Fields of what was judged: its only verdict, or that of each use.
-VERDICTS = {"verdict", *get_args(Use)}
-
-
-def doubted(judged: T, reasons: Sequence[Reason]) -> T:
-    """Return what was judged, any record with VERDICTS and `reasons`, at best "check" for these reasons.
-
-    Those that it has not come first; without any it stays as it is.
-    """
-    if not reasons:
-        return judged
-    record: Any = judged
-    told = vars(record)
-    missing = [reason for reason in reasons if reason not in told["reasons"]]
-    doubt = _at_best_check(told)
-    doubt["reasons"] = [*missing, *told["reasons"]]
-    if uses := told.get("uses"):
-        doubt["uses"] = {of: replace(own, **_at_best_check(vars(own))) for of, own in uses.items()}
-    return replace(record, **doubt)
-
-
-def _at_best_check(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {of: "check" for of in VERDICTS & told.keys() if told[of] == "accept"}

@@ -1,200 +1,174 @@
-"""Bodies that were registered: the pose and the verdict of each, and how they lie to each other, as data."""
+"""Records of bodies that were registered: the pose and assessment of each, and their poses relative to each other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import BoneVerdict, Reason, Use, with_codes
 from ..geometry import rigid
-from ..known import without_none
-from .metrics import Error, Judged, PredictedError
-from .prediction import WRONG_MM
-from .verdict import Assessment
+from .records import UNASSESSED, UNUSABLE, WRONG_MM, Assessment, Use, UseAssessment, Verdict
 
-if TYPE_CHECKING:  # the record of a whole CT needs nothing that registers bones
+if TYPE_CHECKING:  # a panel opens before numba is installed
     from ..imaging.body import Body
     from ..registration.bone import Bone
     from ..registration.optimizer import AlternativeSolution
     from ..registration.prepared_ct import PreparedCT
-    from .bone_prediction import BoneFeatures
-    from .bone_verdict import HiddenTurns
+    from .bone_features import BoneFeatures
     from .error_by_cause import PoseError
     from .joint_motion import BonePose, NeighbourMotion
     from .uncertainty import PoseUncertainty
 
-UNJUDGED = Assessment("check", [], in_doubt=False, cameras_in_doubt=False)
 
+class BoneMotion(NamedTuple):
+    """BoneMotion of a bone against the rest of its CT.
 
-class Moved(NamedTuple):
-    """A motion: of the centre, mm, and about `axis` (3,), a unit vector in CT LPS, in degrees."""
+    Attributes
+    ----------
+    mm, degrees
+        Of its centre, and the rotation angle.
+    axis
+        (3,) unit vector of the rotation, CT LPS.
+    """
 
     mm: float
     degrees: float
     axis: np.ndarray
 
     @classmethod
-    def of(cls, bone: Bone, pose: np.ndarray, world_from_ct: np.ndarray) -> Moved:
-        """Return how a bone has moved against the rest of its CT, which lies at `world_from_ct` (4, 4)."""
+    def of(cls, bone: Bone, pose: np.ndarray, world_from_ct: np.ndarray) -> BoneMotion:
+        """Return the motion of a bone at a pose (4, 4) against the rest of its CT at `world_from_ct` (4, 4)."""
         mm, degrees = rigid.pose_difference(pose, world_from_ct, bone.centroid)
         turn = rigid.log_so3((rigid.inverse(world_from_ct) @ pose)[:3, :3])
         return cls(mm, degrees, rigid.unit(turn) if turn.any() else np.eye(3)[2])
 
-    def to_json(self) -> dict:
-        """Return `moved` of a result.json."""
-        return {"mm": self.mm, "deg": self.degrees, "axis": self.axis}
-
 
 @dataclass(frozen=True, eq=False)
-class BodyResult(Judged):
-    """The pose of a body, and how far that can be trusted.
+class BodyResult:
+    """Pose of a body, and its assessment.
 
     Attributes
     ----------
     world_from_ct
         (4, 4).
-    position, reasons
-        Verdict on the 3D position of this body, and its reasons; None without an assessment.
-    predicted_tre_mm
-        None where it is not known: no view shows it, or its pose was set.
+    assessment
+        None if the body was not assessed, or was moved since.
     similarity
         Local NCC by the names of the views that show it.
     moved
-        Against the rest of its CT, of a bone of one.
+        BoneMotion against the rest of its CT, for a bone of one.
     displaced_mm
-        How far its surface lies from where the pose of the whole CT has it, root mean square.
+        Root mean square displacement of its surface against the pose of the whole CT.
     ct_uid
-        FrameOfReferenceUID, of a bone with a CT of its own; else "".
+        FrameOfReferenceUID, for a bone with a separate CT; else "".
     mtre_mm
-        Against the truth, of a bone where the case has it.
-    features, bone
-        Of one that was registered together with others.
-    overlay, relative
-        The verdicts of other uses; None where they do not apply.
-    appearance, motion, lies
-        Expected errors of the overlay, relative to neighbours, and of the 3D position; None if
-        unknown.
-    hidden
-        How X-rays do not show an implant turned; None of other bodies.
-    uncertainty
-        What noise and cameras explain of its 3D position, of a bone of a CT.
-    pose_error
-        The error of its pose relative to the X-rays; None where that is not known.
+        Error against the truth; None without one.
     checked
-        Whether the user confirmed its edges in every view that shows it; for a "check" only.
+        The user confirmed its edges in every view that shows it; for a "check" only.
+    bone
+        Its shape.
+    free_axes
+        (N, 3) CT axes about which the X-rays do not show the rotation of an implant.
+    uncertainty
+        Uncertainty of its 3D position due to noise and cameras, for a bone of a CT.
+    features
+        Reliability features, for a body registered together with others.
+    pose_error
+        Error of its pose relative to the X-rays by cause; None if unknown.
     """
 
     name: str
     world_from_ct: np.ndarray
-    position: BoneVerdict | None
-    reasons: list[Reason]
-    predicted_tre_mm: PredictedError | None = None
+    assessment: Assessment | None = None
     similarity: dict[str, float] = field(default_factory=dict)
-    moved: Moved | None = None
+    moved: BoneMotion | None = None
     displaced_mm: float = 0.0
     ct_uid: str = ""
     mtre_mm: float | None = None
-    features: BoneFeatures | None = field(default=None, repr=False)
-    bone: Bone | None = field(default=None, repr=False)
-    overlay: BoneVerdict | None = None
-    relative: BoneVerdict | None = None
-    appearance: Error | None = None
-    motion: Error | None = None
-    lies: Error | None = None
-    hidden: HiddenTurns | None = None
-    uncertainty: PoseUncertainty | None = field(default=None, repr=False)
-    pose_error: PoseError | None = field(default=None, repr=False)
     checked: bool = False
+    bone: Bone | None = field(default=None, repr=False)
+    free_axes: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)), repr=False)
+    uncertainty: PoseUncertainty | None = field(default=None, repr=False)
+    features: BoneFeatures | None = field(default=None, repr=False)
+    pose_error: PoseError | None = field(default=None, repr=False)
 
     @property
-    def errors(self) -> dict[Use, Error | None]:
-        """Expected error for each use."""
-        return {"overlay": self.appearance, "relative": self.motion, "position": self.lies}
+    def verdict(self) -> Verdict | None:
+        """Verdict on the 3D position; None without an assessment."""
+        return self.assessment.verdict if self.assessment else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return an entry of `bodies` of a result.json."""
-        content: dict[str, Any] = {
-            "world_from_ct": self.world_from_ct,
-            "verdict": self.verdict,
-            **with_codes(self.reasons),
-            "predicted_tre_mm": self.predicted_tre_mm,
-            "similarity": self.similarity,
-            "uses": self.uses,
-        }
-        optional = {
-            "moved": self.moved and self.moved.to_json(),
-            "ct_uid": self.ct_uid or None,
-            "mtre_mm": self.mtre_mm,
-            "checked": self.checked or None,
-        }
-        return content | without_none(optional)
+    @property
+    def uses(self) -> dict[Use, UseAssessment]:
+        """Verdict and expected error of each use."""
+        return self.assessment.uses if self.assessment else {}
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is accepted or to be checked."""
+        return self.verdict is not None and self.verdict not in UNUSABLE
 
 
 @dataclass(frozen=True, eq=False)
-class Together:
-    """Bodies registered together, and how they lie to each other.
+class JointResult:
+    """Bodies registered together, and their poses relative to each other.
 
     Attributes
     ----------
     motions
-        Of neighbours in one CT against each other.
+        Motions of neighbouring bones of one CT against each other.
     relative_poses
-        Of bones with a CT each, against the first, or of implants, against a bone of the CT.
+        Poses of bones with a separate CT relative to the first, and of implants relative to a bone
+        of the CT.
     whole
-        The assessment of the first body by itself, with the cause of a poor fit.
+        Assessment of the first body by itself; None without one.
     """
 
     bodies: list[BodyResult] = field(default_factory=list)
     motions: list[NeighbourMotion] = field(default_factory=list)
     relative_poses: list[BonePose] = field(default_factory=list)
-    whole: Assessment = UNJUDGED
+    whole: Assessment | None = None
 
     @property
-    def named(self) -> dict[str, BodyResult]:
+    def by_name(self) -> dict[str, BodyResult]:
         """The bodies by name."""
         return {body.name: body for body in self.bodies}
 
-    def of(self, *verdicts: BoneVerdict) -> list[BodyResult]:
-        """Return the bodies with one of these verdicts."""
-        return [body for body in self.bodies if body.verdict in verdicts]
-
-    def names_of(self, verdict: BoneVerdict) -> str:
-        """Return the names of the bodies with this verdict, for a sentence."""
-        return ", ".join(body.name for body in self.of(verdict))
+    def with_verdict(self, verdict: Verdict) -> list[BodyResult]:
+        """Return the bodies with this verdict."""
+        return [body for body in self.bodies if body.verdict == verdict]
 
     @property
     def usable(self) -> list[BodyResult]:
-        """The bodies that are where the X-rays show them."""
-        return self.of("accept", "check")
+        """The bodies that are accepted or to be checked."""
+        return [body for body in self.bodies if body.is_usable]
 
     @property
     def displaced(self) -> list[BodyResult]:
-        """The usable ones that lie elsewhere than the pose of the whole CT has them, the farthest first."""
+        """The usable bodies that are displaced from the pose of the whole CT, the farthest first."""
         found = [body for body in self.usable if body.displaced_mm > WRONG_MM]
         return sorted(found, key=lambda body: -body.displaced_mm)
 
 
 @dataclass(frozen=True, eq=False)
-class Alone:
-    """A body registered by itself, and how far that pose can be trusted.
+class BodyRegistration:
+    """A body that was registered by itself, and its assessment.
 
     Attributes
     ----------
     world_from_ct
         (4, 4).
     alternative
-        The next different answer; None where there is no such, or it was not looked for.
+        The next minimum; None if there is none, or it was not searched for.
     explain
         Returns the assessment with the cause of a poor fit and the further view that would help,
-        once its bones are judged: of a report of progress, and of `CauseSearch.bones_found`.
+        once its bones are assessed; called with a progress report and `bones_are_accepted`.
     """
 
     body: Body
     anatomy: PreparedCT
     world_from_ct: np.ndarray
-    assessment: Assessment = UNJUDGED
+    assessment: Assessment = UNASSESSED
     alternative: AlternativeSolution | None = None
     explain: Callable[..., Assessment] | None = None

@@ -13,11 +13,11 @@ from ..geometry import rigid
 from ..registration.cameras import prior_share
 from ..registration.problem import add_prior
 from ..registration.register_bones import BonesRegistration
-from .bone_prediction import BoneFeatures, BoneNoise, fitted
+from .bone_features import BoneFeatures, BoneNoise
 from .error_by_cause import PoseError
 from .features import ReliabilityFeatures
-from .metrics import Error
-from .prediction import Prediction
+from .records import ExpectedError
+from .risk import Risk, bone_model
 from .uncertainty import (
     SDS_95,
     PoseUncertainty,
@@ -125,7 +125,7 @@ class BoneErrors:
         aside = np.tile(aside_mm, len(found.poses))
         self._noise = noise_share(found, noises) + np.diag(aside**2)
         self._in_room = self._cameras.joint_covariance(of_whole.total_uncertainty)
-        of_noise, of_cameras = of_whole.appearing
+        of_noise, of_cameras = of_whole.image_plane
         self._joint = self._cameras.joint_covariance(of_noise + of_cameras)
         self._joint[: len(self._noise), : len(self._noise)] += self._noise
         self._noises = noises
@@ -133,7 +133,7 @@ class BoneErrors:
         self._views = found.objectives[-1].views
         self._pivots = found.objectives[-1].pivots(found.poses)
 
-    def known(self, b: int) -> bool:
+    def is_known(self, b: int) -> bool:
         """Return whether a bone is visible in any view."""
         return bool(self._noises[b].parts)
 
@@ -153,26 +153,26 @@ class BoneErrors:
         """
         return PoseError.of(self._of(self._joint, b), self._times(b) if times is None else times)
 
-    def position(self, b: int) -> Error:
+    def position(self, b: int) -> ExpectedError:
         """Return the error of a bone's absolute position."""
         exact = self._exact(b)
         cameras = self._of(self._in_room, b).at(self._surface(b))
-        return Error(
+        return ExpectedError(
             hypot(exact.typical_mm, cameras.mean_mm), hypot(exact.upper95_mm, cameras.bound_mm())
         )
 
-    def overlay(self, b: int) -> Error:
+    def overlay(self, b: int) -> ExpectedError:
         """Return the overlay error of a bone in the worst view."""
         own = self._of(self._joint, b)
         points = self._surface(b)
         of_views = []
         for view, seen in zip(self._views, self._cameras.seen, strict=True):
             of_views.append(self._error(own.in_view(points, view.camera, seen[b]), b))
-        return Error(*map(max, zip(*of_views, strict=True)))
+        return ExpectedError(*map(max, zip(*of_views, strict=True)))
 
     def relative(
         self, one: int, other: int, point: np.ndarray, axes: np.ndarray
-    ) -> tuple[list[Error], list[Error]]:
+    ) -> tuple[list[ExpectedError], list[ExpectedError]]:
         """Return the error of the motion of `other` relative to `one`: degrees and mm, in total and along each axis.
 
         Parameters
@@ -194,27 +194,27 @@ class BoneErrors:
         numbers = np.r_[6 * one : 6 * one + 6, 6 * other : 6 * other + 6]
         errors = self._joint[np.ix_(numbers, numbers)]
 
-        def error(jacobian: np.ndarray) -> Error:
+        def error(jacobian: np.ndarray) -> ExpectedError:
             return self._error(TargetUncertainty(place[None], jacobian[None], errors), *pair)
 
         parts = [slice(None), *(slice(axis, axis + 1) for axis in range(3))]
         return [error(turn[part]) for part in parts], [error(shift[part]) for part in parts]
 
-    def _error(self, explained: TargetUncertainty, *bones: int) -> Error:
+    def _error(self, explained: TargetUncertainty, *bones: int) -> ExpectedError:
         """Return an error that noise and cameras explain, for bones that may be displaced.
 
         If a bone is displaced in less than one case of twenty, the bound is that of the bones that
         are not displaced; otherwise it grows like the bound of the individual bones.
         """
-        right = float(np.prod([1 - self._exact(b).failure_probability for b in bones]))
+        right = float(np.prod([1 - self._exact(b).failure for b in bones]))
         if right > BOUNDED:
-            return Error(explained.mean_mm, explained.bound_mm(BOUNDED / right))
+            return ExpectedError(explained.mean_mm, explained.bound_mm(BOUNDED / right))
         times = max(map(self._beyond, bones))
-        return Error(explained.mean_mm, times * explained.bound_mm(BOUNDED))
+        return ExpectedError(explained.mean_mm, times * explained.bound_mm(BOUNDED))
 
     def _times(self, b: int) -> float:
         """Return the ratio of a bone's errors to those that noise explains, as used by `_error`."""
-        right = 1 - self._exact(b).failure_probability
+        right = 1 - self._exact(b).failure
         if right <= BOUNDED:
             return self._beyond(b)
         return float(np.sqrt(chi_square_quantile(BOUNDED / right, 1))) / SDS_95
@@ -224,8 +224,8 @@ class BoneErrors:
         noise = self._of(self._noise, b).at(self._surface(b))
         return max(1.0, self._exact(b).upper95_mm / noise.bound_mm())
 
-    def _exact(self, b: int) -> Prediction:
-        return fitted().predict(self._features[b])
+    def _exact(self, b: int) -> Risk:
+        return bone_model().predict(self._features[b])
 
     def _surface(self, b: int) -> np.ndarray:
         return rigid.transform_points(self._found.poses[b], self._found.bones[b].surface)

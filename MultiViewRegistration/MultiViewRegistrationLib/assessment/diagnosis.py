@@ -1,20 +1,19 @@
-"""The likely cause of a poor fit, found by testing what may be wrong with the case.
+"""Search for the likely cause of a poor fit, by testing what may be wrong with the case.
 
-The case is registered under each hypothesis at the two coarsest resolutions: from the pose that was
-found, from the start, and from the pose of each view alone (if one view is at fault, another one
-still shows where the CT is). A hypothesis holds if all X-rays resemble the CT under it and the
-evidence is clearly higher than without it.
-
-The likeliest kinds go first. The work does not depend on the clock: the same case gives the same
-cause on any computer.
+The case is registered under each hypothesis at the two coarsest resolutions: from the registered
+pose, from the start, and from the pose of each view alone, since a fault of one view leaves the
+others right. A hypothesis holds if all X-rays resemble the CT under it and the evidence is clearly
+higher than without it. The likeliest kinds are tested first. The work does not depend on the clock:
+the same case has the same cause on any computer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, groupby
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +35,7 @@ from ..registration.optimizer import (
 )
 from ..registration.pipeline import TRIED_STEPS, RegistrationPipeline
 from ..registration.prepared_ct import PreparedCT
-from .cause import Cause, evidence_gain
+from .causes import Cause, evidence_gain
 from .faults import (
     FAULTS,
     MIN_EVIDENCE_GAIN,
@@ -46,58 +45,57 @@ from .faults import (
     camera_hypotheses,
     pixel_mm,
 )
-from .parts import shares_at
+from .votes import fractions_at
 
-#: Around the start, where all images may be at fault and no view knows where the CT is.
+#: Search around the start, if all images may be at fault and no view knows where the CT is.
 START_SEARCH_BUDGET = SearchBudget(poses=128, max_poses=128, refined=2)
-#: Steps after which half of a hypothesis counts as tested; 3 to 80 were seen.
+#: Steps after which half of a hypothesis counts as tested, for the progress; 3 to 80 were seen.
 STEPS_TO_HALF = 15
-#: Stages besides the hypotheses: the poses of single views, corrected cameras, level and part.
+#: Stages besides the hypotheses: poses of single views, corrected cameras, level and part.
 OTHER_STAGES = 4
 
 
 @dataclass(eq=False)
 class CauseSearch:
-    """The search for the likely cause of a poor fit, of a case that was registered.
+    """The search for the likely cause of a poor fit of a registered case.
 
     Parameters
     ----------
     anatomy, views
         The prepared CT, and the views as the case has them; those of unknown geometry are ignored.
-    found, start
+    refinement, start
         The registration, and its start (4, 4).
     shared
-        What is unknown and the same in all views.
+        Unknowns that all views share.
     progress
         Called between hypotheses; returning False cancels.
-    bones_found
-        All of its bones that are shown are accepted, each at its own pose: they are of the right
-        level, and no image is at fault but a mirrored one. Each can hide a part of what is wrong
-        with a distance.
+    bones_are_accepted
+        All visible bones are accepted at poses of their own: they are of the right level, and no
+        image but a mirrored one is at fault. Each can hide a part of a wrong distance.
     """
 
     anatomy: PreparedCT
     views: Sequence[View]
-    found: Refinement
+    refinement: Refinement
     start: np.ndarray
     shared: SharedUnknowns = CALIBRATED
     progress: Report = unseen
-    bones_found: bool = False
+    bones_are_accepted: bool = False
     _steps: int = field(default=0, init=False)
     _tested: int = field(default=0, init=False)
     #: Before the hypotheses are counted: more than there are.
     _count: int = field(default=200, init=False)
 
     @cached_property
-    def tied(self) -> list[View]:
-        """The views whose geometry is known."""
-        alone = uncalibrated_view_indices(self.views, self.shared)
-        return [view for i, view in enumerate(self.views) if i not in alone]
+    def known_views(self) -> list[View]:
+        """The views of known geometry."""
+        uncalibrated = uncalibrated_view_indices(self.views, self.shared)
+        return [view for i, view in enumerate(self.views) if i not in uncalibrated]
 
     @property
     def pose(self) -> np.ndarray:
-        """The (4, 4) pose that was found."""
-        return self.found.world_from_ct
+        """The (4, 4) registered pose."""
+        return self.refinement.world_from_ct
 
     def registration(
         self,
@@ -105,7 +103,7 @@ class CauseSearch:
         shared: SharedUnknowns | None = None,
         anatomy: PreparedCT | None = None,
     ) -> RegistrationPipeline:
-        """Return a registration of these views; by default of the case's CT, with what the case shares."""
+        """Return a registration of these views; by default of the case's CT, with the case's shared unknowns."""
         shared = self.shared if shared is None else shared
         return RegistrationPipeline(
             anatomy or self.anatomy, views, self.start, self._report, shared
@@ -115,8 +113,8 @@ class CauseSearch:
         self._steps += 1
         stage = "searching for the cause of the poor fit"
         part = self._steps / (self._steps + STEPS_TO_HALF)
-        done = (self._tested + part) / self._count
-        return self.progress(Progress(done, stage, self.pose, self.found.fit.cost))
+        fraction = (self._tested + part) / self._count
+        return self.progress(Progress(fraction, stage, self.pose, self.refinement.fit.cost))
 
     def finish_stage(self) -> None:
         """Count a hypothesis, or another stage, as tested, for the reported progress."""
@@ -124,11 +122,12 @@ class CauseSearch:
         self._steps = 0
 
     @cached_property
-    def alone(self) -> dict[str, np.ndarray]:
+    def single_view_poses(self) -> dict[str, np.ndarray]:
         """The (4, 4) pose of each view alone, by its name."""
-        if len(self.tied) < 2:
+        if len(self.known_views) < 2:
             return {}
-        runs = {view.name: self.coarse([view], [self.pose, self.start]) for view in self.tied}
+        starts = [self.pose, self.start]
+        runs = {view.name: self.coarse([view], starts) for view in self.known_views}
         return {name: run[0].world_from_ct for name, run in runs.items() if run}
 
     def coarse(
@@ -139,14 +138,13 @@ class CauseSearch:
         Parameters
         ----------
         search
-            Also those of a small search about the first of the poses (4, 4).
+            Include a small search about the first of the poses (4, 4).
         """
         registration = self.registration(views)
         minima = registration.descend(0, [DescentStart(pose) for pose in poses])
         if search:
-            minima = registration.merge(
-                minima, registration.search(0, poses[0], LOCAL_RANGE, START_SEARCH_BUDGET)[0]
-            )
+            further, _ = registration.search(0, poses[0], LOCAL_RANGE, START_SEARCH_BUDGET)
+            minima = registration.merge(minima, further)
         return minima
 
     def best_refined(self, views: list[View], minima: list[Descent]) -> Descent | None:
@@ -154,203 +152,210 @@ class CauseSearch:
         kept = prune(minima, *KEEP_AFTER_FINER)[0] if minima else []
         return next(iter(self.registration(views).descend(1, kept)), None)
 
-    def cause(self, *, placed: bool = False) -> Cause | None:
+    def cause(self, *, images_are_in_place: bool = False) -> Cause | None:
         """Return the first cause that holds; None if no hypothesis explains the fit.
 
-        Takes and raises what `causes` does.
+        Parameters and exceptions as of `causes`.
         """
-        return next((cause for cause in self.causes(placed=placed) if cause.holds), None)
+        causes = self.causes(images_are_in_place=images_are_in_place)
+        return next((cause for cause in causes if cause.holds), None)
 
-    def causes(self, *, placed: bool = False) -> Iterator[Cause]:
-        """Yield the likeliest cause of each kind, whether it holds or not.
-
-        Of FAULTS by group, the cameras, the level, the part.
+    def causes(self, *, images_are_in_place: bool = False) -> Iterator[Cause]:
+        """Yield the likeliest cause of each kind, whether it holds or not: FAULTS by group, cameras, level, part.
 
         Parameters
         ----------
-        placed
-            Most tiles of each X-ray are in place (`parts.carried_risk`): no image is at fault, and
-            no other part of the CT is shown.
+        images_are_in_place
+            Most tiles of each X-ray are in place (`votes`): no image is at fault, and no other part
+            of the CT is shown.
 
         Raises
         ------
         Cancelled
             `progress` returned False.
         """
-        coarse = self.coarse(self.tied, [self.pose, self.start, *self.alone.values()])
-        here = self.best_refined(self.tied, coarse)
+        views = self.known_views
+        coarse = self.coarse(views, [self.pose, self.start, *self.single_view_poses.values()])
+        here = self.best_refined(views, coarse)
         evidence = here.fit.evidence if here else 0.0
-        least = coarse[0].fit.evidence if coarse else 0.0
-        known = [row for row in FAULTS.values() if row.supposed and not (placed and row.of_image)]
-        alike = here and min(here.fit.similarity) >= MIN_NCC
-        if alike or self.bones_found:  # as no image but a mirrored one
-            known = [row for row in known if row.group == 1]
-        groups = [list(rows) for _, rows in groupby(known, lambda row: row.group)]
-        signs = []
-        by_places = []
-        centroid = self.anatomy.centroid
-        images = (row.supposed(self.tied, centroid) for row in chain(*groups) if row.supposed)
-        cameras = camera_hypotheses(self.tied, self.shared)
-        self._count = sum(1 for _ in chain(*images, cameras)) + OTHER_STAGES
+        min_evidence = coarse[0].fit.evidence if coarse else 0.0
+        faults = [
+            fault
+            for fault in FAULTS.values()
+            if fault.hypotheses and not (images_are_in_place and fault.is_of_image)
+        ]
+        is_similar = here and min(here.fit.similarity) >= MIN_NCC
+        if is_similar or self.bones_are_accepted:  # no image but a mirrored one is at fault
+            faults = [fault for fault in faults if fault.group == 1]
+        self._count = self._hypothesis_count(faults) + OTHER_STAGES
         self.finish_stage()
-        for group in groups:
-            likeliest = self._of_images(group, least, evidence)
+        signs = []
+        by_votes = []
+        for _group, members in groupby(faults, lambda fault: fault.group):
+            likeliest = self._likeliest_image_fault(list(members), min_evidence, evidence)
             if likeliest is None:
                 continue
-            if likeliest.in_place and likeliest.holds:  # by less than a likeness: others may, too
-                by_places.append(likeliest)
-            elif likeliest.cause == "angle sign":  # other faults of cameras may explain it better
+            if likeliest.in_place and likeliest.holds:  # another one may be more similar
+                by_votes.append(likeliest)
+            elif likeliest.cause == "angle sign":  # an error of a camera may explain it better
                 signs.append(likeliest)
                 if likeliest.holds:
                     break
             else:
                 yield likeliest
-        if by_places:
-            yield max(by_places, key=lambda cause: cause.gain)
+        if by_votes:
+            yield max(by_votes, key=lambda cause: cause.gain)
         if cause := camera_cause(self, evidence, signs):
             yield cause
         self.finish_stage()
-        if not self.bones_found:
+        if not self.bones_are_accepted:
             if here and (cause := other_level(self, here)):
                 yield cause
             self.finish_stage()
-            if not placed and (cause := other_part(self, evidence)):
+            if not images_are_in_place and (cause := other_part(self, evidence)):
                 yield cause
         if cause := ct_too_short(self):
             yield cause
 
-    def _of_images(self, group: list[KnownFault], least: float, evidence: float) -> Cause | None:
-        """Return the likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
+    def _hypothesis_count(self, faults: Sequence[KnownFault]) -> int:
+        views = self.known_views
+        centroid = self.anatomy.centroid
+        of_images = (fault.hypotheses(views, centroid) for fault in faults if fault.hypotheses)
+        return sum(1 for _ in chain(*of_images, camera_hypotheses(views, self.shared)))
+
+    def _likeliest_image_fault(
+        self, faults: list[KnownFault], min_evidence: float, evidence: float
+    ) -> Cause | None:
+        """Return the likeliest of several faults of the images.
+
+        Parameters
+        ----------
+        min_evidence, evidence
+            Evidence of the pose with no fault assumed, at the coarsest and the second resolution.
+        """
         tried = []
         centroid = self.anatomy.centroid
-        for each in chain(*(row.supposed(self.tied, centroid) for row in group if row.supposed)):
-            unharmed = [
-                pose for name, pose in self.alone.items() if each.about and name not in each.about
-            ]
-            poses = map(each.pose, (self.start, *unharmed))
-            minima = self.coarse(each.views, [*poses], search=not unharmed)
-            if minima and minima[0].fit.evidence > least:
-                run = self.best_refined(each.views, minima)
-                tried += [(run, each)] if run else []
+        of_faults = (
+            fault.hypotheses(self.known_views, centroid) for fault in faults if fault.hypotheses
+        )
+        for hypothesis in chain(*of_faults):
+            about = hypothesis.about
+            alone = self.single_view_poses.items()
+            unaffected = [pose for name, pose in alone if about and name not in about]
+            poses = [hypothesis.pose(pose) for pose in (self.start, *unaffected)]
+            minima = self.coarse(hypothesis.views, poses, search=not unaffected)
+            if minima and minima[0].fit.evidence > min_evidence:
+                run = self.best_refined(hypothesis.views, minima)
+                tried += [(run, hypothesis)] if run else []
             self.finish_stage()
         if not tried:
             return None
-        run, each = max(tried, key=lambda pair: pair[0].fit.evidence)
-        cause = Cause.of_run(each.cause, each.about, each.sentence, run, evidence)
-        unlike = cause.gain >= MIN_EVIDENCE_GAIN and not cause.clear
+        run, best = max(tried, key=lambda pair: pair[0].fit.evidence)
+        cause = _cause_of(best.cause, best.about, run, evidence, best.values)
+        is_dissimilar = cause.gain >= MIN_EVIDENCE_GAIN and not cause.is_clear
         return replace(
             cause,
-            in_place=self._in_place(each.views, run.world_from_ct) if unlike else (),
-            world_from_ct=each.pose(cause.world_from_ct),
-            corrected_from_ct=each.corrected_from_ct,
+            in_place=self._in_place(best.views, run.world_from_ct) if is_dissimilar else (),
+            world_from_ct=best.pose(cause.world_from_ct),
+            corrected_from_ct=best.corrected_from_ct,
         )
 
     def _in_place(self, views: list[View], pose: np.ndarray) -> tuple[float, ...]:
-        """Return the share of each view's tiles in place at the second resolution, 0 where unknown."""
+        """Return the fraction of each view's tiles in place at the second resolution, 0 if unknown."""
         level = self.anatomy.levels(views, self.start)[1]
-        return tuple(
-            np.nan_to_num(shares_at(self.anatomy.objective(views, level, pose), pose)).tolist()
-        )
+        objective = self.anatomy.objective(views, level, pose)
+        return tuple(np.nan_to_num(fractions_at(objective, pose)).tolist())
 
 
-#: Spacings of vertebrae, and how far from the CT's axis a shift by one may point; so many of them go
-#: on after a few steps.
+def _cause_of(
+    cause: str,
+    views: tuple[str, ...],
+    run: Descent,
+    evidence: float,
+    values: Mapping[str, Any],
+) -> Cause:
+    """Return the cause under which a registration ended, for a case that has this evidence without it."""
+    gain = evidence_gain(run, evidence)
+    return Cause(cause, views, gain, run.fit.similarity, run.world_from_ct, values)
+
+
+#: Spacings of vertebrae; a shift by one points at most this far off the CT's axis; this many poses are
+#: refined after a few steps.
 LEVELS_MM = (20.0, 30.0, 40.0)
-ALONG = np.cos(np.radians(30))
-LEVELS_TRIED = 2
-#: A shift along the body of at least this is another level, if turned by no more.
-LEAST_LEVEL_MM = 10.0
-MOST_TURN_DEG = 10.0
-#: How far along the body the start may be off, where the X-rays show another part of it than the
-#: start says.
-FAR_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
-#: Where more of a view's field than this sees beyond the cut ends of the CT, the CT is too short.
-MOST_BEYOND = 0.5
+MIN_COSINE = np.cos(np.radians(30))
+REFINED_LEVELS = 2
+#: A shift along the body of at least this, with at most this rotation, is another level.
+MIN_LEVEL_MM = 10.0
+MAX_LEVEL_DEG = 10.0
+#: Tested shifts along the body, if the X-rays show another part of it than the start says.
+PART_SHIFTS_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
+#: The CT is too short if more than this fraction of a view's field sees beyond its cut ends.
+MAX_BEYOND = 0.5
 
 
 def other_level(search: CauseSearch, here: Descent) -> Cause | None:
-    """Return a pose shifted along the CT's long axis, by about a vertebra, that fits as well as `here`."""
-    registration = search.registration(search.tied)
+    """Return a pose shifted along the CT's long axis by about a vertebra that fits as well as `here`."""
+    registration = search.registration(search.known_views)
     minima: list[Descent] = []
     for mm in LEVELS_MM:
-        ends = registration.descend(
-            1, [DescentStart(_shifted(search.pose, side * mm)) for side in (1, -1)], TRIED_STEPS
-        )
+        starts = [DescentStart(_shifted(search.pose, side * mm)) for side in (1, -1)]
+        ends = registration.descend(1, starts, TRIED_STEPS)
         minima = cluster_minima(minima, ends, search.anatomy.centroid)
     evidence = here.fit.evidence
-    for run in registration.descend(1, minima[:LEVELS_TRIED]) if minima else ():
-        length, along, degrees = _distance(search, run, search.pose)
-        if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and degrees <= MOST_TURN_DEG:
-            better = evidence_gain(run, evidence) > MIN_EVIDENCE_GAIN
-            return Cause.of_run(
-                "level",
-                (),
-                f"The CT may be registered to the wrong vertebra\n: moved by {length:.0f} mm "
-                f"towards the {_end(along)}, it fits {'better' if better else 'about as well'}. "
-                "Count the levels.",
-                run,
-                evidence,
-            )
+    for run in registration.descend(1, minima[:REFINED_LEVELS]) if minima else ():
+        mm, along_mm, degrees = _displacement(search, run, search.pose)
+        is_along = abs(along_mm) >= MIN_COSINE * mm
+        if mm >= MIN_LEVEL_MM and is_along and degrees <= MAX_LEVEL_DEG:
+            is_better = evidence_gain(run, evidence) > MIN_EVIDENCE_GAIN
+            fits = "better" if is_better else "about as well"
+            values = {"shift_mm": mm, "towards": _end(along_mm), "fits": fits}
+            return _cause_of("level", (), run, evidence, values)
     return None
 
 
 def other_part(search: CauseSearch, evidence: float) -> Cause | None:
-    """Return the best pose farther along the CT's long axis, from the start.
+    """Return the best pose farther along the CT's long axis from the start.
 
-    Where nothing fits the answer may be turned any way.
+    If nothing fits the registered pose may be rotated arbitrarily.
     """
     length_mm = np.ptp(search.anatomy.corners()[:, 2])
-    poses = [
-        _shifted(search.start, side * mm) for mm in FAR_MM if mm < length_mm for side in (1, -1)
-    ]
-    run = search.best_refined(search.tied, search.coarse(search.tied, poses))
+    shifts = [side * mm for mm in PART_SHIFTS_MM if mm < length_mm for side in (1, -1)]
+    poses = [_shifted(search.start, shift) for shift in shifts]
+    views = search.known_views
+    run = search.best_refined(views, search.coarse(views, poses))
     if run is None:
         return None
-    length, along, _ = _distance(search, run, search.start)
-    if abs(along) < max(ALONG * length, FAR_MM[0] / 2):
+    mm, along_mm, _ = _displacement(search, run, search.start)
+    if abs(along_mm) < max(MIN_COSINE * mm, PART_SHIFTS_MM[0] / 2):
         return None
-    return Cause.of_run(
-        "part",
-        (),
-        "The X-rays show another part of the CT than the start says\n: moved by "
-        f"{length:.0f} mm towards the {_end(along)}, the CT fits. Check the start.",
-        run,
-        evidence,
-    )
+    values = {"shift_mm": mm, "towards": _end(along_mm)}
+    return _cause_of("part", (), run, evidence, values)
 
 
 def ct_too_short(search: CauseSearch) -> Cause | None:
-    """Return the view with the largest share beyond the cut ends of the CT, if that is most of it."""
+    """Return the view of which most lies beyond the cut ends of the CT, if there is one."""
     projector = search.anatomy.projector(search.anatomy.picture_level)
     beyond = {
         view.name: float(np.mean(projector.seen(view.camera, search.pose)[view.xray.valid] == 0))
-        for view in search.tied
+        for view in search.known_views
         if view.xray.valid.any()
     }
     name = max(beyond, key=beyond.__getitem__, default="")
-    if not name or beyond[name] < MOST_BEYOND:
+    if not name or beyond[name] < MAX_BEYOND:
         return None
-    return Cause(
-        "short",
-        (name,),
-        f"The CT is too short, or {name} shows another part of the body\n: "
-        f"{100 * beyond[name]:.0f} % of this X-ray lies beyond the ends of the CT.",
-        1.0,
-        tuple(search.found.fit.similarity),
-        search.pose,
-    )
+    similarity = tuple(search.refinement.fit.similarity)
+    values = {"percent": 100 * beyond[name]}
+    return Cause("short", (name,), 1.0, similarity, search.pose, values)
 
 
-def _distance(search: CauseSearch, run: Descent, pose: np.ndarray) -> tuple[float, float, float]:
-    """Return the distance of a pose from another one (4, 4).
-
-    Mm, mm along the CT's long axis towards the head, degrees.
-    """
+def _displacement(
+    search: CauseSearch, run: Descent, pose: np.ndarray
+) -> tuple[float, float, float]:
+    """Return the displacement from a pose (4, 4): mm, mm along the CT's axis towards the head, degrees."""
     centroid = search.anatomy.centroid
     mm, degrees = rigid.pose_difference(run.world_from_ct, pose, centroid)
-    shift = rigid.transform_points(run.world_from_ct, centroid) - rigid.transform_points(
-        pose, centroid
-    )
+    here = rigid.transform_points(run.world_from_ct, centroid)
+    shift = here - rigid.transform_points(pose, centroid)
     return mm, float(shift @ pose[:3, 2]), degrees
 
 
@@ -359,62 +364,59 @@ def _shifted(pose: np.ndarray, mm: float) -> np.ndarray:
     return rigid.translation(mm * pose[:3, 2]) @ pose
 
 
-def _end(along: float) -> str:
-    return "head" if along > 0 else "feet"
+def _end(along_mm: float) -> str:
+    return "head" if along_mm > 0 else "feet"
 
 
-#: One unknown number that explains nearly as much as six is the likelier cause.
+#: One unknown that explains at least this fraction of what six explain is the likelier cause.
 SIMPLER_CAUSE_RATIO = 0.97
-#: A distance or an angle that comes out nearer to what was given was no fault.
-LEAST_SHARE = 0.01
-LEAST_DEG = 0.5
-LEAST_MM = 1.5
-#: Least deviation of a principal point, mm on the detector, and of stated standard deviations, that
-#: counts as a fault.
-LEAST_PRINCIPAL_POINT_MM = 1.5
+#: Smaller changes of a distance, an angle or a position are no fault.
+MIN_DISTANCE_CHANGE = 0.01
+MIN_ROTATION_DEG = 0.5
+MIN_MOTION_MM = 1.5
+#: Smallest deviation of a principal point, mm on the detector, and in stated standard deviations,
+#: that counts as a fault.
+MIN_PRINCIPAL_POINT_MM = 1.5
 STATED_SDS = 3.0
-#: Rounds at the second resolution in which cameras are found, the last of them one by which the
+#: Rounds at the second resolution in which cameras are estimated; the last is one by which the
 #: evidence grows by less than this factor.
 ROUNDS = 3
 SETTLED = 1.002
-#: All faults of cameras are tried by a few steps first. If the evidence has grown by LEAST_GAIN under
-#: any, those go on under which it has grown by the largest such gain to the power of PROMISING, and
-#: every X-ray's NCC lacks at most NEARLY of MIN_NCC.
-LEAST_GAIN = 1.02
+#: All faults of cameras are tested by a few steps first. If the evidence grows by MIN_GAIN under any,
+#: those are refined under which it grew by at least the largest gain to the power of PROMISING, and
+#: under which every X-ray's NCC is within NCC_TOLERANCE of MIN_NCC.
+MIN_GAIN = 1.02
 PROMISING = 0.5
-NEARLY = 0.05
+NCC_TOLERANCE = 0.05
 
 
-def camera_cause(search: CauseSearch, evidence: float, signs: Sequence[Cause]) -> Cause | None:
-    """Return the likeliest fault of cameras.
+def camera_cause(
+    search: CauseSearch, evidence: float, sign_causes: Sequence[Cause]
+) -> Cause | None:
+    """Return the likeliest camera error.
 
-    Of those that explain nearly as much as any, it is that with the fewest unknowns.
+    Among errors that explain the images about equally well, the one with the fewest unknowns is
+    preferred.
 
     Parameters
     ----------
     evidence
-        Of the pose that was found.
-    signs
-        Causes of wrong signs of angles, which have no unknowns.
+        Evidence of the registered pose.
+    sign_causes
+        Causes in which an angle has the wrong sign; they have no unknowns.
     """
-    causes = [(0, cause) for cause in signs]
-    slot_scans = any(view.camera.is_slot_scan for view in search.tied)
-    for each, registration, minima in _promising(search, evidence):
+    causes = [(0, cause) for cause in sign_causes]
+    are_slot_scans = any(view.camera.is_slot_scan for view in search.known_views)
+    for hypothesis, registration, minima in _promising(search, evidence):
         best = _several_rounds(registration, minima)
-        if best is None:
+        values = best and _camera_change(search, hypothesis, best)
+        if not best or not values:
             continue
-        if words := _camera_in_words(search, each, best):
-            cause = Cause.of_run(
-                each.cause,
-                each.about,
-                f"{each.sentence} {words}. {each.advice}".strip(),
-                best,
-                evidence,
-            )
-            unknowns = len(CameraCorrections(each.views, each.shared).free)
-            if each.cause == "distance" and not each.about and not slot_scans:
-                cause = replace(cause, size_share=_distance_share(each, best))
-            causes.append((unknowns, cause))
+        cause = _cause_of(hypothesis.cause, hypothesis.about, best, evidence, values)
+        if cause.cause == "distance" and not cause.views and not are_slot_scans:
+            cause = replace(cause, size_change=_distance_change(hypothesis, best))
+        unknowns = len(CameraCorrections(hypothesis.views, hypothesis.shared).free)
+        causes.append((unknowns, cause))
     most = max((cause.gain for _, cause in causes), default=0.0)
     likely = [pair for pair in causes if pair[1].gain >= SIMPLER_CAUSE_RATIO * most]
     return min(likely, key=lambda pair: pair[0])[1] if likely else None
@@ -423,44 +425,41 @@ def camera_cause(search: CauseSearch, evidence: float, signs: Sequence[Cause]) -
 def _promising(
     search: CauseSearch, evidence: float
 ) -> list[tuple[Hypothesis, RegistrationPipeline, list[Descent]]]:
-    """Return the faults of cameras that may be the cause, with where a few steps lead."""
+    """Return the errors of cameras that may be the cause, with the poses after a few steps."""
     tried = []
-    for each in camera_hypotheses(search.tied, search.shared):
-        registration = search.registration(each.views, each.shared)
-        nothing = CameraCorrections(each.views, each.shared).none
-        starts = [DescentStart(search.pose, corrections=nothing)]
-        if each.cause == "motion":
-            starts += _where_each_view_has_it(each.views, search.alone)
-        elif each.cause == "distance" and not each.about:
-            starts.append(DescentStart(search.start, corrections=nothing))
+    for hypothesis in camera_hypotheses(search.known_views, search.shared):
+        registration = search.registration(hypothesis.views, hypothesis.shared)
+        none = CameraCorrections(hypothesis.views, hypothesis.shared).none
+        starts = [DescentStart(search.pose, corrections=none)]
+        if hypothesis.cause == "motion":
+            starts += _starts_for_moved_view(hypothesis.views, search.single_view_poses)
+        elif hypothesis.cause == "distance" and not hypothesis.about:
+            starts.append(DescentStart(search.start, corrections=none))
         minima = registration.descend(1, starts, TRIED_STEPS)
         if minima:
-            tried.append((each, registration, minima))
+            tried.append((hypothesis, registration, minima))
         search.finish_stage()
-    most = max((evidence_gain(minima[0], evidence) for *_, minima in tried), default=0.0)
-    if most < LEAST_GAIN:
+    gains = [evidence_gain(minima[0], evidence) for *_, minima in tried]
+    most = max(gains, default=0.0)
+    if most < MIN_GAIN:
         return []
     return [
         kept
-        for kept in tried
-        if evidence_gain(kept[2][0], evidence) >= most**PROMISING
-        and min(kept[2][0].fit.similarity) >= MIN_NCC - NEARLY
+        for kept, gain in zip(tried, gains, strict=True)
+        if gain >= most**PROMISING and min(kept[2][0].fit.similarity) >= MIN_NCC - NCC_TOLERANCE
     ]
 
 
-def _where_each_view_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[DescentStart]:
-    """Return the pose of each other view alone, with the corrections that give the last view the same pose."""
-    *others, last = (alone.get(view.name) for view in views)
+def _starts_for_moved_view(views: list[View], poses: dict[str, np.ndarray]) -> list[DescentStart]:
+    """Return a start for each view but the last: its own pose, and the correction of the last view that gives that view the same pose."""
+    *others, last = (poses.get(view.name) for view in views)
     starts = []
     for pose in others:
         if pose is not None and last is not None:
             motion = last @ rigid.inverse(pose)
             own = [*rigid.log_so3(motion[:3, :3]), *motion[:3, 3]]
-            starts.append(
-                DescentStart(
-                    pose, corrections=np.array([0.0] * OWN * len(others) + own + [0.0] * OWN)
-                )
-            )
+            corrections = np.array([0.0] * OWN * len(others) + own + [0.0] * OWN)
+            starts.append(DescentStart(pose, corrections=corrections))
     return starts
 
 
@@ -481,39 +480,41 @@ def _several_rounds(
     return minima[0] if minima else None
 
 
-def _distance_share(each: Hypothesis, run: Descent) -> float:
-    """Return by what share a distance from source to detector comes out longer."""
+def _distance_change(hypothesis: Hypothesis, run: Descent) -> float:
+    """Return the fraction by which the source-to-detector distance is estimated longer."""
     own = run.corrections[:-6].reshape(-1, OWN)
-    return float(own[:, 6].sum() + run.corrections[-6] / each.views[0].camera.focal_px)
+    shared = run.corrections[-6] / hypothesis.views[0].camera.focal_px
+    return float(own[:, 6].sum() + shared)
 
 
-def _camera_in_words(search: CauseSearch, each: Hypothesis, run: Descent) -> str:
-    """Describe how the cameras differ from the given ones.
-
-    "" if by too little to be the cause.
-    """
+def _camera_change(search: CauseSearch, hypothesis: Hypothesis, run: Descent) -> dict[str, Any]:
+    """Return how the estimated camera differs from the stated one; empty if by too little to be the cause."""
     own = run.corrections[:-6].reshape(-1, OWN)
-    if each.cause == "distance":
-        share = _distance_share(each, run)
-        if abs(share) < max(LEAST_SHARE, _stated(search, "distance_sd_percent") / 100):
-            return ""
-        return f"{100 * abs(share):.1f} % {'longer' if share > 0 else 'shorter'}, the X-rays fit"
-    if each.cause == "principal point":
-        column, row = own[-1, 7:9]
-        if np.hypot(column, row) < max(
-            LEAST_PRINCIPAL_POINT_MM / pixel_mm(each.views[-1]),
-            _stated(search, "principal_point_sd_px"),
-        ):
-            return ""
-        return f"moved by {column:.0f} columns and {row:.0f} rows, the X-rays fit"
+    last = hypothesis.views[-1]
+    values: dict[str, Any] = {"corrected": last.name}
+    if hypothesis.cause == "distance":
+        change = _distance_change(hypothesis, run)
+        stated = _stated(search, "distance_sd_percent") / 100
+        values["change_percent"] = 100 * change
+        values["geometry"] = "slot scan" if last.camera.is_slot_scan else "cone beam"
+        return values if abs(change) >= max(MIN_DISTANCE_CHANGE, stated) else {}
+    if hypothesis.cause == "principal point":
+        column, row = (float(px) for px in own[-1, 7:9])
+        stated = _stated(search, "principal_point_sd_px")
+        values |= {"columns": column, "rows": row}
+        is_moved = np.hypot(column, row) >= max(MIN_PRINCIPAL_POINT_MM / pixel_mm(last), stated)
+        return values if is_moved else {}
     motion = rigid.turn_and_shift(own[-1, :3], own[-1, 3:6])
     there = rigid.transform_points(run.world_from_ct, search.anatomy.centroid)
     mm, degrees = rigid.pose_difference(motion, np.eye(4), there)
-    if degrees < LEAST_DEG and mm < LEAST_MM:
-        return ""
-    return f"with the CT {mm:.1f} mm and {degrees:.1f} degrees elsewhere in it, the X-rays fit"
+    values |= {
+        "motion_mm": mm,
+        "motion_deg": degrees,
+        "body": "marker" if last.marker else "patient",
+    }
+    return values if degrees >= MIN_ROTATION_DEG or mm >= MIN_MOTION_MM else {}
 
 
 def _stated(search: CauseSearch, key: str) -> float:
-    """Return how far off the case says that the cameras may be."""
-    return STATED_SDS * max(getattr(view, key) for view in search.tied)
+    """Return the largest plausible error of the cameras by the case."""
+    return STATED_SDS * max(getattr(view, key) for view in search.known_views)

@@ -12,11 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..geometry import rigid
-from ..io.files import JsonObject
 from .uncertainty import SDS_95, PoseUncertainty, TargetUncertainty, target_jacobians
 
-#: Significant digits in a file.
-DIGITS = 4
 #: No rotation is farther off.
 HALF_TURN_DEG = 180.0
 
@@ -50,8 +47,8 @@ class ErrorByCause:
     noise: np.ndarray
     by_cameras: np.ndarray
 
-    def through(self, jacobian: np.ndarray) -> ErrorByCause:
-        """Propagate the error to m numbers through their derivative (m, n)."""
+    def propagated_by(self, jacobian: np.ndarray) -> ErrorByCause:
+        """Propagate the error to m derived quantities by their Jacobian (m, n) with respect to the n numbers."""
         return ErrorByCause(jacobian @ self.noise @ jacobian.T, jacobian @ self.by_cameras)
 
     def __sub__(self, other: ErrorByCause) -> ErrorByCause:
@@ -129,23 +126,7 @@ class PoseError:
     def at(self, point: np.ndarray) -> ErrorByCause:
         """Return the error of the rotation, rad, and of the position of a point (3,) of the body, mm, along the world axes."""
         shift = target_jacobians(point[None], self.pivot)[0]
-        return self.by_cause.through(np.vstack([np.eye(3, 6), shift]))
-
-    def to_json(self) -> dict:
-        """Return the JSON content of `error` of a frame in a track.json."""
-        return {
-            "pivot": self.pivot,
-            "noise": _rounded(self.by_cause.noise),
-            "by_cameras": _rounded(self.by_cause.by_cameras.T),
-        }
-
-    @classmethod
-    def read(cls, fields: JsonObject) -> PoseError:
-        """Read the output of `to_json`."""
-        noise = fields.array("noise", (6, 6), "6 rows of 6 numbers")
-        cameras = fields.array("by_cameras", (None, 6), "rows of 6 numbers")
-        pivot = fields.array("pivot", (3,), "a point [x, y, z] in world LPS mm")
-        return cls(pivot, ErrorByCause(noise, cameras.T))
+        return self.by_cause.propagated_by(np.vstack([np.eye(3, 6), shift]))
 
 
 def relative_error(
@@ -161,15 +142,11 @@ def relative_error(
         (3, 3) world matrix whose columns are the axes of the fixed body.
     """
     along = np.kron(np.eye(2), axes.T)
-    return (moving.at(point) - fixed.at(point)).through(along)
+    return (moving.at(point) - fixed.at(point)).propagated_by(along)
 
 
 def of_rotation_vector(error: ErrorByCause, turn: np.ndarray) -> ErrorByCause:
     """Convert a pose error to the error (6,) of the rotation vector and the shift, at the rotation vector (3,) `turn`."""
     jacobian = np.eye(6)
     jacobian[:3, :3] = np.linalg.inv(rigid.left_jacobian(turn))
-    return error.through(jacobian)
-
-
-def _rounded(numbers: np.ndarray) -> list[list[float]]:
-    return [[float(f"{number:.{DIGITS}g}") for number in row] for row in numbers]
+    return error.propagated_by(jacobian)

@@ -1,10 +1,8 @@
-"""Reliability features of a registered pose.
+"""Reliability features of a registered pose: numbers that differ between correct and wrong poses.
 
-Cheap numbers that differ between correct and wrong poses.
-
-A covariance knows the noise about a minimum. A wrong pose is a minimum, too, but an accidental one
-that vanishes under a different comparison. So the pose is compared again with wider windows, with
-each view alone and with halves of the images, each view's gradient is held against its noise, and
+A covariance describes the noise about a minimum. A wrong pose is a minimum, too, but an accidental
+one that vanishes in a different comparison. So the pose is compared again with wider windows, with
+each view alone and with halves of the images, each view's gradient is tested against its noise, and
 the search reports its next minimum.
 """
 
@@ -24,21 +22,10 @@ from ..registration.cameras import CameraCorrections
 from ..registration.objective import Objective, PoseFit
 from ..registration.optimizer import Refinement, minimise
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
-from ..registration.tiles import TILE_SIDE, TiledFit, Tiles, contrasts, tiled_fit
+from ..registration.tiles import TILE_SIDE, Tiles, tiled_fit
 from ..rendering.devices import run_each
 from .metrics import split_by_view, target_errors
-from .parts import (
-    Part,
-    carried_risk,
-    covered_pixels,
-    divided,
-    gains_elsewhere,
-    shares_of,
-    shifts_mm,
-    tiles_in_place,
-    view_sums,
-)
-from .prediction import LIMITS as PREDICTION
+from .risk import LIMITS as RISK
 from .uncertainty import (
     PLACE_SD_DEG,
     PLACE_SD_MM,
@@ -53,19 +40,19 @@ from .uncertainty import (
     root_mean_square,
     target_jacobians,
 )
+from .votes import covered_pixels, sums_by_view, tiles_in_place, vote_risk
 
-#: Steps after which a pose that moves away has moved.
+#: Largest number of steps after which a pose has moved away, if it does.
 STEPS = 4
-#: A tile is an outlier where its local NCC is lower than noise explains by this much.
+#: A tile is an outlier if its local NCC is lower than noise explains by this much.
 OUTLIER_NCC_DROP = 0.3
-#: A view alone may shift by this beside its noise: the resolution at that level.
+#: A single view may shift by this besides its noise: the resolution at that level.
 RESOLUTION_MM = 0.2
-#: Of the refinement with the CT elsewhere in one view: the most steps, and the size of the last
-#: one, mm.
-APART_STEPS = 30
-APART_MM = 0.01
-#: So many views do not show that a principal point is off: 8 px leave 0.3 px to see, and 1.6 mm of
-#: error of the 3D position. More would disagree about what is presumed of cameras.
+#: Refinement with the CT displaced in one view: largest number of steps, and size of the last one, mm.
+DISPLACED_STEPS = 30
+DISPLACED_STEP_MM = 0.01
+#: With at most this many views a wrong principal point is not visible: 8 px leave a residual of 0.3
+#: px, and an error of the 3D position of 1.6 mm. More views would disagree.
 MOST_HIDING_VIEWS = 2
 
 
@@ -75,9 +62,9 @@ class Tile(NamedTuple):
     Attributes
     ----------
     strength
-        By how much it differs more than noise explains, an outlier above 1.
+        How much it differs beyond what noise explains; an outlier above 1.
     explained
-        The similarity that noise leaves: how much it shows.
+        The similarity that noise leaves.
     """
 
     row: int
@@ -94,58 +81,50 @@ class ReliabilityFeatures:
     Attributes
     ----------
     uncertainty
-        What noise explains.
+        Pose uncertainty due to noise.
     camera_uncertainty
-        What the uncertainty of the cameras adds to it; None for exact ones.
+        Additional uncertainty due to the cameras; None for exact ones.
     split
-        The fit at the finest level by tiles; one pixel of it is `pooled` pixels of the X-ray.
+        Fit at the finest level by tiles; one pixel of it is `pooled` pixels of the X-ray.
     corners
-        Column and row, in pooled pixels, where the compared part of each view begins.
+        Column and row, in pooled pixels, of the first compared pixel of each view.
     fit
         At the finest level.
     single_view_shift_mm
-        How far each view alone moves the CT across its rays, at the level before the finest; (0,)
-        for one view.
+        How far each view alone moves the CT across its rays, at the second finest level; (0,) for
+        one view, infinite if it shows too little.
     single_view_shift_sds
         The same in standard deviations of that view's noise and RESOLUTION_MM.
     tension
-        Score statistic of the view that disagrees most: by how many standard deviations, of noise
-        and of what is not known of the cameras (a calibration's at least), its gradient at the pose
-        differs from zero, root mean square over the directions of the pose. Up to 1 where all views
-        agree; 0 for one view.
+        Score statistic of the view that disagrees most: deviation of its gradient from zero in
+        standard deviations of noise and cameras, root mean square over the directions of the pose.
+        Up to 1 if all views agree; 0 for one view.
     disagreement, disagreement_mm, disagreement_by_size
-        The share by which the cost would fall if the CT lay elsewhere in one view, or were of
-        another size, beyond what a calibration at least leaves open, see
-        `uncertainty.disagreement`, and how far off it then is: where it lies elsewhere in one view,
-        by a refinement with that view's place free; 0 for one view. And whether it is of another
-        size.
+        Fraction by which the cost falls if the CT is displaced in one view, or is of another size;
+        the resulting target error; and whether it is of another size (`uncertainty.disagreement`).
     split_half_mm
-        The largest distance between the poses of the images' halves: left and right, upper and
-        lower, every other tile; of one view across its rays.
+        Largest distance between the poses of the images' halves: left and right, upper and lower,
+        alternate tiles; for one view across its rays.
     noise_mm, camera_mm
-        The error that noise explains, of one view across its rays (its depth:
-        `Prediction.no_less_than`), and what the uncertainty of the cameras adds.
+        Target error that noise explains, for one view across its rays, and that the cameras add.
     gap
         Evidence ratio to the next minimum; None if there is none.
     similarity, wider_similarity
-        Of the least similar view that shows the CT, at the finest level and at the one before.
+        Local NCC of the least similar view, at the finest and at the second finest level.
     outlier_fraction
-        Share of the compared pixels in tiles that differ by more than noise explains.
-    parts
-        How the parts of a body fit by themselves; none of a structure.
+        Fraction of the compared pixels in outlier tiles.
     covered
-        Of a body, the `parts.covered_pixels` of the finest level, by view.
+        For a whole CT, the `votes.covered_pixels` of the finest level, by view.
     in_place
-        (V,) share of each view's tiles that fit best where the pose has them, see `parts`; NaN of
-        a structure.
-    appearing
-        As `uncertainty` and `camera_uncertainty`, of where targets appear: with what is presumed of
-        cameras as if it were solved for, see `uncertainty.Minimum.as_if_solved`.
+        (V,) fraction of each view's tiles that fit best at the pose (`votes`); NaN for a structure.
+    image_plane
+        As `uncertainty` and `camera_uncertainty`, for where targets appear: presumed uncertainty of
+        cameras counts as solved for (`uncertainty.Minimum.as_if_solved`).
     seen
-        Of each view its compared part's camera, and what it sees by pose and cameras, see
-        `uncertainty.PoseUncertainty.in_view`.
+        By view, the camera of the compared part, and its response to pose and cameras
+        (`uncertainty.PoseUncertainty.in_view`).
     unknowns
-        Of these cameras, with what is presumed of them.
+        Corrections of these cameras, with what is presumed of them.
     """
 
     uncertainty: PoseUncertainty
@@ -167,42 +146,40 @@ class ReliabilityFeatures:
     similarity: float
     wider_similarity: float
     outlier_fraction: float
-    parts: list[Part]
     covered: list[np.ndarray]
     in_place: np.ndarray
-    appearing: tuple[PoseUncertainty, PoseUncertainty | None]
+    image_plane: tuple[PoseUncertainty, PoseUncertainty | None]
     seen: list[tuple[Camera, np.ndarray]]
     unknowns: CameraCorrections
 
-    def with_strain(self, strain: float) -> ReliabilityFeatures:
-        """Return the features with cameras so many times as uncertain, at least as they are."""
-        if strain <= 1:
+    def with_camera_inflation(self, factor: float) -> ReliabilityFeatures:
+        """Return the features with the camera uncertainty multiplied by a factor, if that is above 1."""
+        if factor <= 1:
             return self
-        noise, shown = self.appearing
-        of_position = self.camera_uncertainty
+        noise, cameras = self.image_plane
         return replace(
             self,
-            camera_uncertainty=of_position and of_position.times(strain),
-            appearing=(noise, shown and shown.times(strain)),
+            camera_uncertainty=self.camera_uncertainty and self.camera_uncertainty.times(factor),
+            image_plane=(noise, cameras and cameras.times(factor)),
         )
 
     @property
     def one_view_disagrees(self) -> bool:
-        """Whether the views would agree with the CT elsewhere in one of them, and `disagreement_mm` tells how far off the pose is then."""
-        return self.disagreement > PREDICTION.disagree and not self.disagreement_by_size
+        """Whether the views agree only if the CT may move in one of them; then `disagreement_mm` is the error."""
+        return self.disagreement > RISK.disagree and not self.disagreement_by_size
 
     @property
-    def carried_risk(self) -> float:
-        """The probability of a wrong answer that holds for X-rays of any kind, see `parts`."""
-        return carried_risk(self.in_place)
+    def vote_risk(self) -> float:
+        """Probability of a wrong pose that holds for X-rays of any kind, see `votes`."""
+        return vote_risk(self.in_place)
 
     @property
     def total_uncertainty(self) -> PoseUncertainty:
-        """What noise explains and what is not known of the cameras."""
+        """Pose uncertainty due to noise and cameras."""
         return self.uncertainty + self.camera_uncertainty
 
     def uncovered(self, views: Sequence[View]) -> list[View]:
-        """Return the views without the pixels that are covered."""
+        """Return the views without the covered pixels."""
         found = []
         for view, (left, top), covered in zip(views, self.corners, self.covered, strict=True):
             valid = view.xray.valid.copy()
@@ -239,25 +216,25 @@ class ReliabilityFeatures:
 def compute_features(
     anatomy: PreparedCT,
     views: Sequence[View],
-    found: Refinement,
+    refinement: Refinement,
     start: np.ndarray,
     targets: np.ndarray,
     shared: SharedUnknowns = CALIBRATED,
 ) -> ReliabilityFeatures:
     """Compute the reliability features of a registered pose.
 
-    Costs a linearisation at the finest level and some steps at the one before.
+    This costs a linearisation at the finest level and some steps at the second finest.
 
     Parameters
     ----------
     views
-        Those that were registered together, with their cameras as corrected.
+        Views that were registered together, with corrected cameras.
     start
-        (4, 4), from which the levels follow.
+        (4, 4) start of the refinement, which determines the levels.
     targets
         (N, 3) CT mm.
     """
-    pose = found.world_from_ct
+    pose = refinement.world_from_ct
     views = list(views)
     points = rigid.transform_points(pose, targets)
     several = len(views) > 1
@@ -267,33 +244,24 @@ def compute_features(
     objective = anatomy.objective(views, finest, pose)
     here = Minimum(**vars(tiled_fit(objective, pose, intrinsics=True)), unknowns=unknowns)
     wider = anatomy.objective(views, before, pose)
-    covered = [] if anatomy.structure else covered_pixels(here)
-    divisions = [] if anatomy.structure else divided(anatomy, views, pose)
-    parts = _parts(divisions, pose, here, covered, wider) if divisions else []
     moved = minimise(wider, pose, STEPS, before.tolerance_mm, unknowns=unknowns)
-    alone = np.array(_alone_mm(wider, before, moved.world_from_ct, targets))
+    alone = np.array(_single_view_shifts_mm(wider, before, moved.world_from_ct, targets))
     by_view = zip(here.by_view, views, strict=True)
-    across_mm = np.array([own.at(points).split(view.camera)[1] for own, view in by_view])
+    across_mm = np.array([noise.at(points).split(view.camera)[1] for noise, view in by_view])
     noise = here.noise
-    cameras = here.cameras(presumed.sd)
-    appearing = noise, cameras
-    if presumed.free.size > unknowns.free.size:
-        appearing = replace(here, unknowns=presumed).as_if_solved()
-        if len(views) > MOST_HIDING_VIEWS:
-            cameras = appearing[1]
-    at = noise.at(points)
-    calibrated = replace(
-        here, unknowns=CameraCorrections([_at_least_calibrated(view) for view in views], shared)
-    )
+    cameras, image_plane = _camera_uncertainty(here, noise, unknowns, presumed, len(views))
+    at_targets = noise.at(points)
+    calibrated_views = [_at_least_calibrated(view) for view in views]
+    calibrated = replace(here, unknowns=CameraCorrections(calibrated_views, shared))
     off = _disagreement(calibrated, pose, views, shared, targets)
     first = views[0].camera
-    from_source = None if several else first.sources(first.project(points))
+    is_whole = not anatomy.structure
     return ReliabilityFeatures(
         uncertainty=noise,
         camera_uncertainty=cameras,
         split=here.split,
         pooled=finest.pool,
-        corners=[_corner(*each, finest.pool) for each in zip(views, objective.views, strict=True)],
+        corners=[_corner(*pair, finest.pool) for pair in zip(views, objective.views, strict=True)],
         fit=here.fit,
         single_view_shift_mm=alone,
         single_view_shift_sds=alone / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
@@ -307,69 +275,48 @@ def compute_features(
             objective.pivot,
             here.ways(),
             here.pixels * here.curvature[:6, :6],
-            from_source,
+            None if several else first.sources(first.project(points)),
         ),
-        noise_mm=at.rms_mm if several else at.split(first)[1],
+        noise_mm=at_targets.rms_mm if several else at_targets.split(first)[1],
         camera_mm=cameras.at(points).rms_mm if cameras else 0.0,
-        gap=found.alternative.evidence_ratio if found.alternative else None,
+        gap=refinement.alternative.evidence_ratio if refinement.alternative else None,
         similarity=here.fit.min_similarity,
         wider_similarity=moved.fit.min_similarity,
         outlier_fraction=_outlier_fraction(here.split),
-        parts=parts,
-        covered=covered,
-        in_place=np.full(len(views), np.nan)
-        if anatomy.structure
-        else tiles_in_place(view_sums(here), here.split),
-        appearing=appearing,
-        seen=[
-            (view.camera, unknowns.seen(i, unknowns.none, view.camera, objective.pivot))
-            for i, view in enumerate(objective.views)
-        ],
+        covered=covered_pixels(here) if is_whole else [],
+        in_place=tiles_in_place(sums_by_view(here), here.split)
+        if is_whole
+        else np.full(len(views), np.nan),
+        image_plane=image_plane,
+        seen=_view_responses(objective, unknowns),
         unknowns=presumed,
     )
 
 
-def _parts(
-    divisions: Sequence[np.ndarray],
-    pose: np.ndarray,
-    here: TiledFit,
-    covered: Sequence[np.ndarray],
-    wider: Objective,
-) -> list[Part]:
-    """Measure how the parts (N, 3), CT mm, of a body fit at a pose.
+def _camera_uncertainty(
+    here: Minimum,
+    noise: PoseUncertainty,
+    unknowns: CameraCorrections,
+    presumed: CameraCorrections,
+    view_count: int,
+) -> tuple[PoseUncertainty | None, tuple[PoseUncertainty, PoseUncertainty | None]]:
+    """Return `ReliabilityFeatures.camera_uncertainty` and `image_plane`."""
+    cameras = here.cameras(presumed.sd)
+    if presumed.free.size <= unknowns.free.size:
+        return cameras, (noise, cameras)
+    image_plane = replace(here, unknowns=presumed).as_if_solved()
+    return image_plane[1] if view_count > MOST_HIDING_VIEWS else cameras, image_plane
 
-    Parameters
-    ----------
-    here, covered
-        At the finest level.
-    wider
-        The level before.
-    """
-    world = [rigid.transform_points(pose, points) for points in divisions]
-    shares = shares_of(here, world)
-    there = tiled_fit(wider, pose)
-    shifts = shifts_mm(here, shares, world)
-    wider_shifts = shifts_mm(there, shares_of(there, world), world)
-    weights = shares * here.split.pixels
-    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-    contrast = np.abs(contrasts(here))
-    looks = weights @ np.column_stack([here.split.similarity, here.split.explained, contrast])
-    gains = gains_elsewhere(here, shares, world, view_sums(here, covered))
-    several = len(wider.views) > 1
-    return [
-        Part(
-            points,
-            similarity=float(similarity),
-            explained=float(explained),
-            contrast=float(contrast),
-            shift_mm=several * shift_mm,
-            wider_shift_mm=several * wider_mm,
-            gain=gain,
-        )
-        for points, (similarity, explained, contrast), shift_mm, wider_mm, gain in zip(
-            divisions, looks, shifts, wider_shifts, gains, strict=True
-        )
-    ]
+
+def _view_responses(
+    objective: Objective, unknowns: CameraCorrections
+) -> list[tuple[Camera, np.ndarray]]:
+    """Return `ReliabilityFeatures.seen`."""
+    responses = []
+    for i, view in enumerate(objective.views):
+        seen = unknowns.seen(i, unknowns.none, view.camera, objective.pivot)
+        responses.append((view.camera, seen))
+    return responses
 
 
 def _outlier_fraction(split: Tiles) -> float:
@@ -385,26 +332,26 @@ def split_half_mm(
     hessian: np.ndarray,
     source: np.ndarray | None,
 ) -> float:
-    """Return how far apart, at most, the poses are that halves of the tiles ask for, by one Newton step each with the Hessian of all.
+    """Return the largest distance between the poses of two halves of the tiles, by one Newton step each with the Hessian of all.
 
-    Halves that share their noise evenly differ by twice the standard error; sides of the images
-    that ask for different poses differ by more.
+    Halves with equal noise differ by twice the standard error; sides of the images whose optima
+    differ are farther apart.
 
     Parameters
     ----------
     points
         (N, 3) world mm.
     ways
-        For each view, (k, 6 + n), by pose and free corrections; the corrections stay as they are.
+        For each view, (k, 6 + n) derivatives by pose and free corrections; corrections stay fixed.
     hessian
         (6, 6) of all tiles by the pose.
     source
-        (3,) or (N, 3) world mm; how far apart across the rays from there, without depth.
+        (3,) or (N, 3) world mm; the distance is taken across the rays from there, without depth.
     """
     gradients = np.stack(
         [
-            ways[view][:, :6].T @ each
-            for view, each in zip(split.views, split.gradients, strict=True)
+            ways[view][:, :6].T @ gradient
+            for view, gradient in zip(split.views, split.gradients, strict=True)
         ]
     )
     inverse = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
@@ -422,7 +369,7 @@ def split_half_mm(
 
 
 def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
-    """Return the column and row, in pooled pixels, at which a part of a view begins."""
+    """Return the first column and row of a part of a view, in pooled pixels."""
     column, row = np.rint(
         view.camera.pooled(pool).principal_point - part.camera.principal_point
     ).astype(int)
@@ -432,13 +379,13 @@ def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
 def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
     """Return the tension of `ReliabilityFeatures`.
 
-    Score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by
-    its tiles.
+    It is the score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view, with the covariance of
+    its gradient by tiles.
 
     Parameters
     ----------
     pixels
-        Compared in all views, of whose mean `response` is.
+        Number of compared pixels in all views, over which `response` is a mean.
     """
     largest = 0.0
     for view in np.unique(split.views):
@@ -460,10 +407,7 @@ def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
 
 
 def _at_least_calibrated(view: View) -> View:
-    """Return the view with a camera that is known no better than a calibration tells.
-
-    Even an exact one counts as right to half a pixel.
-    """
+    """Return the view with at least the uncertainty of a calibrated camera, half a pixel."""
     return replace(
         view, **{key: max(getattr(view, key), sd) for key, sd in usual_uncertainty().items() if sd}
     )
@@ -487,16 +431,16 @@ def _disagreement(
     shared: SharedUnknowns,
     targets: np.ndarray,
 ) -> Disagreement:
-    """Return how the views would fit better; nothing of one view.
+    """Return how the views would fit better; no disagreement for one view.
 
-    Where they disagree, a refinement with the CT elsewhere in one view, or of another size, tells
-    how far off the pose is: a Newton step falls short. Another size moves targets from their
-    middle, too; the larger of the two counts.
+    If they disagree, a refinement with the CT displaced in one view, or of another size, gives the
+    error of the pose, since a Newton step falls short. Another size also moves targets from their
+    centre; the larger of the two counts.
     """
     if len(views) == 1:
         return Disagreement(0.0, 0.0, None)
     off = disagreement(here, rigid.transform_points(pose, targets))
-    if off.share <= PREDICTION.disagree:
+    if off.share <= RISK.disagree:
         return off
     views = list(views)
     if off.view is None:
@@ -507,7 +451,7 @@ def _disagreement(
             views[off.view], rotation_sd_deg=PLACE_SD_DEG, translation_sd_mm=PLACE_SD_MM
         )
     unknowns = CameraCorrections(views, shared)
-    run = minimise(here.objective, pose, APART_STEPS, APART_MM, unknowns=unknowns)
+    run = minimise(here.objective, pose, DISPLACED_STEPS, DISPLACED_STEP_MM, unknowns=unknowns)
     mm = root_mean_square(target_errors(run.world_from_ct, pose, targets))
     if off.view is None:
         growth = abs(run.corrections[-6]) / views[0].camera.focal_px
@@ -515,12 +459,12 @@ def _disagreement(
     return off._replace(mm=mm)
 
 
-def _alone_mm(
+def _single_view_shifts_mm(
     objective: Objective, level: ResolutionLevel, pose: np.ndarray, targets: np.ndarray
 ) -> list[float]:
-    """Return how far the CT moves across the rays of each of several views, where only it is asked.
+    """Return how far the CT moves across the rays of each of several views if only that view is compared.
 
-    Infinitely far where it shows too little to say.
+    It is infinite for a view that shows too little.
     """
     if len(objective.views) == 1:
         return []

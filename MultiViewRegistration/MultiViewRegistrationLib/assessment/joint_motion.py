@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import BoneVerdict, InputError, Verdict
+from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
 from ..known import without_none
-from .metrics import WRONG_DEG, WRONG_MM, Error
+from .records import WRONG_DEG, WRONG_MM, ExpectedError, Verdict
 
 if TYPE_CHECKING:  # a panel opens before numba is installed
     from ..registration.register_bones import BonesRegistration
@@ -114,7 +114,7 @@ class BonePose:
     name: str
     against: str
     numbers: JointMotion
-    verdict: BoneVerdict
+    verdict: Verdict
 
     def to_json(self) -> dict:
         """Return an entry of `relative_poses` of a result.json."""
@@ -281,12 +281,12 @@ class NeighbourMotion:
     mm: float
     words: str
     numbers: JointMotion
-    error_mm: Error | None = None
-    error_deg: Error | None = None
+    error_mm: ExpectedError | None = None
+    error_deg: ExpectedError | None = None
     verdict: Verdict = "check"
 
     @property
-    def precise(self) -> bool:
+    def is_precise(self) -> bool:
         """Whether the errors are small enough for the verdict "accept"."""
         errors = (self.error_mm, WRONG_MM), (self.error_deg, WRONG_DEG)
         return all(error and (error.upper95_mm or np.inf) <= most for error, most in errors)
@@ -306,7 +306,7 @@ class NeighbourMotion:
         }
 
 
-def _bound(key: str, error: Error | None) -> dict[str, float]:
+def _bound(key: str, error: ExpectedError | None) -> dict[str, float]:
     return {} if error is None or error.upper95_mm is None else {key: error.upper95_mm}
 
 
@@ -333,7 +333,7 @@ def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> li
         degrees = float(np.linalg.norm(of_ct.rotation_deg))
         numbers = joint_motion(one_pose, other_pose, frame, middle)
         of_mm = of_deg = within = None
-        if errors and errors.known(lower) and errors.known(upper):
+        if errors and errors.is_known(lower) and errors.is_known(upper):
             turns, shifts = errors.relative(lower, upper, tie.joint, one_pose[:3, :3])
             of_deg = turns[0]
             of_mm = shifts[0]

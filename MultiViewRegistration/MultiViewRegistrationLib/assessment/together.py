@@ -1,7 +1,7 @@
-"""Bodies are registered together and judged: the pose and the verdict of each, and how they lie to each other.
+"""Registration and assessment of several bodies together.
 
-They are bones of one CT, before the rest of that, and implants, or have a CT each. What has a CT
-of its own was registered alone before.
+They are bones of one CT, in front of the rest of it, and implants, or bones with a separate CT each.
+Bodies with a separate CT were registered by themselves before.
 """
 
 from __future__ import annotations
@@ -13,19 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import (
-    DOUBT,
-    UNUSABLE,
-    BoneVerdict,
-    Reason,
-    code_of,
-    doubted,
-    go_on,
-    part_of,
-    unseen,
-)
+from ..errors import go_on, part_of, unseen
 from ..geometry import rigid
-from ..imaging.body import WHOLE, Body
+from ..imaging.body import WHOLE, Body, Structures
 from ..imaging.bone_names import vertebra
 from ..imaging.xray import View
 from ..registration.bone import Background, Bone, air
@@ -42,405 +32,438 @@ from ..registration.register_bones import (
     register_bones,
     unbent,
 )
-from . import bone_prediction, bone_verdict
-from .bodies import UNJUDGED, Alone, BodyResult, Moved, Together
+from . import bone_features
+from .bodies import BodyRegistration, BodyResult, BoneMotion, JointResult
+from .bone_checks import (
+    APPEARANCE,
+    bone_findings,
+    feature_findings,
+    hidden_rotations,
+    implant_mismatch,
+    metal_in_ct,
+    whole_ct_doubt,
+)
 from .bone_errors import BoneErrors
-from .case_verdict import related
-from .error_by_cause import PoseError
+from .checks import CASE_WIDE, UNCERTAIN_CAMERAS, ambiguity
+from .combine import with_motions
 from .features import ReliabilityFeatures
 from .joint_motion import BonePose, joint_pose, motions_of, principal_axes
-from .metrics import PredictedError
-from .prediction import WRONG_MM, Prediction
-from .verdict import Assessment
-from .verdict_reasons import ambiguity
-
-SET = Reason(
-    "pose-set", "Its pose was set, not registered\n: the risk was not measured for such poses."
+from .records import (
+    CAUTION,
+    FAILURE,
+    NOT_SHOWN,
+    UNASSESSED,
+    UNUSABLE,
+    WRONG_MM,
+    Assessment,
+    ExpectedError,
+    Finding,
+    least_reliable,
 )
-#: Ends of the masks of 78 right bones fitted best up to 0.78 mm apart, on chest, torso and pelvis.
-MOST_ENDS_APART_MM = 0.8
-#: What a CT of its own shows is the bone.
-NO_EDGE = bone_prediction.MaskEdge(0.0, 0.0)
-#: Two bones of which more than this share of one lies within the other are not both right.
-MAX_SHARED = 0.05
-#: Shares of the progress bar at which bones are registered, and compared with other levels, before
-#: a cause is searched for.
-REGISTERED_SHARE = 0.6
-LEVELS_SHARE = 0.8
+
+POSE_SET = Finding("pose-set")
+#: Largest distance between the best poses of both ends of a mask: 0.78 mm for 78 correct bones of chest,
+#: torso and pelvis.
+MAX_ENDS_APART_MM = 0.8
+#: A separate CT shows just the bone.
+NO_EDGE = bone_features.MaskEdge(0.0, 0.0)
+#: Two bones overlap if more than this fraction of one lies within the other.
+MAX_OVERLAP = 0.05
+#: Fractions of the progress at which bones are registered, and compared with other levels, before a
+#: cause is searched for.
+REGISTERED_FRACTION = 0.6
+LEVELS_FRACTION = 0.8
 
 
 def register_together(
-    alone: Sequence[Alone],
+    bodies: Sequence[BodyRegistration],
     views: Sequence[View],
     progress: Report = unseen,
     poses: Sequence[np.ndarray] | None = None,
     levels: Sequence[BoneLevel] | None = None,
-    beside: Sequence[Bone] = (),
-    said: Sequence[np.ndarray] | None = None,
-) -> Together:
-    """Register all bones of bodies together, from where each body was registered alone, and judge them.
+    shapes: Sequence[Bone] = (),
+    user_poses: Sequence[np.ndarray] | None = None,
+) -> JointResult:
+    """Register and assess all bones of bodies together, from where each body was registered by itself.
 
-    Rejected bones of a CT are begun once more where their neighbours have them.
+    Rejected bones of a CT are registered again from where their neighbours suggest.
 
     Parameters
     ----------
-    alone
-        A CT, whose bones and implants are registered before the rest of it, or bones with a CT each.
+    bodies
+        A CT, whose bones and implants are registered in front of the rest of it, or bones with a
+        separate CT each.
     views
         With corrected cameras, which count as exact.
     progress
         As in `pipeline.refine`.
     poses, levels
-        As of `register_bones`; poses of the bones of one CT, for which the finest level is the
-        default. Those that are left where they are put are at best to be checked.
-    beside
-        What has a CT each; made where they are not given.
-    said
-        Poses (4, 4) of the bones of one CT, at which they begin once more where all are rejected.
+        As of `register_bones`, for the bones of one CT. With `poses` the finest level is the default;
+        without levels the bones stay where they are, and are at best to be checked.
+    shapes
+        Shapes of the bodies with a separate CT; computed by default.
+    user_poses
+        Poses (4, 4) of the bones of one CT at which they start again if all are rejected.
     """
-    if not any(each.body.bone_names for each in alone):
-        return Together()
-    whole = alone[0].assessment
-    if alone[0].body.apart:
-        nothing = Alone(Body(air().ct), air(), alone[0].world_from_ct)
-        alone = [nothing, *alone]
-    first, *apart = alone
+    if not any(each.body.bone_names for each in bodies):
+        return JointResult()
+    whole = bodies[0].assessment
+    if bodies[0].body.apart:
+        background = BodyRegistration(Body(air().ct), air(), bodies[0].world_from_ct)
+        bodies = [background, *bodies]
+    first, *separate = bodies
     behind = Background.of(first.body.bones, first.anatomy, first.world_from_ct)
-    beside = beside or [Bone.of_ct(each.body.name, each.anatomy) for each in apart]
+    shapes = shapes or [Bone.of_ct(each.body.name, each.anatomy) for each in separate]
     count = len(behind.bones)
-    judge = partial(_judged, first, apart, behind, beside, views)
-    found, together = judge(progress, poses, levels)
+    register = partial(_register_once, first, separate, behind, shapes, views)
+    registration, result = register(progress, poses, levels)
     while levels != ():
-        own = together.bodies[:count]
-        lost = {n for n, body in enumerate(own) if body.verdict in UNUSABLE}
-        starts = said if len(lost) == count else None
-        if len(lost) < count and "reject" in [body.verdict for body in own]:
-            starts = beside_neighbours(found.poses[:count], lost, found.ties)
+        verdicts = [body.verdict for body in result.bodies[:count]]
+        lost = {n for n, verdict in enumerate(verdicts) if verdict in UNUSABLE}
+        starts = user_poses if len(lost) == count else None
+        if len(lost) < count and "reject" in verdicts:
+            starts = beside_neighbours(registration.poses[:count], lost, registration.ties)
         if starts is None:
             break
-        once_more = part_of(progress, LEVELS_SHARE, LEVELS_SHARE)
-        again, judged = judge(once_more, starts, LEVELS)
-        if len(judged.usable) <= len(together.usable):
+        again = part_of(progress, LEVELS_FRACTION, LEVELS_FRACTION)
+        new_registration, new_result = register(again, starts, LEVELS)
+        if len(new_result.usable) <= len(result.usable):
             break
-        found, together = again, judged
+        registration, result = new_registration, new_result
     if first.explain and count:
-        shown = [body for body in together.bodies if body.verdict != "not shown"]
-        all_found = shown and all(body.overlay == "accept" for body in shown)
-        of_cause = part_of(progress, LEVELS_SHARE, 1.0)
-        whole = first.explain(of_cause, bones_found=bool(all_found))
-    go_on(progress(Progress(1.0, "judging the bones", found.poses[0], found.fit.cost)))
-    if whole.cause and not whole.cause.known.untested:
-        for n in range(count):
-            together.bodies[n] = doubted(together.bodies[n], [whole.cause.reason])
-        together = related(together, first.body.bones)
-    return replace(together, whole=whole)
+        shown = [body for body in result.bodies if body.verdict != "not shown"]
+        accepted = [body.assessment.verdict_for("overlay") for body in shown if body.assessment]
+        are_accepted = bool(shown) and set(accepted) == {"accept"}
+        of_cause = part_of(progress, LEVELS_FRACTION, 1.0)
+        whole = first.explain(of_cause, bones_are_accepted=are_accepted)
+    pose = registration.poses[0]
+    go_on(progress(Progress(1.0, "assessing the bones", pose, registration.fit.cost)))
+    if whole.cause and not whole.cause.fault.is_untested:
+        finding = whole.cause.finding()
+        of_ct = [with_findings(body, [finding]) for body in result.bodies[:count]]
+        result = replace(result, bodies=[*of_ct, *result.bodies[count:]])
+        result = with_motions(result)
+    return replace(result, whole=whole)
 
 
-def _judged(
-    first: Alone,
-    apart: Sequence[Alone],
+def with_findings(body: BodyResult, findings: Sequence[Finding]) -> BodyResult:
+    """Return a body with further findings, the new ones first."""
+    if not findings or body.assessment is None:
+        return body
+    return replace(body, assessment=body.assessment.with_findings(findings))
+
+
+def _register_once(
+    first: BodyRegistration,
+    separate: Sequence[BodyRegistration],
     behind: Background,
-    beside: Sequence[Bone],
+    shapes: Sequence[Bone],
     views: Sequence[View],
     progress: Report,
     poses: Sequence[np.ndarray] | None,
     levels: Sequence[BoneLevel] | None,
-) -> tuple[BonesRegistration, Together]:
-    """Register bones once, and judge them; parameters as of `register_together`."""
+) -> tuple[BonesRegistration, JointResult]:
+    """Register and assess the bones once; parameters as of `register_together`."""
     structures = first.body.bones
     count = len(structures.names)
-    whole = first.assessment
     if levels is None:
         levels = levels_of(behind)[0 if poses is None else -1 :]
-    starts = [*(poses or [first.world_from_ct] * count), *(each.world_from_ct for each in apart)]
-    share = REGISTERED_SHARE
-    registering = part_of(progress, 0.0, share)
-    found = register_bones(behind, views, beside, registering, starts, levels)
-    judging = Progress(share, f"judging {len(starts)} bones", found.poses[0], found.fit.cost)
-    go_on(progress(judging))
-    finer = found
-    if apart and count:
+    of_ct = poses or [first.world_from_ct] * count
+    starts = [*of_ct, *(each.world_from_ct for each in separate)]
+    registering = part_of(progress, 0.0, REGISTERED_FRACTION)
+    registration = register_bones(behind, views, shapes, registering, starts, levels)
+    stage = f"assessing {len(starts)} bones"
+    pose = registration.poses[0]
+    assessing = Progress(REGISTERED_FRACTION, stage, pose, registration.fit.cost)
+    go_on(progress(assessing))
+    finer = registration
+    if separate and count:  # implants are compared in finer images than bones
         whole_ct = Background(behind.ct, behind.world_from_ct)
-        still = unbent(found, views), beside, part_of(progress, share, share)
-        finer = register_bones(whole_ct, *still, found.poses[count:], levels)
-        found = replace(found, poses=[*found.poses[:count], *finer.poses])
-    edges = bone_prediction.mask_edges(structures, first.anatomy.attenuation(0))
-    edges += [NO_EDGE] * len(apart)
-    numbers = [*map(vertebra, structures.names), *([None] * len(apart))]
-    if first.body.asked:  # it may be one
+        images = unbent(registration, views)
+        silent = part_of(progress, REGISTERED_FRACTION, REGISTERED_FRACTION)
+        implants = registration.poses[count:]
+        finer = register_bones(whole_ct, images, shapes, silent, implants, levels)
+        registration = replace(registration, poses=[*registration.poses[:count], *finer.poses])
+    edges = bone_features.mask_edges(structures, first.anatomy.attenuation(0))
+    edges += [NO_EDGE] * len(separate)
+    numbers = [*map(vertebra, structures.names), *([None] * len(separate))]
+    if first.body.asked:  # the single bone of a mask may be a vertebra
         numbers[0] = 0
-    others = other_levels(found, numbers) if count else ()
-    go_on(progress(replace(judging, fraction=LEVELS_SHARE)))
-    again_mm = None if behind.is_air else found_again_mm(found)
-    judged = judge_together(found, edges, apart, others, again_mm, whole, finer)
-    checked = _with_ends(judged.bodies, found) if levels else _where_put(judged.bodies)
-    for n in range(count, len(checked)):
-        metal = bone_verdict.metal_in_ct(
-            first.body.ct, found.world_from_ct, found.bones[n], found.poses[n]
-        )
-        checked[n] = doubted(checked[n], metal)
-    relative = _relative_poses(found, 1 if behind.is_air else count, checked, whole)
-    return found, related(replace(judged, bodies=checked, relative_poses=relative), structures)
+    others = other_levels(registration, numbers) if count else ()
+    go_on(progress(replace(assessing, fraction=LEVELS_FRACTION)))
+    again_mm = None if behind.is_air else found_again_mm(registration)
+    result = assess_together(
+        registration, edges, separate, others, again_mm, first.assessment, finer
+    )
+    bodies = result.bodies
+    bodies = _with_ends(bodies, registration) if levels else [_where_set(body) for body in bodies]
+    for n in range(count, len(bodies)):
+        implant = registration.bones[n]
+        pose = registration.poses[n]
+        metal = metal_in_ct(first.body.ct, registration.world_from_ct, implant, pose)
+        bodies[n] = with_findings(bodies[n], metal)
+    relative = _relative_poses(
+        registration, 1 if behind.is_air else count, bodies, first.assessment
+    )
+    bodies = [with_contradicted_name(body, structures) for body in bodies]
+    result = replace(result, bodies=bodies, relative_poses=relative)
+    return registration, with_motions(result)
 
 
-def _where_put(bodies: Sequence[BodyResult]) -> list[BodyResult]:
-    """Return bodies that were left where they were put: at best to be checked, and without an error."""
-    told = []
-    for body in bodies:
-        reasons = [] if SET.code in map(code_of, body.reasons) else [SET]
-        unknown = replace(body, predicted_tre_mm=None, appearance=None, lies=None, pose_error=None)
-        told.append(doubted(unknown, reasons))
-    return told
+def with_contradicted_name(body: BodyResult, structures: Structures) -> BodyResult:
+    """Return a body with a finding if the CT contradicts its name."""
+    findings = [
+        Finding("name-contradicted", values={"statement": statement})
+        for names, statement in structures.contradictions
+        if body.name in names
+    ]
+    return with_findings(body, findings)
 
 
-def judge_together(
-    found: BonesRegistration,
-    edges: Sequence[bone_prediction.MaskEdge],
-    alone: Sequence[Alone] = (),
+def _where_set(body: BodyResult) -> BodyResult:
+    """Return a body that stays where it was put: at best to be checked, without an expected error."""
+    assert body.assessment
+    unknown = dict.fromkeys(body.assessment.errors)
+    assessment = replace(body.assessment, errors=unknown).with_findings([POSE_SET])
+    return replace(body, assessment=assessment, pose_error=None)
+
+
+def assess_together(
+    registration: BonesRegistration,
+    edges: Sequence[bone_features.MaskEdge],
+    separate: Sequence[BodyRegistration] = (),
     others: Sequence[np.ndarray] = (),
     again_mm: np.ndarray | None = None,
-    whole: Assessment = UNJUDGED,
+    whole: Assessment | None = None,
     finer: BonesRegistration | None = None,
-    of_cameras: ReliabilityFeatures | None = None,
-) -> Together:
-    """Judge each of the bones that were registered together.
+    cameras: ReliabilityFeatures | None = None,
+) -> JointResult:
+    """Assess each of the bones that were registered together.
 
     Parameters
     ----------
     edges
         Of their masks.
-    alone
-        Of bones with a CT each, and of implants, which come last: none is judged better than alone.
+    separate
+        Bodies with a separate CT, and implants, which come last: their findings hold here, too.
     others
-        The bones one level up and down; where these were not looked for, a wrong level may be
+        Similarity ratios of the bones one level up and down; without these a wrong level may be
         accepted.
     again_mm
-        Of `found_again_mm`; None where that was not looked for: it is taken for usual then.
+        `found_again_mm`; if None it counts as usual.
     whole
-        The assessment of the whole CT.
+        Assessment of the whole CT.
     finer
-        The implants alone, where they are compared in finer images than bones.
-    of_cameras
-        The features that the uncertainty of the cameras is taken from, where `whole` has none.
+        Registration of the implants in finer images.
+    cameras
+        Features with the uncertainty of the cameras, if `whole` has none.
     """
-    noises = bone_prediction.bone_noises(found)
-    every = bone_prediction.bone_features(found, edges, noises, others, again_mm)
-    errors = _errors(found, whole.features or of_cameras, noises, every)
-    judge = partial(_judged_in_ct, found, whole, errors)
-    bodies = list(map(judge, range(len(found.behind.bones)), every))
-    seen = finer or found
-    of_alone = None
-    if alone:
-        of_cameras = whole.features or alone[0].assessment.features
-        seen_noises = noises if seen is found else bone_prediction.bone_noises(seen)
-        of_alone = _errors(seen, of_cameras, seen_noises, every[-len(seen.bones) :])
-    for n, own in enumerate(alone, start=-len(alone)):
-        body = _judged_alone(seen, whole, own, n, every[n])
-        error = _error_alone(of_alone, len(seen.bones) + n, body, own)
-        bodies.append(replace(body, pose_error=error))
-    return Together(bodies, motions_of(found, errors))
+    whole = whole or UNASSESSED
+    noises = bone_features.bone_noises(registration)
+    features = bone_features.bone_features(registration, edges, noises, others, again_mm)
+    of_whole = whole.evidence.features if whole.evidence else cameras
+    errors = _errors(registration, of_whole, noises, features)
+    count = len(registration.behind.bones)
+    bodies = [_assess_bone(registration, whole, errors, n, features[n]) for n in range(count)]
+    seen = finer or registration
+    separate_errors = None
+    if separate:
+        evidence = separate[0].assessment.evidence
+        of_cameras = evidence.features if evidence and not of_whole else of_whole
+        seen_noises = noises if seen is registration else bone_features.bone_noises(seen)
+        separate_errors = _errors(seen, of_cameras, seen_noises, features[-len(seen.bones) :])
+    for n, own in enumerate(separate, start=len(seen.bones) - len(separate)):
+        own_features = features[n - len(seen.bones)]
+        bodies.append(_assess_separate(seen, own, n, own_features, separate_errors))
+    return JointResult(bodies, motions_of(registration, errors))
 
 
 def _errors(
-    found: BonesRegistration,
-    of_cameras: ReliabilityFeatures | None,
-    noises: Sequence[bone_prediction.BoneNoise],
-    every: Sequence[bone_prediction.BoneFeatures],
+    registration: BonesRegistration,
+    features: ReliabilityFeatures | None,
+    noises: Sequence[bone_features.BoneNoise],
+    of_bones: Sequence[bone_features.BoneFeatures],
 ) -> BoneErrors | None:
-    """Return how far bones are off; None where the uncertainty of the cameras of all views is not known."""
-    if not of_cameras or len(of_cameras.seen) != len(found.views):
+    """Return the errors of the bones; None if the uncertainty of the cameras of all views is unknown."""
+    if not features or len(features.seen) != len(registration.views):
         return None
-    return BoneErrors(found, of_cameras, noises, every)
+    return BoneErrors(registration, features, noises, of_bones)
 
 
-def _error_alone(
-    errors: BoneErrors | None, n: int, body: BodyResult, alone: Alone
-) -> PoseError | None:
-    """Return the error of the pose of the n-th body, which has a CT of its own; turns that no X-ray shows are unknown."""
-    if errors is None or not errors.known(n):
-        return None
-    error = errors.by_cause(n, max(1.0, alone.assessment.error_inflation))
-    if body.hidden is None:
-        return error
-    return error.with_unknown_turns(
-        rigid.rotate(body.world_from_ct, np.reshape(body.hidden.free, (-1, 3)))
+def _body(
+    registration: BonesRegistration, n: int, assessment: Assessment, **more: Any
+) -> BodyResult:
+    bone = registration.bones[n]
+    by_view = zip(registration.views, registration.fit.similarity[n], strict=True)
+    similarity = {view.name: float(ncc) for view, ncc in by_view if np.isfinite(ncc)}
+    pose = registration.poses[n]
+    return BodyResult(bone.name, pose, assessment, similarity, bone=bone, **more)
+
+
+def _assess_bone(
+    registration: BonesRegistration,
+    whole: Assessment,
+    bone_errors: BoneErrors | None,
+    n: int,
+    features: bone_features.BoneFeatures,
+) -> BodyResult:
+    """Assess the n-th body, a bone of a CT."""
+    bone = registration.bones[n]
+    pose = registration.poses[n]
+    risk, findings = bone_findings(bone.name, features, registration.showing(n))
+    errors: dict[Any, ExpectedError | None] = {"overlay": None, "position": None}
+    more: dict[str, Any] = {}
+    if risk and bone_errors:
+        overlay = bone_errors.overlay(n)
+        errors = {"overlay": overlay, "position": bone_errors.position(n)}
+        more["uncertainty"] = bone_errors.pose(n)
+        more["pose_error"] = bone_errors.by_cause(n)
+        if (overlay.upper95_mm or np.inf) > WRONG_MM:
+            values = {"bone": bone.name, "upper95_mm": overlay.upper95_mm or np.inf}
+            findings.append(Finding("overlay-error-bound", uses=APPEARANCE, values=values))
+    elif risk:
+        findings.append(Finding("overlay-error-unknown", uses=APPEARANCE))
+    if risk and whole.has(*CASE_WIDE):
+        findings.append(whole_ct_doubt(CAUTION, is_about_images=True))
+    elif risk and whole.has(*UNCERTAIN_CAMERAS):
+        findings.append(whole_ct_doubt(CAUTION, is_about_images=False))
+    assessment = Assessment(tuple(findings), errors, risk.failure if risk else None)
+    return _body(
+        registration,
+        n,
+        assessment,
+        moved=BoneMotion.of(bone, pose, registration.world_from_ct),
+        displaced_mm=bone.apart(pose, registration.world_from_ct),
+        features=features,
+        **more,
     )
 
 
-def _judged_in_ct(
-    found: BonesRegistration,
-    whole: Assessment,
-    errors: BoneErrors | None,
-    n: int,
-    features: bone_prediction.BoneFeatures,
-) -> BodyResult:
-    """Judge the n-th body, a bone of a CT."""
-    bone = found.bones[n]
-    pose = found.poses[n]
-    prediction, position, reasons = bone_verdict.judge(
-        bone.name, features, found.showing(n), whole.in_doubt
-    )
-    if position == "accept" and whole.cameras_in_doubt:
-        position = "check"
-    # What leaves its place along a beam open moves it in no X-ray by more than its bound.
-    _, overlay = bone_verdict.predicted(replace(features, shown=1.0))
-    known: dict[str, Any] = {
-        "moved": Moved.of(bone, pose, found.world_from_ct),
-        "displaced_mm": bone.apart(pose, found.world_from_ct),
-    }
-    shown = None
-    if prediction and errors:
-        shown = errors.overlay(n)
-        known |= {"appearance": shown, "lies": errors.position(n), "uncertainty": errors.pose(n)}
-        known["pose_error"] = errors.by_cause(n)
-    certain = shown and shown.upper95_mm and shown.upper95_mm <= WRONG_MM
-    if overlay == "accept" and (whole.in_doubt or not certain):
-        overlay = "check"
-    known |= {"overlay": overlay, "features": features}
-    return _result_of(found, n, whole, (prediction, position, reasons), known)
-
-
-def _result_of(
-    found: BonesRegistration,
-    n: int,
-    whole: Assessment,
-    judged: tuple[Prediction | None, BoneVerdict, list[Reason]],
-    known: dict[str, Any],
-) -> BodyResult:
-    """Return the result of the n-th body, by its verdict as of `bone_verdict.judge`, and with what else is known of it."""
-    prediction, position, reasons = judged
-    error = None
-    if prediction:
-        error = PredictedError(prediction.mean_mm, prediction.known_upper95_mm)
-        if whole.cameras_in_doubt and bone_verdict.OF_WHOLE not in reasons:
-            reasons.append(bone_verdict.OF_WHOLE)
-    bone = found.bones[n]
-    alike = zip(found.views, found.fit.similarity[n], strict=True)
-    similarity = {view.name: float(each) for view, each in alike if np.isfinite(each)}
-    known = {"bone": bone, "overlay": position, **known}
-    return BodyResult(bone.name, found.poses[n], position, reasons, error, similarity, **known)
-
-
-def _with_ends(bodies: Sequence[BodyResult], found: BonesRegistration) -> list[BodyResult]:
-    """Return the bones, of which none is accepted whose ends fit best at different places."""
+def _with_ends(bodies: Sequence[BodyResult], registration: BonesRegistration) -> list[BodyResult]:
+    """Return the bones with a finding on each whose ends fit best at different poses."""
     checked = list(bodies)
-    accepted = [n for n, body in enumerate(bodies) if "accept" in (body.overlay, body.position)]
-    for n, mm in ends_apart_mm(found, accepted).items() if accepted else ():
-        if mm > MOST_ENDS_APART_MM:
-            sentence = (
-                f"The mask of {bodies[n].name} seems to hold a part of a neighbour\n: its ends fit "
-                f"best {mm:.1f} mm apart. Correct the mask."
-            )
-            checked[n] = doubted(bodies[n], [Reason("mask-of-two-bones", sentence)])
+    accepted = []
+    for n, body in enumerate(bodies):
+        if body.assessment and "accept" in (each.verdict for each in body.uses.values()):
+            accepted.append(n)
+    for n, mm in ends_apart_mm(registration, accepted).items() if accepted else ():
+        if mm > MAX_ENDS_APART_MM:
+            values = {"bone": bodies[n].name, "distance_mm": mm}
+            checked[n] = with_findings(bodies[n], [Finding("mask-of-two-bones", values=values)])
     return checked
 
 
-def _judged_alone(
-    found: BonesRegistration,
-    whole: Assessment,
-    alone: Alone,
+def _assess_separate(
+    registration: BonesRegistration,
+    own: BodyRegistration,
     n: int,
-    features: bone_prediction.BoneFeatures,
+    features: bone_features.BoneFeatures,
+    bone_errors: BoneErrors | None,
 ) -> BodyResult:
-    """Judge the n-th body, which has a CT of its own."""
-    bone = found.bones[n]
-    own = alone.assessment
-    showing = found.showing(n)
-    alike = found.fit.similarity[n]
-    apart_mm = bone.apart(found.poses[n], alone.world_from_ct)
-    depths = [split.depth_mm for split in own.splits]
-    if bone.is_implant and len(alike) == 1 and apart_mm <= max(depths, default=0.0):
-        apart_mm = 0.0  # it may lie anywhere there along the beam
-    known = {"ct_uid": alone.body.uid, "features": features}
-    if not showing:
-        sentence = f"No X-ray shows enough of {bone.name} to say where it is."
-        reasons = [Reason("not-shown", sentence)]
-        return _result_of(found, n, whole, (None, "not shown", reasons), known)
-    wrong = []
-    if apart_mm > WRONG_MM:
-        sentence = (
-            f"Together with the others {bone.name} ends {apart_mm:.1f} mm from where it does alone\n: one "
-            "of the two is wrong."
-        )
-        wrong.append(Reason("together-elsewhere", sentence))
-    for other in _overlapped(found, n):
-        sentence = f"{bone.name} overlaps {other}\n: one of the two is wrong."
-        wrong.append(Reason("bones-overlap", sentence))
+    """Assess the n-th body, which has a separate CT."""
+    bone = registration.bones[n]
+    views = registration.showing(n)
+    if not views:
+        finding = Finding("bone-not-shown", NOT_SHOWN, values={"bone": bone.name})
+        return _body(registration, n, Assessment((finding,)), ct_uid=own.body.uid)
+    similarity = registration.fit.similarity[n]
+    evidence = own.assessment.evidence
+    distance_mm = bone.apart(registration.poses[n], own.world_from_ct)
+    depths_mm = [split.depth_mm for split in evidence.splits] if evidence else []
+    if bone.is_implant and len(similarity) == 1 and distance_mm <= max(depths_mm, default=0.0):
+        distance_mm = 0.0  # one view does not show where along its beam it is
+    findings = []
+    if distance_mm > WRONG_MM:
+        values = {"bone": bone.name, "distance_mm": distance_mm}
+        findings.append(Finding("joint-pose-differs", FAILURE, values=values))
+    for other in _overlapping(registration, n):
+        values = {"bone": bone.name, "other": other}
+        findings.append(Finding("bones-overlap", FAILURE, values=values))
+    free_axes = np.zeros((0, 3))
     hidden = None
     if bone.is_implant:
-        wrong += bone_verdict.unlike(bone.name, alike)
-        hidden = bone_verdict.hidden_turns(found, n)
-    reasons = [*wrong, *own.reasons, *ambiguity(alone.alternative)]
-    codes = {reason.code for reason in reasons}
-    faults = bone_verdict.faults(bone.name, features, showing)
-    reasons += [reason for reason in faults if reason.code not in codes]
+        findings += implant_mismatch(bone.name, similarity)
+        hidden = hidden_rotations(registration, n)
+        free_axes = hidden.free
+    findings += own.assessment.findings
+    if rival := own.alternative:
+        findings += ambiguity(rival.evidence_ratio, rival.distance_mm, rival.rotation_deg)
+    codes = {finding.code for finding in findings}
+    limited = feature_findings(bone.name, features, views, is_risky=True)
+    findings += [finding for finding in limited if finding.code not in codes]
     if hidden:
-        reasons += hidden.reasons(bone.name)
-    verdict: BoneVerdict = "reject" if wrong or own.verdict == "reject" else "check"
-    known["hidden"] = hidden
-    return _result_of(found, n, whole, (own.prediction, verdict, reasons), known)
+        findings += hidden.findings(bone.name)
+    assessment = replace(own.assessment, findings=tuple(findings))
+    pose_error = None
+    if bone_errors and bone_errors.is_known(n):
+        inflation = evidence.inflation if evidence else 1.0
+        pose_error = bone_errors.by_cause(n, max(1.0, inflation))
+        if hidden:
+            turned = rigid.rotate(registration.poses[n], free_axes)
+            pose_error = pose_error.with_unknown_turns(turned)
+    more: dict[str, Any] = {"free_axes": free_axes, "features": features, "pose_error": pose_error}
+    return _body(registration, n, assessment, ct_uid=own.body.uid, **more)
 
 
-def _overlapped(found: BonesRegistration, n: int) -> list[str]:
-    """Return the names of those with a CT of their own that the n-th body, which has one, too, overlaps.
-
-    Implants may lie within bones.
-    """
-    bone = found.bones[n]
+def _overlapping(registration: BonesRegistration, n: int) -> list[str]:
+    """Return the names of the bodies with a separate CT that the n-th body overlaps; implants may lie within bones."""
+    bone = registration.bones[n]
     names = []
-    for other, there in list(zip(found.bones, found.poses, strict=True))[found.apart]:
+    pairs = list(zip(registration.bones, registration.poses, strict=True))
+    for other, pose in pairs[registration.apart]:
         if other is bone or other.is_implant != bone.is_implant:
             continue
-        here = rigid.inverse(there) @ found.poses[n]
-        within = other.contains(rigid.transform_points(here, bone.surface))
-        about = bone.contains(rigid.transform_points(rigid.inverse(here), other.surface))
-        if max(within.mean(), about.mean()) > MAX_SHARED:
+        other_from_bone = rigid.inverse(pose) @ registration.poses[n]
+        within = other.contains(rigid.transform_points(other_from_bone, bone.surface))
+        around = bone.contains(
+            rigid.transform_points(rigid.inverse(other_from_bone), other.surface)
+        )
+        if max(within.mean(), around.mean()) > MAX_OVERLAP:
             names.append(other.name)
     return names
 
 
 def _relative_poses(
-    found: BonesRegistration, of_ct: int, bodies: Sequence[BodyResult], whole: Assessment
+    registration: BonesRegistration,
+    first: int,
+    bodies: Sequence[BodyResult],
+    whole: Assessment,
 ) -> list[BonePose]:
-    """Return how those with a CT each lie, after so many bones of one CT, or after the first.
+    """Return the poses of the bodies from index `first`, each relative to the nearest bone before that.
 
-    Against the nearest of these bones, the whole CT where it has none, or the first.
-
-    Parameters
-    ----------
-    bodies
-        The judged bones.
-    whole
-        The assessment of the whole CT.
+    Without such bones they are relative to the whole CT.
     """
     relative = []
-    for n in range(of_ct, len(bodies)):
-        bone = found.bones[n]
-        pose = found.poses[n]
-        against = WHOLE
-        there = found.world_from_ct
+    for n in range(first, len(bodies)):
+        bone = registration.bones[n]
+        pose = registration.poses[n]
+        name = WHOLE
+        fixed_pose = registration.world_from_ct
         axes = np.eye(4)
-        fixed: BodyResult | Assessment = whole
-        if of_ct:
-            near = partial(_gap_mm, found, n)
-            nearest = min(range(of_ct), key=near)
-            fixed = bodies[nearest]
-            against = found.bones[nearest].name
-            there = found.poses[nearest]
-            axes = principal_axes(found.bones[nearest].surface)
-        own = principal_axes(bone.surface)
-        numbers = joint_pose(there, pose, axes, own)
-        of_fixed = fixed.pose_error
-        of_moving = bodies[n].pose_error
-        if of_fixed and of_moving:
-            place = rigid.transform_points(pose, own[:3, 3])
-            along = there[:3, :3] @ axes[:3, :3]
-            numbers = numbers.with_bounds(of_fixed, of_moving, place, along)
-        verdict: Any = max(fixed.overlay, bodies[n].overlay, key=DOUBT.index)
-        relative.append(BonePose(bone.name, against, numbers, verdict))
+        fixed: Assessment | None = whole
+        fixed_error = whole.evidence.pose_error if whole.evidence else None
+        if first:
+            nearest = min(range(first), key=partial(_gap_mm, registration, n))
+            name = registration.bones[nearest].name
+            fixed_pose = registration.poses[nearest]
+            axes = principal_axes(registration.bones[nearest].surface)
+            fixed = bodies[nearest].assessment
+            fixed_error = bodies[nearest].pose_error
+        own_axes = principal_axes(bone.surface)
+        numbers = joint_pose(fixed_pose, pose, axes, own_axes)
+        moving_error = bodies[n].pose_error
+        if fixed_error and moving_error:
+            centre = rigid.transform_points(pose, own_axes[:3, 3])
+            world_axes = fixed_pose[:3, :3] @ axes[:3, :3]
+            numbers = numbers.with_bounds(fixed_error, moving_error, centre, world_axes)
+        assessed = [each for each in (fixed, bodies[n].assessment) if each]
+        verdict: Any = least_reliable(each.verdict_for("overlay") for each in assessed)
+        relative.append(BonePose(bone.name, name, numbers, verdict))
     return relative
 
 
-def _gap_mm(found: BonesRegistration, n: int, other: int) -> float:
-    """Return how far the n-th body is from another one."""
-    return found.bones[n].gap_mm(found.poses[n], found.bones[other], found.poses[other])
+def _gap_mm(registration: BonesRegistration, n: int, other: int) -> float:
+    """Return the distance between two bodies."""
+    bone = registration.bones[n]
+    poses = registration.poses
+    return bone.gap_mm(poses[n], registration.bones[other], poses[other])

@@ -1,64 +1,62 @@
-"""The covariance of a registered pose and its targets that the images' noise explains, in closed form.
+"""Covariance of a registered pose and of its targets, from the noise of the images and the uncertainty of the cameras.
 
-The pose and the free camera corrections minimise a sum over pixels plus the corrections' prior.
-Near the minimum a change g of the gradient moves them by H^-1 g, H being the Hessian of all views
-(`Tiles.hessians`) with the prior's weight W. So
+The pose and the free camera corrections minimise a sum over pixels plus the prior of the corrections.
+Near the minimum a change g of the gradient moves them by H^-1 g, where H is the Hessian of all views
+(`Tiles.hessians`) and the prior, with weight W. Hence
 
     covariance = H^-1 (G + W S W) H^-1,        G = sum over tiles of g_t g_t^T,    S = diag(sd^2) of the corrections
 
-(the sandwich of Huber, Proc. 5th Berkeley Symposium, 1967, with clusters as in Liang and Zeger,
-Biometrika 73, 1986): neighbouring residuals are alike, so that to count pixels as independent is
-overconfident, while tiles several windows of normalisation wide differ by chance. The second term,
-the cameras' share, is by how much the true cameras differ from the likeliest ones. Corrections are
-marginalised: the pose's block is taken of the covariance, not of its inverse.
+(sandwich estimator of Huber, Proc. 5th Berkeley Symposium, 1967, with clusters as in Liang and Zeger,
+Biometrika 73, 1986). Neighbouring residuals are correlated, so that treating pixels as independent is
+overconfident; tiles several normalisation windows wide are independent. The second term is the
+cameras' share: the difference between the true and the most likely cameras. Corrections are
+marginalised: the pose's block is taken from the covariance, not from its inverse.
 
-It covers noise, and differences between CT and X-ray from tile to tile. It does not cover a second
-minimum, nor a wrong angle taken as exact: `features` are for those.
+The covariance covers noise, and differences between CT and X-ray that vary from tile to tile. It does
+not cover another minimum, nor a wrong angle assumed to be exact (`features`).
 
-What is known of the cameras but not solved for, a principal point above all, moves the minimum
-where no image shows it. Pose and free corrections x answer such an error c with -H_xx^-1 H_xc c, so
-that
+Uncertainty of the cameras that is not solved for, above all of a principal point, moves the minimum
+without changing the images. Pose and free corrections x respond to such an error c by -H_xx^-1 H_xc c,
+so that
 
     camera covariance = K S K^T,        K = H_xx^-1 H_xc
 
 (considered parameters: Schmidt, Advances in Control Systems 3, 1966). Only the ratio of the two
-Hessians counts, so Gauss and Newton's do.
+Hessians matters, so that the Gauss-Newton approximation suffices.
 
-Errors of pose and cameras go together: what moves the bone in 3D and leaves the images as they
-are is seen in none of them. So the covariance is kept of all of them, (x, c), in which c is off by
-as much as it is unknown and x by -K c; where targets appear in a view (`PoseUncertainty.in_view`)
-is known far better than where they are.
+Errors of pose and cameras are correlated: a combination that displaces the bone in 3D and leaves the
+images unchanged is not visible. Therefore the joint covariance of (x, c) is stored; the position of
+targets in a view (`PoseUncertainty.in_view`) is known much better than in 3D.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.xray import View
 from ..registration.cameras import CameraCorrections, independent_residuals
 from ..registration.tiles import TiledFit
 
-#: Standard deviations that hold 95 % of a normal error.
+#: Standard deviations within which 95 % of normal errors are.
 SDS_95 = 1.96
-#: Directions in which nothing at all is seen get this standard deviation (rad, mm) instead of none.
+#: Standard deviation (rad, mm) of directions that the images do not show at all.
 UNSEEN_SD = 1e3
-#: Curvatures of a Hessian with ones on its diagonal below this are rounding.
+#: Smaller curvatures of a Hessian with unit diagonal are rounding errors.
 UNSEEN = 1e-8
-#: No direction counts as flatter than this share of what Gauss and Newton give it: less is chance.
-LEAST_CURVATURE = 0.01
-#: By so much the CT may lie elsewhere in one view, where it is asked whether it does, and be
-#: larger: standard deviations.
+#: Smallest curvature as a fraction of the Gauss-Newton curvature: less is chance.
+MIN_CURVATURE = 0.01
+#: Standard deviations of the displacement and of the size of the CT in one view, when these are
+#: tested.
 PLACE_SD_DEG = 5.0
 PLACE_SD_MM = 15.0
 SIZE_SD = 0.05
-#: Another size is likelier than a motion where it explains this share of what that does.
+#: Another size is more likely than a motion if it explains this fraction of what that explains.
 SIZE_PREFERRED = 0.5
 
 
@@ -69,8 +67,8 @@ class PoseUncertainty:
     Attributes
     ----------
     joint
-        (6 + N, 6 + N) of the pose's error (omega rad, v mm) about `pivot`: `x -> x + omega x (x -
-        pivot) + v`, and of those of all N corrections of the cameras; (6, 6) of the pose alone.
+        (6 + N, 6 + N) covariance of the error of the pose (omega rad, v mm) about `pivot`, `x -> x +
+        omega x (x - pivot) + v`, and of all N camera corrections; (6, 6) for the pose alone.
     pivot
         (3,) world mm.
     """
@@ -80,7 +78,7 @@ class PoseUncertainty:
 
     @property
     def covariance(self) -> np.ndarray:
-        """(6, 6), of the pose's error."""
+        """(6, 6) covariance of the error of the pose."""
         return self.joint[:6, :6]
 
     def __add__(self, other: PoseUncertainty | None) -> PoseUncertainty:
@@ -88,7 +86,7 @@ class PoseUncertainty:
         return self if other is None else PoseUncertainty(self.joint + other.joint, self.pivot)
 
     def times(self, factor: float) -> PoseUncertainty:
-        """Return the uncertainty of errors so many times as large."""
+        """Return the uncertainty of errors multiplied by a factor."""
         return PoseUncertainty(self.joint * factor**2, self.pivot)
 
     def at(self, points: np.ndarray) -> TargetUncertainty:
@@ -100,12 +98,12 @@ class PoseUncertainty:
     def in_view(
         self, points: np.ndarray, camera: Camera, by_cameras: np.ndarray
     ) -> TargetUncertainty:
-        """Return the uncertainty of where targets (N, 3), world mm, appear in a view, mm across its beam at each target.
+        """Return the uncertainty of the projection of targets (N, 3), world mm, in a view, mm across its beam at each target.
 
         Parameters
         ----------
         by_cameras
-            (9, N) of the view, `cameras.CameraCorrections.seen`.
+            (9, N) derivatives of the view by the corrections, `cameras.CameraCorrections.seen`.
         """
         pixels = camera.jacobians(points)
         moved = pixels[..., :3] @ target_jacobians(points, self.pivot)
@@ -114,75 +112,63 @@ class PoseUncertainty:
         return TargetUncertainty(points, seen * camera.pixel_mm(points)[..., None], self.joint)
 
     def least_certain_rotation(self) -> tuple[float, np.ndarray]:
-        """Return the standard deviation in rad and the world axis (3,) of the rotation that the images show least.
-
-        For a long bone it is that about its shaft.
-        """
+        """Return the standard deviation in rad and the world axis (3,) of the least certain rotation, for a long bone about its shaft."""
         variances, axes = np.linalg.eigh(self.covariance[:3, :3])
         return float(np.sqrt(max(variances[-1], 0.0))), axes[:, -1]
 
 
-def chi_square_quantile(share: float | np.ndarray, freedom: float) -> np.ndarray:
-    """Return what a chi-square variable of `freedom` degrees stays below with probability `share`.
-
-    scipy.stats, slow to import, does the same.
-    """
-    return 2 * scipy.special.gammaincinv(freedom / 2, share)
+def chi_square_quantile(probability: float | np.ndarray, freedom: float) -> np.ndarray:
+    """Return the quantile of a chi-square distribution at a probability; scipy.stats is slow to import."""
+    return 2 * scipy.special.gammaincinv(freedom / 2, probability)
 
 
 class ScaledChiSquare(NamedTuple):
-    """The distribution of a mean square of errors, mm^2.
-
-    `spread` times a chi-square variable of so many degrees of freedom.
-    """
+    """Distribution of a mean square of errors, mm^2: `spread` times a chi-square variable with `freedom` degrees of freedom."""
 
     spread: float
     freedom: float
 
     def quantiles_mm(self, count: int) -> np.ndarray:
-        """Return root mean squares (count,) of equal probability."""
+        """Return `count` equally likely root mean squares, mm."""
         return np.sqrt(
             self.spread * chi_square_quantile((np.arange(count) + 0.5) / count, self.freedom)
         )
 
     def probability_beyond(self, mm: float) -> float:
-        """Return the probability of a root mean square above mm."""
+        """Return the probability of a root mean square above `mm`."""
         if not self.spread:
             return 0.0
         return float(scipy.special.gammaincc(self.freedom / 2, mm**2 / (2 * self.spread)))
 
 
 class LogNormal(NamedTuple):
-    """The distribution of an error, by mean and deviation of its logarithm (mm)."""
+    """Log-normal distribution of an error, by mean and standard deviation of its logarithm (mm)."""
 
     mean: float
     sd: float
 
     def below(self, log_mm: np.ndarray | float) -> np.ndarray:
-        """Return the probability of a smaller error, by the logarithm of that."""
+        """Return the probability of an error below exp(log_mm)."""
         return scipy.special.ndtr((log_mm - self.mean) / self.sd)
 
     def below_with(self, others_mm: np.ndarray, mm: np.ndarray) -> np.ndarray:
-        """Return the probability of a smaller error with one of equally likely others (n,) beside it.
-
-        They are independent, so that their squares add up.
-        """
+        """Return the probability of a total error below `mm` with equally likely independent errors (n,), whose squares add up."""
         rest = np.sqrt(np.maximum(mm[..., None] ** 2 - others_mm**2, 1e-300))
         return self.below(np.log(rest)).mean(axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
 class TargetUncertainty:
-    """The uncertainty of the N targets of a pose.
+    """Uncertainty of the N targets of a pose.
 
     Attributes
     ----------
     points
         (N, 3) world mm.
     jacobians
-        (N, 3, 6), see `target_jacobians`; (N, 2, 6 + N) of where they appear in a view.
+        (N, 3, 6), see `target_jacobians`; (N, 2, 6 + N) for their projection in a view.
     errors
-        The covariance of what they are by, (6, 6) of the pose's error.
+        Covariance of the variables of the Jacobians, (6, 6) for the error of the pose.
     """
 
     points: np.ndarray
@@ -191,41 +177,38 @@ class TargetUncertainty:
 
     @property
     def covariances(self) -> np.ndarray:
-        """The covariance (N, 3, 3) of each target's error, mm^2."""
+        """Covariance (N, 3, 3) of the error of each target, mm^2."""
         return self.jacobians @ self.errors @ np.swapaxes(self.jacobians, -1, -2)
 
     @property
     def rms_mm(self) -> float:
-        """Root of the expected mean square of the targets' errors."""
+        """Root of the expected mean square error of the targets."""
         return float(np.sqrt(self._moments()[0]))
 
     @property
     def mean_mm(self) -> float:
-        """Expected TRE, all targets together."""
+        """Expected root mean square TRE."""
         spread, freedom = self.distribution
         return float(
             np.sqrt(2 * spread)
             * np.exp(scipy.special.gammaln((freedom + 1) / 2) - scipy.special.gammaln(freedom / 2))
         )
 
-    def bound_mm(self, share: float = 0.95) -> float:
-        """Return what the TRE of the targets, root mean square, stays below in so many registrations; their mean is no more."""
+    def bound_mm(self, probability: float = 0.95) -> float:
+        """Return a quantile of the root mean square TRE, mm; it also bounds the mean TRE, which is never larger."""
         spread, freedom = self.distribution
-        return float(np.sqrt(spread * chi_square_quantile(share, freedom)))
+        return float(np.sqrt(spread * chi_square_quantile(probability, freedom)))
 
     @property
     def distribution(self) -> ScaledChiSquare:
-        """The distribution of the mean square of the targets' errors, that with the same mean and variance.
-
-        Satterthwaite, Biometrics 2, 1946.
-        """
+        """Distribution of the mean square error of the targets, matched in mean and variance (Satterthwaite, Biometrics 2, 1946)."""
         mean, variance = self._moments()
         if not mean > 0:
             return ScaledChiSquare(0.0, 1.0)
         return ScaledChiSquare(variance / (2 * mean), 2 * mean**2 / variance)
 
     def split(self, camera: Camera) -> tuple[float, float]:
-        """Return the standard deviation along a view's rays (depth) and in all across them (in plane), mm.
+        """Return the standard deviation along a view's rays (depth) and across them (in plane), mm.
 
         It is the root mean square over the targets.
         """
@@ -236,35 +219,18 @@ class TargetUncertainty:
         return float(np.sqrt(depth.mean())), float(np.sqrt(np.maximum(total - depth, 0).mean()))
 
     def _moments(self) -> tuple[float, float]:
-        """Return mean and variance of the mean square over the targets.
-
-        It is a quadratic form in the pose's error: tr C, 2 tr C^2, C = M Sigma.
-        """
+        """Return mean tr C and variance 2 tr C^2 of the mean square error, a quadratic form M of the pose error; C = M Sigma."""
         form = np.einsum("nki,nkj->ij", self.jacobians, self.jacobians) / len(self.jacobians)
         product = form @ self.errors
         return float(np.trace(product)), float(2 * np.trace(product @ product))
 
 
 class ViewSplit(NamedTuple):
-    """95 % bounds of the targets' errors along one view's beam and across it, mm."""
+    """95 % bounds of the target error along the beam of a view and across it, mm."""
 
     name: str
     depth_mm: float
     in_plane_mm: float
-
-
-def bounds(
-    pose: PoseUncertainty, targets: TargetUncertainty, inflation: float, views: Sequence[View]
-) -> dict[str, Any]:
-    """Return the bounds that a `verdict.Assessment` has, by its fields, of errors so many times as large as these."""
-    sd, axis = pose.least_certain_rotation()
-    times = SDS_95 * inflation
-    splits = []
-    for view in views:
-        depth, in_plane = targets.split(view.camera)
-        splits.append(ViewSplit(view.name, times * depth, times * in_plane))
-    turn = float(np.degrees(times * sd)), axis
-    return {"splits": splits, "least_certain_rotation": turn, "error_inflation": inflation}
 
 
 def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
@@ -276,18 +242,18 @@ def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
 
 
 class CameraResponse(NamedTuple):
-    """The cost about a minimum, by pose, free and considered corrections of the cameras.
+    """Curvature of the cost at a minimum by pose, free and considered camera corrections.
 
     Attributes
     ----------
     hessians
-        Of each view, (p, p), Gauss and Newton's, of half the cost.
+        (p, p) Gauss-Newton Hessian of half the cost, by view.
     total
-        (p, p) their sum and the prior of the free ones.
+        (p, p) their sum and the prior of the free corrections.
     solved
-        How many of the p are solved for, the pose's six among them.
+        Number of the p parameters that are solved for, the six of the pose included.
     sd
-        (p - solved,) of the considered ones.
+        (p - solved,) standard deviations of the considered corrections.
     """
 
     hessians: list[np.ndarray]
@@ -296,14 +262,11 @@ class CameraResponse(NamedTuple):
     sd: np.ndarray
 
     def shift_by(self, sd: np.ndarray) -> np.ndarray:
-        """Return the gradient (solved, p - solved) of what is solved for, by considered errors of these sizes."""
+        """Return the gradient (solved, p - solved) of the solved parameters due to considered errors of these sizes."""
         return self.total[: self.solved, self.solved :] * sd
 
     def view_gradient_covariance(self, view: int) -> np.ndarray:
-        """Return the covariance (6, 6) of a view's gradient by the pose at the minimum of all views.
-
-        The minimum moves with the considered errors.
-        """
+        """Return the covariance (6, 6) of a view's gradient at the minimum of all views, which moves with the considered errors."""
         of_view = self.hessians[view]
         known = self.total[: self.solved, : self.solved]
         response = sandwich(known, known) @ self.shift_by(self.sd)
@@ -313,22 +276,19 @@ class CameraResponse(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Minimum(TiledFit):
-    """The fit at a minimum of the cost, and what its shape says of the error of its pose.
-
-    At the finest level, the views with their cameras as corrected, by nine derivatives where
-    cameras were not solved for.
+    """Fit at a minimum of the cost at the finest level, and the uncertainty that follows from its curvature.
 
     Attributes
     ----------
     unknowns
-        Of these views. Corrected cameras are the most likely ones: their corrections are none.
+        Corrections of the views. Corrected cameras are the most likely ones: their corrections are 0.
     """
 
     unknowns: CameraCorrections
 
     @property
     def noise(self) -> PoseUncertainty:
-        """The error that noise explains."""
+        """Error due to noise."""
         pairs = zip(self.split.views, self.split.gradients, strict=True)
         ways = self.ways()
         gradients = np.stack([ways[view].T @ gradient for view, gradient in pairs]) / self.pixels
@@ -337,7 +297,7 @@ class Minimum(TiledFit):
 
     @property
     def by_view(self) -> list[PoseUncertainty]:
-        """The error that noise explains where each view is asked alone, its camera as it is."""
+        """Error due to noise if only one view is used, with its camera fixed, by view."""
         found = []
         for view, (_, hessian) in enumerate(self.fit.by_view):
             tiles = self.split.views == view
@@ -349,7 +309,7 @@ class Minimum(TiledFit):
 
     @property
     def curvature(self) -> np.ndarray:
-        """The Hessian (6 + n, 6 + n) of half the cost and the prior, by pose and free corrections."""
+        """Hessian (6 + n, 6 + n) of half the cost and the prior, by pose and free corrections."""
         _, gauss_newton = self._system()
         hessians = self.split.hessians
         ways = enumerate(self.ways())
@@ -360,7 +320,7 @@ class Minimum(TiledFit):
 
     @property
     def response(self) -> CameraResponse:
-        """How it answers errors of the cameras."""
+        """Response to errors of the cameras."""
         pairs = zip(self.ways(considered=True), self.fit.by_view, strict=True)
         hessians = [way.T @ hessian @ way for way, (_, hessian) in pairs]
         total = sum(hessians)
@@ -369,20 +329,20 @@ class Minimum(TiledFit):
         return CameraResponse(hessians, total, solved, self.unknowns.sd[self.unknowns.considered])
 
     def ways(self, *, considered: bool = False) -> list[np.ndarray]:
-        """Return the derivatives of each view by pose and free, or also considered, corrections."""
+        """Return the derivatives of each view by pose and free corrections, or also by considered ones."""
         objective = self.objective
         return self.unknowns.jacobians(
             objective.views, [objective.pivot], len(self.fit.gradient), considered=considered
         )
 
     def cameras(self, sd: np.ndarray) -> PoseUncertainty | None:
-        """Return what the uncertainty of the cameras adds; None for exact ones.
+        """Return the additional uncertainty due to the cameras; None for exact ones.
 
         Parameters
         ----------
         sd
-            (OWN views + 6,) standard deviations of all corrections, at least those with which the
-            pose was solved for.
+            (OWN views + 6,) standard deviations of all corrections, not smaller than those of the
+            registration.
         """
         free = self.unknowns.free
         considered = self.unknowns.considered
@@ -400,9 +360,9 @@ class Minimum(TiledFit):
         return PoseUncertainty(joint, self.objective.pivot) if joint[:6, :6].any() else None
 
     def as_if_solved(self) -> tuple[PoseUncertainty, PoseUncertainty]:
-        """Return what noise explains, and what cameras add, as if cameras were solved for with the pose.
+        """Return the uncertainty due to noise and due to cameras as if the cameras were solved for with the pose.
 
-        Both are taken as they are, so that what a Newton step would correct is an error, too.
+        The correction that a Newton step would make is an error, too.
         """
         gradient, _ = self._system()
         inverse, _ = inverted(self.curvature)
@@ -422,17 +382,16 @@ class Minimum(TiledFit):
 
 
 class Disagreement(NamedTuple):
-    """How the views would fit better.
+    """Change with which the views would fit better.
 
     Attributes
     ----------
     share
-        By which the cost would fall.
+        Fraction by which the cost would fall.
     mm
-        How far the targets move then in the views that stay, root mean square; of another size, and
-        grow.
+        Root mean square motion of the targets, and growth for another size.
     view
-        In which the CT lies elsewhere; None where it is of another size.
+        Index of the view in which the CT is displaced; None for another size.
     """
 
     share: float
@@ -441,16 +400,16 @@ class Disagreement(NamedTuple):
 
 
 def disagreement(here: Minimum, points: np.ndarray) -> Disagreement:
-    """Return by how much the views would fit better with the CT elsewhere in one of them, or larger.
+    """Return how much better the views would fit with the CT displaced in one of them, or of another size.
 
-    By Newton steps of pose, cameras and one of these unknowns together, beside one without it. A
-    change of size, which is also one of the distances to the detectors, has one number for the six
-    of a motion: it is preferred where it explains half as much.
+    This compares Newton steps of pose, cameras and one of these unknowns with a step without it. A
+    change of size, equivalent to a change of the detector distances, has one parameter instead of
+    the six of a motion: it is preferred if it explains half as much.
 
     Parameters
     ----------
     here
-        What is known of its cameras explains what it can.
+        Fit in which the cameras explain as much as their uncertainty allows.
     points
         (N, 3) targets, world mm.
     """
@@ -466,12 +425,14 @@ def disagreement(here: Minimum, points: np.ndarray) -> Disagreement:
     ]
 
     def newton(further: Sequence[np.ndarray], sds: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the share by which the cost falls, and the step.
+        """Return the fraction by which the cost falls, and the step.
 
         Parameters
         ----------
         further
-            By view, (9, m), by m further unknowns of these deviations.
+            (9, m) derivatives by m further unknowns, by view.
+        sds
+            (m,) their standard deviations.
         """
         both = [np.hstack(pair) for pair in zip(ways, further, strict=True)]
         hessian = sum(way.T @ each @ way for way, each in zip(both, hessians, strict=True))
@@ -513,17 +474,17 @@ def rms_length(vectors: np.ndarray) -> float:
 
 
 def at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
-    """Return the Hessian (n, n), in no direction flatter than LEAST_CURVATURE of Gauss and Newton's."""
+    """Return the Hessian (n, n) with at least MIN_CURVATURE of the Gauss-Newton curvature in every direction."""
     units = _units(gauss_newton)
-    # What is not seen must not stop the decomposition.
+    # Directions that are not visible must not stop the decomposition.
     plain = gauss_newton / units + 1e-9 * np.eye(len(units))
     values, axes = scipy.linalg.eigh(hessian / units, plain)
     back = plain @ axes
-    return back * np.maximum(values, LEAST_CURVATURE) @ back.T * units
+    return back * np.maximum(values, MIN_CURVATURE) @ back.T * units
 
 
 def _units(hessian: np.ndarray) -> np.ndarray:
-    """Return what a Hessian (n, n) is divided by for ones on its diagonal."""
+    """Return the matrix by which a Hessian (n, n) is divided for a unit diagonal."""
     scale = np.sqrt(np.maximum(np.diag(hessian), 1e-300))
     return np.outer(scale, scale)
 
@@ -531,23 +492,20 @@ def _units(hessian: np.ndarray) -> np.ndarray:
 def gradient_covariance(gradients: np.ndarray, parameters: int) -> np.ndarray:
     """Return the covariance (n, n) of the sum of the gradients (T, n) of independent tiles.
 
-    T / (T - p) times theirs: residuals at a minimum by p parameters are smaller than at the truth.
+    The factor T / (T - p) corrects for residuals that are smaller at a minimum over p parameters.
     """
     clusters = len(gradients)
     return gradients.T @ gradients * (clusters / max(clusters - parameters, 1))
 
 
 def sandwich(bread: np.ndarray, meat: np.ndarray) -> np.ndarray:
-    """Return bread^-1 meat bread^-1 (n, n).
-
-    What the bread does not see at all is as good as unknown, see UNSEEN_SD.
-    """
+    """Return bread^-1 meat bread^-1 (n, n); directions without curvature get UNSEEN_SD."""
     inverse, unseen = inverted(bread)
     return inverse @ meat @ inverse + unseen
 
 
 def inverted(bread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the inverse (n, n) of a Hessian where it sees anything, and the covariance (n, n) of what it does not see at all."""
+    """Return the inverse (n, n) of a Hessian in the directions with curvature, and the covariance (n, n) of the others."""
     units = _units(bread)
     values, axes = np.linalg.eigh(bread / units)
     seen = values > UNSEEN

@@ -1,565 +1,269 @@
-"""The verdict on a registered pose, with its reasons.
+"""Assessment of a registered whole CT, or of a single structure.
 
-Accept needs a small failure probability, and a case of the kind that the probability was measured
-on, or for other X-rays what holds for any kind (`Prediction.carried`). Any other case is at best
-"check": a wrong accept is worse than a wrong reject.
+A pose is accepted if the risk is small and was measured for such images, or, for X-rays of another
+kind, follows from the votes of their tiles, and if displaced bone is excluded. Any other pose is at
+best "check": a false accept is worse than a false reject.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import scipy
 
-from ..errors import Reason, Use, Verdict, bones_apart
-from ..geometry import rigid
 from ..imaging.xray import CALIBRATED, SharedUnknowns, View
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .error_by_cause import PoseError
-from .features import ReliabilityFeatures, compute_features
-from .metrics import Error, Judged, in_words, targets_of
-from .parts import CT_MISFIT, IN_PLACE, Elsewhere, elsewhere, rival_in_place
-from .pieces import LIMITS as PIECES
-from .pieces import Asked, ask, displaced, untested
-from .prediction import (
-    Model,
-    Prediction,
-    appearance,
-    appears_right,
-    calibrated,
-    decide,
-    depth_risk,
-    is_likely_wrong,
-    model_inputs,
-)
-from .uncertainty import TargetUncertainty, ViewSplit, bounds
-from .verdict_reasons import (
-    ALIKE,
-    FEW_GREY_LEVELS,
+from . import mirror
+from .checks import (
+    CHECKS,
     LIMITS,
-    MISFIT_LEFT_OUT,
-    ONE_STRUCTURE,
-    POSE_SET,
-    THIRD_VIEW_MISSING,
-    camera_limits,
-    camera_strain,
-    condition,
-    evidence_ratio,
-    prediction_limits,
-    risk_reasons,
-    scope_of,
-    slices_aside,
-    suspects,
-    target_limits,
-    view_limits,
-    weak_points,
+    camera_assumption,
+    camera_uncertainty,
+    displaced_bone,
+    image_quality_findings,
+    limits,
+    risk_findings,
+    third_view,
 )
+from .context import AssessmentContext, Evidence, camera_corrections
+from .displacement import LIMITS as DISPLACEMENT
+from .displacement import Displacement, find_displacement
+from .features import compute_features
+from .metrics import target_points
+from .records import FAILURE, Assessment, ExpectedError, Finding, TestedPoints, Use
+from .risk import LIMITS as RISK
+from .risk import BodyModel, Risk, body_model, overlay_error
+from .votes import IN_PLACE
 
-if TYPE_CHECKING:
-    from .cause import Cause
-
-
-@dataclass(frozen=True, eq=False)
-class Assessment(Judged):
-    """How far a pose can be trusted.
-
-    Attributes
-    ----------
-    position
-        "accept", "check" or "reject" for the 3D position.
-    reasons
-        None for an accept of that.
-    prediction, features
-        None where no view shows enough of the CT.
-    splits
-        Error bounds of each view; those of noise and cameras alone where `Prediction.known_upper95_mm`
-        is None, as the next two.
-    least_certain_rotation
-        95 % bound in degrees, and world axis (3,), of the rotation that the views show least.
-    error_inflation
-        How many times larger the errors may be than noise explains.
-    cause
-        The likely cause of a poor fit; None where none was searched for, or found.
-    targets
-        (N, 3) CT mm, to which the errors belong.
-    measured
-        The case is of the kind that the failure probability was measured on; nothing else is
-        accepted.
-    condition
-        What the prediction takes for granted of the cameras, as the end of a sentence; "" without
-        one.
-    likely_wrong
-        See `prediction.is_likely_wrong`.
-    in_doubt, cameras_in_doubt
-        Cameras or X-rays are not of the kind that failure probabilities were measured on, of the
-        whole CT or of bones of it. And cameras are not known well enough for a 3D position.
-    contradictions
-        Of cameras that the X-rays contradict, also the first of the reasons.
-    suspects
-        Names of the views that a reason is about.
-    elsewhere
-        (N, 3) CT mm of the part of the bone that lies elsewhere than the pose has it.
-    body
-        The assessment of the body alone; None where its bones have no poses of their own.
-    tested
-        Names of the bones that were registered and judged, too.
-    asked
-        Which places were in place for sure; None where nothing else spoke for an accept.
-    overlay
-        As `position`, for the overlay on these X-rays.
-    appearance
-        How far that is known; None without features.
-    relative, motion
-        As `overlay` and `appearance`, for its bones relative to each other; None without such.
-    """
-
-    position: Verdict
-    reasons: list[Reason]
-    prediction: Prediction | None = None
-    features: ReliabilityFeatures | None = field(default=None, repr=False)
-    splits: list[ViewSplit] = field(default_factory=list)
-    least_certain_rotation: tuple[float, np.ndarray] | None = None
-    error_inflation: float = 1.0
-    cause: Cause | None = None
-    targets: np.ndarray | None = None
-    measured: bool = False
-    likely_wrong: bool = False
-    in_doubt: bool = True
-    cameras_in_doubt: bool = True
-    condition: str = ""
-    contradictions: tuple[Reason, ...] = ()
-    suspects: tuple[str, ...] = ()
-    elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
-    body: Assessment | None = field(default=None, repr=False)
-    tested: tuple[str, ...] = ()
-    asked: Asked | None = field(default=None, repr=False)
-    overlay: Verdict = "reject"
-    appearance: Error | None = None
-    relative: Verdict | None = None
-    motion: Error | None = None
-
-    @property
-    def errors(self) -> dict[Use, Error | None]:
-        """Expected error for each use."""
-        predicted = self.prediction
-        position = None
-        if predicted and predicted.tested and predicted.elsewhere_proven is None:
-            position = Error(predicted.typical_mm, predicted.known_upper95_mm)
-        return {"overlay": self.appearance, "relative": self.motion, "position": position}
-
-    @property
-    def placed(self) -> bool:
-        """Whether X-rays of another kind have most of their tiles in place."""
-        if self.features is None or self.prediction is None or self.prediction.familiar:
-            return False
-        return bool(self.features.in_place.min() >= IN_PLACE)
-
-    @property
-    def accepted_use(self) -> Use | None:
-        """The 3D position if it is accepted, otherwise the overlay if that is."""
-        if self.position == "accept":
-            return "position"
-        return "overlay" if self.overlay == "accept" else None
-
-    @property
-    def scope(self) -> Reason | None:
-        """What an accept of a body was tested for; None without one."""
-        use = self.accepted_use
-        if use is None:
-            return None
-        if self.asked is None:
-            return scope_of(self.tested)
-        every = self.targets is not None and len(self.asked.points) == len(self.targets)
-        given = self.asked.given and every
-        return scope_of(self.tested, self.asked.sure(use), given=given)
-
-    @property
-    def tested_points(self) -> np.ndarray:
-        """(N, 3) CT mm, points at which displaced bone would be visible on the X-rays."""
-        if self.asked is None:
-            return np.empty((0, 3))
-        return self.asked.points[self.asked.sure("overlay")]
-
-    def view_states(self, names: Sequence[str]) -> dict[str, str]:
-        """Return "good", "check" or "bad" of each view, by name: for what speaks for the pose, is in doubt, is to blame."""
-        if self.verdict == "accept":
-            return dict.fromkeys(names, "good")
-        rejected = self.verdict == "reject" or self.likely_wrong
-        about = names if rejected else self.suspects
-        if self.contradictions:
-            about = self.suspects or about
-        if self.cause:
-            about = self.cause.views or about
-        state = "bad" if rejected else "check"
-        return {name: state if name in about else "good" for name in names}
-
-    @property
-    def bounds_known(self) -> bool:
-        """Whether bounds of the error were measured for such results."""
-        return self.prediction is not None and self.prediction.known_upper95_mm is not None
-
-    @property
-    def pose_error(self) -> PoseError | None:
-        """The error of the pose relative to the X-rays, by its causes; None without features."""
-        if self.features is None:
-            return None
-        of_noise, of_cameras = self.features.appearing
-        return PoseError.of(of_noise + of_cameras, max(1.0, self.error_inflation))
-
-    @property
-    def uses_in_words(self) -> str:
-        """Verdict and expected error of each use as sentences, see `metrics.in_words`."""
-        return in_words(self.uses)
-
-    @property
-    def summary(self) -> str:
-        """Verdict of each use, the predicted error of the 3D position, and the scope of an accept, as sentences."""
-        if self.prediction is None:
-            return ""
-        conditional = self.condition and self.prediction.elsewhere_proven is not False
-        end = f", {self.condition}." if conditional else "."
-        predicted = f"{str(self.prediction)[:-1]}{end}"
-        if bones_apart(self.reasons):
-            predicted = f"In one piece: {predicted[0].lower()}{predicted[1:]}"
-        return " ".join(filter(None, [self.uses_in_words, predicted, self.scope]))
-
-    def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
-        """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm.
-
-        Empty where they are not known.
-        """
-        if self.features is None or not self.bounds_known:
-            return []
-        return [
-            (self.error_inflation * one.mean_mm, self.error_inflation * one.bound_mm())
-            for one in [self.features.total_uncertainty.at(point[None]) for point in points]
-        ]
-
-    def to_json(self) -> dict | None:
-        """Return `uncertainty` of a result.json."""
-        if self.least_certain_rotation is None or self.prediction is None or self.features is None:
-            return None
-        degrees, axis = self.least_certain_rotation
-        return {
-            "failure_probability": self.prediction.known_risk,
-            "image_failure_probability": self.prediction.image_failure_probability
-            if self.prediction.familiar
-            else None,
-            "camera_mm": self.features.camera_mm,
-            "noise_mm": self.features.noise_mm,
-            "views": [split._asdict() for split in self.splits] if self.bounds_known else [],
-            "least_certain_rotation": {"degrees": degrees, "axis": axis},
-        }
-
-
-class Measured(NamedTuple):
-    """What was measured of a pose, before anything is decided.
-
-    Attributes
-    ----------
-    anatomy, views, found, start
-        The prepared CT, the views of known geometry with corrected cameras, the pose, and the start
-        (4, 4) of its refinement.
-    targets, given
-        (N, 3) CT mm, and whether somebody gave them.
-    explained, of_cameras
-        Their error that noise and cameras explain, and the cameras' share; None for exact ones.
-    weak
-        The features that are worse than usual.
-    limits
-        Why the measured failure probability does not hold for such X-rays and poses.
-    contradictions, suspects
-        As of `Assessment`.
-    alone
-        Numbers of the views of unknown geometry.
-    """
-
-    anatomy: PreparedCT
-    views: list[View]
-    found: Refinement
-    start: np.ndarray
-    targets: np.ndarray
-    given: bool
-    features: ReliabilityFeatures
-    explained: TargetUncertainty
-    of_cameras: TargetUncertainty | None
-    model: Model
-    weak: list[str]
-    limits: list[Reason]
-    contradictions: tuple[Reason, ...]
-    suspects: tuple[str, ...]
-    alone: list[int]
-
-    @property
-    def coarse(self) -> list[Reason]:
-        """That images have few grey levels: the model takes what they lack for a wrong pose."""
-        return [reason for reason in self.limits if reason.code == FEW_GREY_LEVELS]
-
-    def told(self, asked: Asked | None = None) -> tuple[Prediction, Error, bool]:
-        """Return the first three of `Tested` by the features alone, once places were asked."""
-        features = self.features
-        at = self.explained
-        inputs = model_inputs(features)
-        if asked and asked.enough("position"):
-            inputs["odds"] = LIMITS.tested_odds
-        position = self.model.predict(
-            inputs, self.of_cameras.distribution if self.of_cameras else None
-        )
-        if not position.familiar:
-            position = position.carried(features.carried_risk, at, features.disagreement_mm)
-        views = len(self.views)
-        position = position.no_less_than(at.mean_mm, at.bound_mm(), views, depth_risk(at, views))
-        shown = appearance(features, at.points, self.model, inputs)
-        in_each = asked is not None and asked.least_alone >= PIECES.tested_targets
-        right = appears_right(
-            position, self.model, shown.upper95_mm or np.inf, in_each_view=in_each
-        )
-        return position, shown, right
-
-
-class Tested(NamedTuple):
-    """What tests of a pose say.
-
-    Attributes
-    ----------
-    position, shown
-        Predicted error of the 3D position, and of the overlay.
-    appears
-        The bone appears in these X-rays where the pose has it.
-    measured
-        No finding but the predicted error rules out an accept of the 3D position.
-    limits
-        What speaks against an accept, but for bone that lies elsewhere.
-    apart
-        The bone that does.
-    asked
-        None where no places were asked.
-    """
-
-    position: Prediction
-    shown: Error
-    appears: bool
-    measured: bool
-    limits: list[Reason]
-    apart: Elsewhere | None
-    asked: Asked | None
+#: X-rays whose similarities differ by more may hide a fault that the features do not show, such as
+#: angles of the wrong sign.
+MAX_SIMILARITY_DIFFERENCE = 0.25
+#: X-rays of an unfamiliar kind whose tiles are in place, with no larger tension, have no fault that a
+#: search would find: correct sets of portal images have at most 1.2, a camera rotated by 3 degrees
+#: from 1.6.
+MAX_TENSION = 1.4
 
 
 def assess(
     anatomy: PreparedCT,
     views: Sequence[View],
-    found: Refinement,
+    refinement: Refinement,
     start: np.ndarray,
     targets: np.ndarray | None = None,
     shared: SharedUnknowns = CALIBRATED,
     *,
-    masked: bool = False,
-    registered: bool = True,
-    model: Model | None = None,
+    is_masked: bool = False,
+    is_registered: bool = True,
+    model: BodyModel | None = None,
 ) -> Assessment:
-    """Assess a registration, or a pose that was set.
+    """Assess a registered pose, or one that was set.
 
     Parameters
     ----------
     anatomy, views
         The prepared CT, and the views as the case has them.
-    found
-        The pose, and the views with corrected cameras.
+    refinement
+        Registered pose, and the views with corrected cameras.
     start
         (4, 4) start of the refinement.
     targets
-        (N, 3) CT mm; by default the bone in the fields of all views.
+        (N, 3) CT mm; by default the bone that all views show.
     shared
-        What is unknown and the same in all views.
-    masked
-        A mask leaves out what did not fit at an earlier pose.
-    registered
-        The pose came from a registration.
+        Unknowns that all views share.
+    is_masked
+        A mask excludes what did not match at an earlier pose.
+    is_registered
+        The pose is the result of a registration.
     model
-        By default the fitted one for a body, or for a structure.
+        By default the fitted one for a whole CT, or for a structure.
     """
-    alone = uncalibrated_view_indices(views, shared)
-    tied = [i for i in range(len(views)) if i not in alone]
-    if max(found.fit.shown[i] for i in tied) < MIN_PIXELS or not np.isfinite(found.fit.cost):
-        sentence = "At this pose no X-ray shows enough of the CT to compare them."
-        return Assessment("reject", [Reason("not-shown", sentence)])
-    corrected = [found.views[i] for i in tied]
-    chosen, limits = targets_of(anatomy, corrected, found.world_from_ct, targets)
-    features = compute_features(anatomy, corrected, found, start, chosen, shared)
-    strain, contradicted = camera_strain([views[i] for i in tied], corrected, shared)
-    features = features.with_strain(strain / LIMITS.strain)
-    limits += [ONE_STRUCTURE] * anatomy.structure
-    limits += view_limits(corrected, features, shared)
-    limits += [MISFIT_LEFT_OUT] * masked + [POSE_SET] * (not registered)
-    points = rigid.transform_points(found.world_from_ct, chosen)
-    cameras = features.camera_uncertainty
-    model = model or calibrated("structure" if anatomy.structure else "body")
-    weak = model.worse_than_usual(model_inputs(features))
-    blamed = dict(contradicted) or suspects(weak, features, corrected)
-    of = Measured(
-        anatomy,
-        corrected,
-        found,
-        start,
-        chosen,
-        targets is not None,
-        features,
-        features.total_uncertainty.at(points),
-        cameras.at(points) if cameras else None,
-        model,
-        weak,
-        limits,
-        tuple(reason for _name, reason in contradicted),
-        (*blamed, *(views[i].name for i in alone)),
-        alone,
+    uncalibrated = uncalibrated_view_indices(views, shared)
+    known = [i for i in range(len(views)) if i not in uncalibrated]
+    fit = refinement.fit
+    if max(fit.shown[i] for i in known) < MIN_PIXELS or not np.isfinite(fit.cost):
+        return Assessment((Finding("not-shown", FAILURE),))
+    corrected = [refinement.views[i] for i in known]
+    points = target_points(anatomy, corrected, refinement.world_from_ct, targets)
+    features = compute_features(anatomy, corrected, refinement, start, points.points, shared)
+    corrections = []
+    if shared == CALIBRATED:
+        corrections = camera_corrections([views[i] for i in known], corrected)
+    strain = max((correction.strain for correction in corrections), default=0.0)
+    context = AssessmentContext(
+        anatomy=anatomy,
+        views=corrected,
+        refinement=refinement,
+        start=start,
+        targets=points.points,
+        target_source=points.kind,
+        features=features.with_camera_inflation(strain / LIMITS.strain),
+        corrections=corrections,
+        model=model or body_model("structure" if anatomy.structure else "body"),
+        shared=shared,
+        uncalibrated=tuple(views[i].name for i in uncalibrated),
+        is_masked=is_masked,
+        is_registered=is_registered,
     )
-    return _concluded(of, _tested(of))
+    findings = [finding for check in CHECKS for finding in check(context)]
+    displacement = None
+    is_whole = not anatomy.structure
+    is_open = not (limits(findings, "overlay") or context.model.is_likely_wrong(context.risk()))
+    if is_whole and is_open:
+        displacement = _test_displacement(context, findings)
+    return _concluded(context, findings, displacement)
 
 
-def _tested(of: Measured) -> Tested:
-    """Test a pose by its parts, its rival and, unless it is rejected, by places in its bone."""
-    position, shown, right = of.told()
-    familiar = position.familiar
-    apart = elsewhere(of.features.parts, of.targets)
-    if apart and not (apart.unlike or position.agree and familiar):
-        # Views that contradict each other ask for another place of every part; and how far parts
-        # of a right pose ask to go was measured on familiar X-rays.
-        apart = None
-    where = of.anatomy, of.views, of.found, of.start
-    pose = of.found.world_from_ct
-    limits = list(of.limits)
-    if not of.anatomy.structure:
-        if of.given:
-            limits += target_limits(of.views, pose, of.targets, of.features.parts)
-        limits += slices_aside(of.anatomy, of.targets)
-    rival = of.features.gap is not None and of.features.gap < LIMITS.evidence_ratio
-    if rival and not familiar:  # of another kind a right pose has hardly more evidence than others
-        rival = rival_in_place(*where)
-    sound = not (limits or of.alone or apart or rival)
-    asked = None
-    unlikely = is_likely_wrong(position, of.model)
-    if not (of.anatomy.structure or of.contradictions or unlikely):
-        asking = partial(ask, of.anatomy, of.features.uncovered(of.views), pose)
-        asked = asking(of.targets, given=of.given)
-        position, shown, right = of.told(asked)
-        if sound and (right or decide(position, of.model, sound) == "accept"):
-            if of.given:  # an X-ray that shows other bone elsewhere is no single projection
-                bone, _ = targets_of(of.anatomy, of.views, pose, None)
-                asked = replace(asked, bent=asking(bone).bent)
-            elif not asked.elsewhere.any():  # where X-rays and CT agree least
-                doubtful = asking(of.targets, doubtful=True)
-                asked = doubtful if doubtful.elsewhere.any() else asked
-            position, shown, right = of.told(asked)
-            apart = displaced(asked)
-            limits = untested(asked, [view.name for view in of.views])
-            if asked.enough("overlay") and evidence_ratio(*where) < LIMITS.mirror_ratio:
-                limits.append(ALIKE)
-    # For the 3D position no third view tells which of two of another kind is wrong; each shows what its own
-    # overlay has, if enough bone was tested.
-    third = len(of.views) == 2 and not (familiar or apart)
-    limits += [THIRD_VIEW_MISSING] * third
-    seen = asked.enough("overlay", firmly=third) if asked else not third
-    appears = sound and seen and right and ALIKE not in limits
-    measured = sound and not (limits or apart)
-    return Tested(position, shown, appears, measured, limits, apart, asked)
+def _odds(displacement: Displacement | None) -> float:
+    """Return the factor of the odds of a wrong pose, which is smaller if displaced bone is excluded."""
+    is_excluded = displacement is not None and displacement.confirms("position")
+    return RISK.tested_odds if is_excluded else 1.0
 
 
-def _concluded(of: Measured, tested: Tested) -> Assessment:
-    """Return the verdicts, their reasons and the errors."""
-    asked = tested.asked
-    apart = tested.apart
-    told = tested.position
-    if apart:
-        told = told.elsewhere(
-            proven=apart.proven and not of.features.in_place.min() > LIMITS.in_place
-        )
-    if asked and not asked.enough("position"):
-        told = replace(told, tested=False)
-    position = decide(told, of.model, tested.measured)
-    overlay: Verdict = "accept" if tested.appears else "check"
-    if of.coarse:
-        position = overlay = "check"
-    if of.contradictions:
-        position = "reject"
-    shown = of.anatomy.structure or asked and asked.enough("overlay")
-    at = of.explained
-    inflation = (told.known_upper95_mm or at.bound_mm()) / at.bound_mm()
-    # How often these are wrong is not known. Nor is it of an unfamiliar kind, which is no doubt all
-    # the same: bones that have moved make X-rays look so, and have a risk of their own.
-    alike = ALIKE in tested.limits
-    bent = np.flatnonzero(asked.bent) if asked else ()
-    return Assessment(
-        position,
-        _reasons(of, tested, told, position) if position != "accept" else [],
-        replace(told, familiar=False) if alike or of.coarse else told,
-        of.features,
-        **bounds(of.features.total_uncertainty, at, inflation, of.views),
-        targets=of.targets,
-        measured=tested.measured,
-        likely_wrong=is_likely_wrong(told, of.model) and not of.coarse,
-        in_doubt=bool(of.limits or alike or of.alone or of.contradictions),
-        cameras_in_doubt=not told.cameras_suffice,
-        contradictions=of.contradictions,
-        suspects=(*of.suspects, *(of.views[i].name for i in bent)),
-        condition=condition(of.views),
-        elsewhere=apart.points if apart else np.empty((0, 3)),
-        overlay=overlay if position != "reject" else position,
-        appearance=tested.shown if shown else None,
-        asked=asked,
+def _overlay_error(context: AssessmentContext, displacement: Displacement | None) -> ExpectedError:
+    return overlay_error(
+        context.features,
+        context.world_targets,
+        context.model,
+        context.inputs,
+        _odds(displacement),
     )
 
 
-def _reasons(of: Measured, tested: Tested, told: Prediction, position: Verdict) -> list[Reason]:
-    """Return why a pose is not accepted, what matters most first."""
-    part = [tested.apart.reason] if tested.apart else []
-    most = bool(tested.apart and tested.apart.most)
-    if most and told.agree:
-        part, most = [CT_MISFIT], False
-    cameras: list[Reason] = []
-    minor: list[Reason] = []
-    if of.of_cameras and not told.cameras_suffice:
-        limits = camera_limits(of.views, of.of_cameras.bound_mm(), told)
-        if told.camera_failure_probability > of.model.accept:
-            cameras = limits
-        else:
-            minor = limits
-    of_images = told.image_failure_probability > of.model.accept
-    return [
-        *of.contradictions,
-        *of.coarse,
-        *([] if most else part),
-        *([] if of_images else cameras),
-        *([] if of.coarse else risk_reasons(told, of.model)),
-        *(part if most else []),
-        *(weak_points(of.weak, of.features, of.views) if told.familiar else []),
-        *(cameras if of_images else []),
-        *(limit for limit in tested.limits if limit not in of.coarse),
-        *prediction_limits(told, of.features, by_itself=of.anatomy.structure),
-        *minor,
+def _risk_findings(
+    context: AssessmentContext, risk: Risk, displacement: Displacement | None
+) -> list[Finding]:
+    overlay = None
+    confirms = False
+    if not context.anatomy.structure:
+        overlay = _overlay_error(context, displacement)
+    if displacement:
+        confirms = displacement.view_fractions.min() >= DISPLACEMENT.tested_fraction
+    return risk_findings(risk, context.model, overlay, each_view_confirms=confirms)
+
+
+def _test_displacement(context: AssessmentContext, findings: Sequence[Finding]) -> Displacement:
+    """Test whether bone is displaced; a pose that may be accepted is tested twice.
+
+    An X-ray in which bone near user targets is displaced on one side is no single projection.
+    Without user targets, bone is also tested where X-rays and CT agree least.
+    """
+    uncovered = context.features.uncovered(context.views)
+    test = partial(
+        find_displacement, context.anatomy, context.views, context.pose, uncovered=uncovered
+    )
+    are_targets = context.target_source == "targets"
+    displacement = test(context.targets, are_targets=are_targets)
+    all_findings = [
+        *findings,
+        *_risk_findings(context, context.risk(_odds(displacement)), displacement),
     ]
+    if limits(all_findings, "overlay") and limits(all_findings, "position"):
+        return displacement
+    if are_targets:
+        visible_bone = target_points(context.anatomy, context.views, context.pose, None).points
+        distance_mm, _ = scipy.spatial.cKDTree(context.targets).query(visible_bone)
+        near = visible_bone[distance_mm <= DISPLACEMENT.group_mm]
+        if len(near):
+            displacement = replace(displacement, is_bent=test(near).is_bent)
+    elif not displacement.points.displaced.any():
+        doubtful = test(context.targets, is_doubtful=True)
+        if doubtful.points.displaced.any():
+            displacement = doubtful
+    return displacement
 
 
-def fits(assessment: Assessment, anatomy: PreparedCT, found: Refinement) -> bool:
-    """Return whether nothing asks for a cause.
+def _concluded(
+    context: AssessmentContext, findings: list[Finding], displacement: Displacement | None
+) -> Assessment:
+    """Return the assessment with the findings on risk, cameras and displaced bone."""
+    risk = context.risk(_odds(displacement))
+    cameras = camera_uncertainty(context, risk)
+    about_bone: list[Finding] = []
+    if displacement:
+        strictly = len(context.views) < 3 and not risk.is_familiar
+        about_bone = displaced_bone(context, displacement, strictly=strictly)
+    about_risk = _risk_findings(context, risk, displacement)
+    if any(finding.code == "few-grey-levels" for finding in findings):
+        about_risk = []  # the model takes missing grey levels for a wrong pose
+        risk_is_known = False
+    else:
+        risk_is_known = risk.is_familiar
+    about_images = image_quality_findings(context, risk)
+    explained_risk = [*about_risk, *about_images]
+    if not risk.is_within_fit:  # the risk is extrapolated: what the images show comes first
+        explained_risk = [*about_images, *about_risk]
+    found = [
+        *findings,
+        *about_bone,
+        *explained_risk,
+        *cameras,
+        *third_view(context, risk),
+        camera_assumption(context.views),
+    ]
+    may_be_accepted = not (limits(found, "overlay") and limits(found, "position"))
+    if displacement and may_be_accepted:
+        views = context.views
+        ratio = mirror.evidence_ratio(context.anatomy, views, context.refinement, context.start)
+        if ratio < mirror.MIN_EVIDENCE_RATIO:
+            found.append(Finding("mirror-alike"))
+            risk_is_known = False
+    errors: dict[Use, ExpectedError | None] = {"overlay": None, "position": None}
+    is_confirmed = displacement is None or displacement.confirms("position")
+    if is_confirmed and not context.model.is_likely_wrong(risk):
+        errors["position"] = risk.position_error
+    if context.anatomy.structure or (displacement and displacement.confirms("overlay")):
+        errors["overlay"] = _overlay_error(context, displacement)
+    evidence = Evidence.of(
+        context.features,
+        risk,
+        context.targets,
+        context.world_targets,
+        context.views,
+        displacement=displacement,
+    )
+    return Assessment(
+        tuple(found),
+        errors,
+        risk.failure if risk_is_known else None,
+        displacement.points if displacement else TestedPoints.empty(),
+        evidence=evidence,
+    )
 
-    All X-rays fit about equally well and speak for an accept, or, of another kind, have most of their
-    tiles in place and hardly disagree. Nor is one asked for of one structure, for which no causes
-    were measured.
-    """
-    prediction = assessment.prediction
-    features = assessment.features
-    quiet = bool(prediction and prediction.image_failure_probability <= calibrated().accept)
-    if prediction and features and not prediction.familiar:
-        quiet = assessment.placed and features.tension <= LIMITS.tension
-    return anatomy.structure or even(found) and quiet
+
+def is_placed(assessment: Assessment) -> bool:
+    """Return whether X-rays of an unfamiliar kind have most of their tiles in place."""
+    evidence = assessment.evidence
+    if evidence is None or evidence.risk.is_familiar:
+        return False
+    return bool(evidence.features.in_place.min() >= IN_PLACE)
 
 
-def even(found: Refinement) -> bool:
+def fits_evenly(refinement: Refinement) -> bool:
     """Return whether all X-rays fit about equally well."""
-    return max(found.fit.similarity) - min(found.fit.similarity) <= LIMITS.uneven
+    similarity = refinement.fit.similarity
+    return max(similarity) - min(similarity) <= MAX_SIMILARITY_DIFFERENCE
+
+
+def fits(assessment: Assessment, anatomy: PreparedCT, refinement: Refinement) -> bool:
+    """Return whether no cause of a poor fit has to be searched for.
+
+    All X-rays fit about equally well, and the images speak for an accept or, for X-rays of another
+    kind, have most of their tiles in place and hardly disagree. Displaced bone explains what does
+    not fit in X-rays whose tiles are in place. For a single structure no causes were measured.
+    """
+    if anatomy.structure:
+        return True
+    evidence = assessment.evidence
+    if evidence is None or not fits_evenly(refinement):
+        return False
+    risk = evidence.risk
+    if not risk.is_familiar:
+        return is_placed(assessment) and evidence.features.tension <= MAX_TENSION
+    is_explained = assessment.has("part-displaced") and risk.has_tiles_in_place
+    return is_explained or risk.image_failure <= body_model().accept

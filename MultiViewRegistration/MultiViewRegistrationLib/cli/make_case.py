@@ -229,7 +229,7 @@ def _with_scouts(study: Study, given: list[dict]) -> list[dict]:
 
 
 def _scout_misfits(case: Case) -> list[str]:
-    from ..assessment.faults import misfits  # few cases need them
+    from ..assessment.scanner_pose import misfits  # few cases need them
     from ..registration.prepared_ct import PreparedCT
 
     pose = case.truth_world_from_ct

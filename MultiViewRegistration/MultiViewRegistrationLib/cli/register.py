@@ -39,7 +39,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported while the CT is read
-    from ..assessment.bodies import Together
+    from ..assessment.bodies import JointResult
     from ..geometry.landmarks import LandmarkResidual
     from ..imaging.ct import CT
     from ..io.case import Case
@@ -215,11 +215,11 @@ def _is_whole(path: Path) -> bool:
         fields = JsonObject.read(path)
         fields.section("seconds").number("total", "a number of seconds")
         if fields.value("predicted_tre_mm", "an object or null") is not None:
-            fields.section("predicted_tre_mm").number("mean", "a number of mm")
+            fields.section("predicted_tre_mm").number("typical", "a number of mm")
         fields.section("inputs")
     except InputError:
         return False
-    return fields.values.keys() >= {*read_json(SCHEMA)["required"], "reason_codes"}
+    return fields.values.keys() >= {*read_json(SCHEMA)["required"]}
 
 
 def _result_of(options: argparse.Namespace, case: Path, out: Path) -> dict | None:
@@ -281,8 +281,8 @@ def _table(rows: Sequence[dict]) -> str:
         if row["problem"]:
             lines.append(f"{number:4}  failed        see above")
             continue
-        likely = row["predicted_tre_mm"]
-        error = f"{likely['mean']:8.2f}" if likely else " " * 8
+        expected = row["predicted_tre_mm"]
+        error = f"{expected['typical']:8.2f}" if expected else " " * 8
         verdict = row["verdict"] or "not assessed"
         seconds = row["seconds"]["total"]
         lines.append(f"{number:4}  {verdict:12}  {error}  {seconds:7.1f}")
@@ -443,27 +443,20 @@ def _further_inputs(options: argparse.Namespace) -> dict[str, str]:
 
 
 def summarise(result: Result, name: str = "") -> None:
-    """Print the summary of a registration: the verdict, why, and then the rest.
+    """Print the summary of a registration: the verdict for each use, what limits it, why, and then the rest.
 
     Parameters
     ----------
     name
         What the registration is called, if it is one of several.
     """
-    from ..report.html import words_of  # with all that a report needs
-
     seconds = result.seconds
     device = result.compute_device.display_name or "the processor"
     errors = result.errors
     alike = zip(result.views, result.refinement.fit.similarity, strict=True)
     similarity = ", ".join(f"{view.name} {ncc:.3f}" for view, ncc in alike)
-    verdict = f"verdict: {words_of(result)[1]}"
-    if result.each_accepted:
-        verdict = "verdict on each bone: accept"
-    lines = [
-        f"{f'{name}, {verdict}' if name else verdict[0].upper() + verdict[1:]}. {result.summary}".rstrip(),
-        *result.reasons,
-    ]
+    lines = _answer_lines(result)
+    lines[0] = f"{name}: {lines[0]}" if name else lines[0]
     if errors:
         lines.append(
             f"Against the truth, at {result.error_points}: mTRE {errors.mtre_mm:.3f} mm, "
@@ -483,14 +476,36 @@ def summarise(result: Result, name: str = "") -> None:
     say("\n  ".join(lines))
 
 
-def _bone_lines(found: Together) -> list[str]:
+def _answer_lines(result: Result) -> list[str]:
+    """Return the verdict and expected error of each use, the first limiting finding, and the further findings."""
+    from ..report.messages import USE_NAMES, describe_use
+    from ..report.result_page import sentences_of  # with all that a report needs
+
+    headline, text, *further = sentences_of(result)
+    lines = ["Verdict and expected error"]
+    if result.assessment is None:
+        lines = ["Not assessed"]
+    elif result.each_bone_is_accepted:
+        lines = ["Verdict on each bone: accept"]
+        if relative := result.uses.get("relative"):
+            lines.append(f"{USE_NAMES['relative']}: {describe_use(relative)}")
+    else:
+        lines += [f"{USE_NAMES[use]}: {describe_use(each)}" for use, each in result.uses.items()]
+    lines.append(f"{headline} {text}".rstrip())
+    return [*lines, "Why:", *(f"  {sentence}" for sentence in further)] if further else lines
+
+
+def _bone_lines(found: JointResult) -> list[str]:
     """Return a line for each bone, and for each pair that is measured."""
+    from ..report.messages import cautions, sentences
+
     width = max(len(bone.name) for bone in found.bodies)
     lines = ["Bones, against the pose of the whole CT:" if found.bodies[0].moved else "Bones:"]
     for bone in found.bodies:
         by = bone.moved
         moved = f", moved by {by.mm:.1f} mm and {by.degrees:.1f} degrees" if by else ""
-        said = f"{bone.name:{width}}  {bone.verdict}{moved}. {' '.join(bone.reasons)}"
+        findings = cautions(bone.assessment.findings) if bone.assessment else []
+        said = f"{bone.name:{width}}  {bone.verdict}{moved}. {' '.join(sentences(findings))}"
         lines.append(said.rstrip())
     for motion in found.motions:
         how = f"{motion.words}, {motion.mm:.1f} mm ({motion.verdict})"

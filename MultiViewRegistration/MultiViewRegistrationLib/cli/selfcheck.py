@@ -9,6 +9,7 @@ from ..errors import InputError, warn
 from ..io.case import Case
 from ..io.folders import RESULT
 from ..io.result_json import RegistrationExport
+from ..report.messages import sentences
 from ..studies.selfcheck import (
     START_DEG,
     START_MM,
@@ -77,7 +78,8 @@ def _selfcheck(options: argparse.Namespace) -> dict:
         return _check_offsets(options)
     with progress_of(options, "Checking") as line:
         check = selfcheck(study_to_check(options.study), options.starts, options.seed, line.show)
-    reasons = [f"  {reason}" for reason in check.result.reasons if reason.code != "assumed"]
+    findings = [finding for finding in check.result.findings if finding.code != "assumed"]
+    reasons = [f"  {sentence}" for sentence in sentences(findings)]
     verdict = f"Verdict, without knowing the scanner's pose: {check.result.verdict}."
     tell(options, *check.summary, *check.misfits, verdict, *reasons)
     keep_page(options, lambda out: write_page(out, check))

@@ -9,11 +9,13 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from ..errors import BoneVerdict, InputError
+from ..assessment.records import VERDICTS
+from ..errors import InputError
 from ..finding import STARTS, default_start
 from ..io.files import printable
+from ..report.messages import cautions, sentences
 from ..sequence import PACES
 from .options import (
     Parser,
@@ -178,10 +180,9 @@ def _summarise(track: Track, out: Path) -> None:
         if seconds
         else ""
     )
-    scopes = (frame.scope for frame in frames if frame.scope)
     say(
         f"{len(frames)} of {len(track.sequence)} frames{pace}. "
-        f"Verdicts on the 3D position: {_verdicts(frames)}. {next(scopes, '')}".rstrip()
+        f"Verdicts on the 3D position: {_verdicts(frames)}."
     )
     for name in frames[0].bones:
         say(f"  {name}: {_verdicts([frame.bones[name] for frame in frames])}.")
@@ -190,16 +191,15 @@ def _summarise(track: Track, out: Path) -> None:
         for name, found in (("", frame), *bones):
             if found.how not in ("followed", name and "registered") or not found.kept:
                 what = ", ".join(filter(None, [track.sequence.names[frame.number], name]))
-                say(f"  {what}: {found.how}, {found.answer}. {' '.join(found.reasons)}".rstrip())
+                reasons = " ".join(sentences(cautions(found.findings)))
+                say(f"  {what}: {found.how}, {found.overall_verdict}. {reasons}".rstrip())
     say(f"  {out / 'track.json'}")
 
 
 def _verdicts(frames: Sequence[Tracked]) -> str:
     """Count the frames with each verdict."""
-    counts = Counter(frame.answer for frame in frames)
-    return ", ".join(
-        f"{counts[verdict]} {verdict}" for verdict in get_args(BoneVerdict) if counts[verdict]
-    )
+    counts = Counter(frame.overall_verdict for frame in frames)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
 
 
 def _motion(options: argparse.Namespace) -> dict:

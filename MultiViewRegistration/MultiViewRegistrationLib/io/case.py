@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InputError, Reason, naming, warn
+from ..assessment.records import NOTE, Finding
+from ..errors import InputError, naming, warn
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.fields import PRESUMED
@@ -37,6 +38,7 @@ from .case_settings import CaseSettings
 from .dicom_identity import (
     DAY,
     Mismatch,
+    MismatchWarning,
     dicom_origin,
     frame_of_reference,
     mismatches,
@@ -60,10 +62,7 @@ if TYPE_CHECKING:
     from ..geometry.landmarks import Landmark
     from . import arrays
 
-SAME_PATIENT = Reason(
-    "patient-confirmed",
-    "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient.",
-)
+SAME_PATIENT = Finding("patient-confirmed", NOTE)
 
 
 @dataclass(eq=False, repr=False)
@@ -144,24 +143,18 @@ class Case(OfBodies):
             )
 
     @property
-    def identity_reasons(self) -> list[Reason]:
-        """Why the result may not be accepted.
-
-        CT and X-rays are of different patients or sides.
-        """
+    def identity_findings(self) -> list[Finding]:
+        """Findings that CT and X-rays may be of different patients or sides; none if the user confirmed the patient."""
         if self.same_patient:
             return []
-        return [each.reason for each in self.mismatches if each.kind != DAY]
+        return [mismatch.finding for mismatch in self.mismatches if mismatch.kind != DAY]
 
     @property
-    def identity_cautions(self) -> list[Reason]:
-        """What to know of the patient all the same.
-
-        That a person overruled the headers, and X-rays of another day than the CT.
-        """
-        overruled = self.same_patient and any(each.kind != DAY for each in self.mismatches)
-        days = [each.reason for each in self.mismatches if each.kind == DAY]
-        return [*([SAME_PATIENT] if overruled else []), *days]
+    def identity_notes(self) -> list[Finding]:
+        """Notes that the user confirmed the patient, and that CT and X-rays are of different days."""
+        is_overruled = self.same_patient and any(each.kind != DAY for each in self.mismatches)
+        days = [mismatch.finding for mismatch in self.mismatches if mismatch.kind == DAY]
+        return [*([SAME_PATIENT] if is_overruled else []), *days]
 
     @property
     def assumptions(self) -> dict[str, tuple[str, ...]]:
@@ -169,7 +162,7 @@ class Case(OfBodies):
         return {view.name: view.assumptions for view in self.views if view.assumptions}
 
     @property
-    def masks_misfit(self) -> bool:
+    def is_masked(self) -> bool:
         """Whether a mask leaves out what did not fit at an earlier pose."""
         return any(LEFT_OUT in view.assumptions for view in self.views)
 
@@ -217,7 +210,7 @@ class Case(OfBodies):
         different = mismatches_of(file)
         for mismatch in different:
             if mismatch.kind != DAY:
-                warn(Reason(mismatch.code, f"{printable(file.path)}: {mismatch.sentence}"))
+                warn(MismatchWarning(f"{printable(file.path)}: {mismatch.sentence}"))
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         keys = tuple(body.keys(by_path.__getitem__) for body in file.bodies)

@@ -12,7 +12,8 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import InputError, Reason
+from ..assessment.records import CAUTION, NOTE, Finding
+from ..errors import InputError
 from ..imaging.ct_series import ct_slices
 from ..imaging.dicom_file import DicomFile, quiet, read_dicom
 from ..known import without_empty
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .view_record import ViewRecord
 
 PATIENT, SIDE, DAY, FRAME = MISMATCH_KINDS
-REASON_CODES = {
+FINDING_CODES = {
     PATIENT: "patient-mismatch",
     SIDE: "different-sides",
     DAY: "other-day",
@@ -71,6 +72,10 @@ COMPARED = {
 }
 
 
+class MismatchWarning(str):
+    """A warning about a mismatch; a session derives these from its scene itself."""
+
+
 class Mismatch(NamedTuple):
     """A value of the DICOM headers in which CT and X-rays of a case differ.
 
@@ -86,14 +91,10 @@ class Mismatch(NamedTuple):
     sentence: str
 
     @property
-    def code(self) -> str:
-        """The code of its reason."""
-        return REASON_CODES[self.kind]
-
-    @property
-    def reason(self) -> Reason:
-        """The sentence with its code."""
-        return Reason(self.code, self.sentence)
+    def finding(self) -> Finding:
+        """The finding about it: a note if only the days differ."""
+        severity = NOTE if self.kind == DAY else CAUTION
+        return Finding(FINDING_CODES[self.kind], severity, values={"statement": self.sentence})
 
 
 def _sentence(kind: str, statement: str) -> str:

@@ -1,27 +1,31 @@
-"""A result.json for other programs: its content, the reasons not to use it, and what people answered about it.
+"""A result.json for other programs: its content, reasons not to use it, and edge checks by the user.
 
-They were asked whether bone lies on the outlines of a pose, X-ray by X-ray.
+An edge check is the user's statement whether bone edges match the outline in an X-ray.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import (
-    DOUBT,
-    KEYS,
-    BoneVerdict,
-    Reason,
+from ..assessment.bodies import BodyResult, BoneMotion
+from ..assessment.records import (
+    RELIABILITY,
+    USES,
+    VERDICTS,
+    Assessment,
+    ExpectedError,
+    Finding,
+    Severity,
+    TestedPoints,
     Use,
+    UseAssessment,
     Verdict,
-    bones_apart,
-    from_codes,
 )
 from ..geometry.camera import Camera
 from ..imaging.body import WHOLE
@@ -31,138 +35,230 @@ from .case_file import CaseFile, DicomImage, new_uid
 from .files import JsonObject, read_json, write_json
 from .folders import complete
 
-#: Code of the reason that the user saw bone edges off the outline.
+#: Code of the finding that the user saw edges that do not match.
 EDGES_OFF = "edges-off"
+#: Names of the severities in files.
+SEVERITIES = {severity.name.lower().replace("_", " "): severity for severity in Severity}
 
 
 def read_edge_checks(result: JsonObject) -> dict[str, bool]:
-    """Return `edge_checks` of a result.json: whether edges lie on the outline, by `keys_of`."""
+    """Return `edge_checks` of a result.json: whether edges match, by `edge_keys`."""
     checks = result.part("edge_checks")
     return {name: checks.value(name, "true or false", bool) for name in checks.values}
 
 
-def keys_of(body: str, views: Iterable[str]) -> list[str]:
+def edge_keys(body: str, views: Iterable[str]) -> list[str]:
     """Return the keys of edge checks of a bone, or of the whole CT (""), in views: "L1/AP", or "AP"."""
     return [f"{body}/{view}" if body else view for view in views]
 
 
-def all_on_line(checks: Mapping[str, bool], keys: Iterable[str]) -> bool:
+def all_edges_match(checks: Mapping[str, bool], keys: Iterable[str]) -> bool:
     """Return whether the user confirmed the edges for every one of the keys; False without keys."""
     answers = [checks.get(key, False) for key in keys]
     return bool(answers) and all(answers)
 
 
-def off_line(checks: Mapping[str, bool], body: str = "") -> list[Reason]:
-    """Return the reason that the user saw edges of the whole CT, or also of a bone, off the outline."""
-    reasons = off_line(checks) if body else []
-    names = [key.rpartition("/") for key, on_line in checks.items() if not on_line]
-    views = ", ".join(view for bone, _, view in names if bone == body)
-    if not views:
-        return reasons
-    bone = f" of {body}" if body else ""
-    headline = f"Edges{bone} do not match the outline in {views}"
-    action = f"check the geometry of {views}, or register again from another start"
-    return [*reasons, Reason(EDGES_OFF, f"{headline}\n: {action}.")]
+def edge_findings(checks: Mapping[str, bool], body: str = "") -> list[Finding]:
+    """Return the findings that edges of the whole CT, or also of a bone, do not match."""
+    findings = edge_findings(checks) if body else []
+    names = [key.rpartition("/") for key, matches in checks.items() if not matches]
+    views = tuple(view for bone, _, view in names if bone == body)
+    if views:
+        findings.append(Finding(EDGES_OFF, views=views, values={"bone": body}))
+    return findings
 
 
-class Answered:
-    """Base of what has a `verdict` and `reasons`, and `bones` by name, each with a `verdict` and the `similarity` of each view."""
+class AssessedPose:
+    """Base of records with an `assessment`, and with `bones` by name that have one and a `similarity`."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def assessment(self) -> Assessment | None:
+            """Assessment of the pose; None without one."""
+
+        @property
+        def bones(self) -> Mapping[str, Any]:
+            """Bones with poses of their own, by name."""
 
     @property
-    def each_accepted(self: Any) -> bool:
-        """Whether every bone is accepted at its own pose, apart from where the CT in one piece has it."""
+    def verdict(self) -> Verdict | None:
+        """Verdict on the 3D position; None without an assessment."""
+        return self.assessment.verdict if self.assessment else None
+
+    @property
+    def uses(self) -> dict[Use, UseAssessment]:
+        """Verdict and expected error of each use."""
+        return self.assessment.uses if self.assessment else {}
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings on the pose."""
+        return self.assessment.findings if self.assessment else ()
+
+    @property
+    def bones_are_displaced(self) -> bool:
+        """Whether bones are displaced from the pose of the whole CT."""
+        return self.assessment is not None and self.assessment.bones_are_displaced
+
+    @property
+    def each_bone_is_accepted(self) -> bool:
+        """Whether every bone is accepted at its own pose, displaced from the pose of the whole CT."""
         verdicts = {bone.verdict for bone in self.bones.values()}
-        return bones_apart(self.reasons) and verdicts == {"accept"}
+        return self.bones_are_displaced and verdicts == {"accept"}
 
     @property
-    def answer(self: Any) -> Any:
-        """The verdict of what is to be used: of each bone where `each_accepted`."""
-        return "accept" if self.each_accepted else self.verdict
+    def overall_verdict(self) -> Verdict | None:
+        """The verdict on the poses to use: those of the bones if `each_bone_is_accepted`."""
+        return "accept" if self.each_bone_is_accepted else self.verdict
 
-    def to_look_at(self: Any, views: Sequence[str], own_cts: object) -> list[str]:
-        """Return where a person may look at edges, by `keys_of`: of the whole and each bone that are to be checked.
+    def edges_to_check(self, views: Sequence[str], *, has_separate_cts: bool) -> list[str]:
+        """Return the `edge_keys` that a user may check: those of the whole CT and of each bone to be checked.
 
         Parameters
         ----------
-        own_cts
-            True, or what is not empty, where bones have a CT each, so that there is no whole.
+        has_separate_cts
+            The bones have a separate CT each, so that there is no whole CT.
         """
-        apart = own_cts and self.bones or bones_apart(self.reasons)
-        keys = [] if apart or self.verdict != "check" else [*views]
+        has_whole = not (has_separate_cts and self.bones or self.bones_are_displaced)
+        keys = [*views] if has_whole and self.verdict == "check" else []
         for name, bone in self.bones.items():
             if bone.verdict == "check":
-                keys += keys_of(name, filter(bone.similarity.__contains__, views))
+                keys += edge_keys(name, [view for view in views if view in bone.similarity])
         return keys
 
 
-@dataclass(frozen=True)
-class UseVerdict:
-    """How far a pose can be trusted for one use.
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """Return an entry of `findings` of a result.json."""
+    content = {
+        "code": finding.code,
+        "severity": finding.severity.name.lower().replace("_", " "),
+        "uses": [use for use in USES if use in finding.uses],
+        "views": finding.views,
+        "values": finding.values,
+    }
+    return without_empty(content)
 
-    Attributes
-    ----------
-    typical_mm, upper95_mm
-        Median and 95 % bound of its error; None where they are not known.
+
+def assessment_json(assessment: Assessment | None) -> dict[str, Any]:
+    """Return the fields of a result.json that `read_assessment` reads."""
+    if assessment is None:
+        return {"verdict": None, "uses": {}, "findings": []}
+    tested = assessment.tested
+    content = {
+        "verdict": assessment.verdict,
+        "uses": {use: without_none(each._asdict()) for use, each in assessment.uses.items()},
+        "findings": [finding_json(finding) for finding in assessment.findings],
+        "failure_probability": assessment.risk,
+        "tested": vars(tested) if len(tested) else None,
+    }
+    return without_none(content)
+
+
+def predicted_tre_json(assessment: Assessment | None) -> dict[str, float] | None:
+    """Return `predicted_tre_mm` of a result.json: the expected error of the 3D position; None if unknown."""
+    error = assessment.errors.get("position") if assessment else None
+    return error and without_none({"typical": error.typical_mm, "upper95": error.upper95_mm})
+
+
+def body_json(body: BodyResult) -> dict[str, Any]:
+    """Return an entry of `bodies` of a result.json, without its sentences."""
+    moved = body.moved
+    motion = moved and {"mm": moved.mm, "deg": moved.degrees, "axis": moved.axis}
+    optional = {
+        "moved": motion,
+        "ct_uid": body.ct_uid or None,
+        "mtre_mm": body.mtre_mm,
+        "checked": body.checked or None,
+    }
+    return {
+        "world_from_ct": body.world_from_ct,
+        **assessment_json(body.assessment),
+        "predicted_tre_mm": predicted_tre_json(body.assessment),
+        "similarity": body.similarity,
+        **without_none(optional),
+    }
+
+
+def read_body(name: str, fields: JsonObject) -> BodyResult:
+    """Read an entry of `bodies` of a result.json.
+
+    Raises
+    ------
+    InputError
+        If the content is invalid.
     """
+    moved = None
+    if fields.has("moved"):
+        motion = fields.section("moved")
+        axis = motion.array("axis", (3,), "a unit vector")
+        moved = BoneMotion(motion.number("mm", "mm"), motion.number("deg", "degrees"), axis)
+    similarity = fields.section("similarity")
+    return BodyResult(
+        name,
+        fields.rigid("world_from_ct"),
+        read_assessment(fields),
+        {view: similarity.number(view, "a number") for view in similarity.values},
+        moved,
+        ct_uid=_uid(fields, "ct_uid") if fields.has("ct_uid") else "",
+        checked=fields.optional("checked", fields.value, "true", bool, default=False),
+    )
 
-    verdict: BoneVerdict
-    typical_mm: float | None = None
-    upper95_mm: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return an entry of `uses` of a result.json."""
-        return without_none(vars(self))
+def read_assessment(fields: JsonObject) -> Assessment | None:
+    """Read the assessment of a pose, without findings of the user's edge checks; None if it was not assessed.
 
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StoredVerdict:
-    """The verdict of a pose, or of a bone's, as a result.json, a frame of a track.json and a scene have it.
-
-    Attributes
-    ----------
-    verdict
-        "accept", "check" or "reject", of a bone also "not shown"; None where it was not assessed.
-    reasons
-        What a person must know before trusting the pose, but what a person saw, which the
-        edge_checks tell.
-    uses
-        Verdict and expected error for each use; `verdict` is that of the 3D position.
+    Raises
+    ------
+    InputError
+        If the content is invalid, or the verdict on the 3D position is missing.
     """
+    verdict = fields.value("verdict", "a verdict or null")
+    if verdict is None:
+        return None
+    findings = []
+    if fields.value("findings", "a list of findings", list):
+        findings = [_finding(each) for each in fields.sections("findings", "the findings")]
+    errors: dict[Use, ExpectedError | None] = {}
+    by_use = fields.section("uses")
+    by_use.section("position")
+    stated: list[tuple[Use, str]] = [("position", fields.choice("verdict", VERDICTS))]
+    for use in filter(by_use.has, USES):
+        each = by_use.section(use)
+        stated.append((use, each.choice("verdict", VERDICTS)))
+        keys = ("typical_mm", "upper95_mm")
+        typical, upper = (each.optional(key, each.number, "mm", least=0) for key in keys)
+        errors[use] = None if typical is None else ExpectedError(typical, upper)
+    tested = TestedPoints.empty()
+    if fields.has("tested"):
+        tested = _tested_points(fields.section("tested"))
+    risk = fields.optional("failure_probability", fields.number, "a probability", least=0)
+    assessment = Assessment(tuple(findings), errors, risk, tested)
+    for use, verdict_of_use in stated:
+        if assessment.verdict_for(use) != verdict_of_use:
+            expected = f"{assessment.verdict_for(use)}, which follows from the findings"
+            fields.refuse("verdict", f"for {use} is {verdict_of_use}", expected)
+    return assessment.without(EDGES_OFF)
 
-    verdict: Any = None
-    reasons: list[Any] = field(default_factory=list)
-    uses: Mapping[Use, UseVerdict] = field(default_factory=dict)
 
-    @classmethod
-    def read(cls, fields: JsonObject, verdicts: tuple[str, ...]) -> StoredVerdict:
-        """Read the verdict of a pose.
+def _finding(fields: JsonObject) -> Finding:
+    uses: Any = fields.optional("uses", fields.texts, "uses", default=USES)
+    values = fields.part("values").values
+    views = fields.optional("views", fields.texts, "names of views", default=())
+    severity = SEVERITIES[fields.choice("severity", tuple(SEVERITIES))]
+    return Finding(fields.text("code", "a code"), severity, frozenset(uses), tuple(views), values)
 
-        Raises
-        ------
-        InputError
-            For invalid content, or if the verdict on the 3D position is missing.
-        """
-        verdict = fields.value("verdict", "a verdict or null")
-        if verdict is not None:
-            verdict = fields.choice("verdict", verdicts)
-        fields.optional("reasons", fields.texts, "a list of sentences")
-        told = {key: fields.optional(key, fields.value, "a list", list, default=()) for key in KEYS}
-        reasons = [each for each in from_codes(told) if each.code != EDGES_OFF]
-        by_use = fields.part("uses")
-        if by_use.values:
-            by_use.section("position")
-        uses: dict[Use, UseVerdict] = {}
-        for of in filter(by_use.has, get_args(Use)):  # a later version has more of them
-            each = by_use.section(of)
-            mm = (
-                each.optional(key, each.number, "mm", least=0)
-                for key in ("typical_mm", "upper95_mm")
-            )
-            own: Any = each.choice("verdict", verdicts)
-            uses[of] = UseVerdict(own, *mm)
-        if uses and uses["position"].verdict != verdict:
-            fields.refuse("verdict", f"is {verdict}", "the verdict of uses.position")
-        return StoredVerdict(verdict=verdict, reasons=reasons, uses=uses)
+
+def _tested_points(fields: JsonObject) -> TestedPoints:
+    points = fields.array("points_mm", (None, 3), "points in CT mm")
+    states = {}
+    for key in ("in_place", "overlay_in_place", "displaced"):
+        flags = np.array(fields.value(key, "true or false for each point", list), bool)
+        if len(flags) != len(points):
+            fields.refuse(key, f"has {len(flags)} entries", f"one for each of {len(points)} points")
+        states[key] = flags
+    are_targets = fields.value("are_targets", "true or false", bool)
+    return TestedPoints(points, **states, are_targets=are_targets)
 
 
 VERSION = 1
@@ -267,8 +363,8 @@ class RegistrationExport:
         """Take the content of the result.json at a path; `structure` and errors as of `read`."""
         fields.check_version(VERSION)
         posed = fields if structure is None else bones_in(fields)[structure]
-        told = StoredVerdict.read(posed, get_args(BoneVerdict if structure else Verdict))
-        verdict = told.verdict
+        assessment = read_assessment(posed)
+        verdict = assessment.verdict if assessment else None
         uids = fields.part("frame_of_reference_uid")
         frames = filter(uids.has, ("world", "ct", "reference"))
         known = {frame: _uid(uids, frame) for frame in frames}
@@ -287,7 +383,7 @@ class RegistrationExport:
             inputs=fields.part("inputs").values,
             structure=structure,
             checked=posed.optional("checked", posed.value, "true", bool, default=False),
-            risk=_risk(posed, told.uses.get("position")),
+            risk=_expected_error(assessment),
             xrays=tuple(
                 fields.section("case").texts("images", "SHA-256 sums") if fields.has("case") else ()
             ),
@@ -328,7 +424,7 @@ class RegistrationExport:
     @property
     def doubt(self) -> tuple[bool, int]:
         """How far it is in doubt, to compare with others."""
-        return bool(self.warning), DOUBT.index(self.verdict)
+        return bool(self.warning), RELIABILITY.index(self.verdict)
 
     def changes(self, case: str | os.PathLike) -> str | None:
         """Return which files of the case it was found from are others now, a sentence.
@@ -426,22 +522,14 @@ def bones_in(fields: JsonObject) -> dict[str, JsonObject]:
     return {name: bodies.section(name) for name in bodies.values if name != WHOLE}
 
 
-def _risk(posed: JsonObject, position: UseVerdict | None) -> str:
-    """Return the expected error of the 3D position of a CT or bone as a sentence; "" if unknown."""
-    if position and position.typical_mm is not None:
-        bound = ""
-        if position.upper95_mm is not None:
-            bound = f" (95 %: {position.upper95_mm:.1f} mm)"
-        return f"Expected error of the 3D position {position.typical_mm:.1f} mm{bound}."
-    if posed.values.get("summary"):
-        return posed.text("summary", "a sentence")
-    if posed.values.get("predicted_tre_mm") is None:
+def _expected_error(assessment: Assessment | None) -> str:
+    """Return the expected error of the 3D position as a sentence; "" if unknown."""
+    position = assessment.uses["position"] if assessment else None
+    if position is None or position.typical_mm is None:
         return ""
-    predicted = posed.section("predicted_tre_mm")
-    told = f"Error probably about {predicted.number('mean', 'a number of mm'):.1f} mm"
-    if predicted.has("upper95"):
-        told += f", 95 % below {predicted.number('upper95', 'a number of mm'):.1f} mm"
-    return f"{told}."
+    bound_mm = position.upper95_mm
+    bound = "" if bound_mm is None else f" (95 %: {bound_mm:.1f} mm)"
+    return f"Expected error of the 3D position {position.typical_mm:.1f} mm{bound}."
 
 
 def _uid(fields: JsonObject, key: str) -> str:

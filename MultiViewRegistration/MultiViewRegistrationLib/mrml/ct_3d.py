@@ -23,6 +23,7 @@ from vtkmodules.vtkFiltersCore import (
     vtkWindowedSincPolyDataFilter,
 )
 from vtkmodules.vtkFiltersGeneral import vtkTransformPolyDataFilter
+from vtkmodules.vtkFiltersSources import vtkSphereSource
 from vtkmodules.vtkImagingCore import vtkImageShrink3D
 
 from ..errors import InputError
@@ -125,6 +126,21 @@ def structure_surface(ct: CT) -> vtkPolyData:
     return isosurface(
         image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index))
     )
+
+
+#: Sides of a sphere's outline.
+SPHERE_SIDES = 32
+
+
+def sphere_surface(centre_ras: np.ndarray, radius_mm: float) -> vtkPolyData:
+    """Return a sphere about a point (3,), RAS mm."""
+    source = vtkSphereSource()
+    source.SetCenter(*centre_ras)
+    source.SetRadius(radius_mm)
+    source.SetThetaResolution(SPHERE_SIDES)
+    source.SetPhiResolution(SPHERE_SIDES)
+    source.Update()
+    return source.GetOutput()
 
 
 def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:

@@ -352,10 +352,10 @@ def crossings(
     mm = _product(_matrix(beams, WORLD_FROM_INDEX), q).square().sum(0).sqrt()
     a = q.abs().argmax(0)  # the first of equal ones
     axes = torch.stack([a, (a == 0).long(), 2 - (a == 2).long()])
-    sa, *sides = _turned(source, axes)
-    q = _turned(q, axes)
+    sa, *sides = _turned_image_hypotheses(source, axes)
+    q = _turned_image_hypotheses(q, axes)
     qa = q[0]
-    last_a, *ends = _turned(_by_axis([size - 1 for size in shape], q), axes)
+    last_a, *ends = _turned_image_hypotheses(_by_axis([size - 1 for size in shape], q), axes)
     slopes = q[1:] / qa
     starts = torch.stack(sides) - sa * slopes
     # Where it enters and leaves; infinite along an axis, and not a number, which is less than nothing,
@@ -372,7 +372,7 @@ def crossings(
     crosses = count > 0
     first = torch.where(crosses, first, 0)
     ni, nj, _ = shape
-    strides = _turned(_by_axis([1, ni, ni * nj], axes), axes).int()
+    strides = _turned_image_hypotheses(_by_axis([1, ni, ni * nj], axes), axes).int()
     return Crossings(
         axes,
         q,
@@ -386,7 +386,7 @@ def crossings(
     )
 
 
-def _turned(of_ijk: Tensor, axes: Tensor) -> Tensor:
+def _turned_image_hypotheses(of_ijk: Tensor, axes: Tensor) -> Tensor:
     """Return the components along rays' own axes, see `Crossings`, of vectors (3, ...) along i, j and k."""
     return of_ijk.expand(axes.shape).gather(0, axes)
 

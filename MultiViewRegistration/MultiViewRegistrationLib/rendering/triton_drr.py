@@ -160,7 +160,7 @@ def _clip(start: tensor, slope: tensor, bottom: tensor, top: tensor, low: tensor
 
 
 @triton.jit
-def _turned(by_i: tensor, by_j: tensor, i: tensor, j: tensor, k: tensor):
+def _turned_image_hypotheses(by_i: tensor, by_j: tensor, i: tensor, j: tensor, k: tensor):
     """Return the components along a, b and c of a vector along i, j and k."""
     a = tl.where(by_i, i, tl.where(by_j, j, k))
     return a, tl.where(by_i, j, i), tl.where(by_i | by_j, k, j)
@@ -199,9 +199,9 @@ def _project(
     si, sj, sk, qi, qj, qk = _rays(beam, v, u)
     by_i = (tl.abs(qi) >= tl.abs(qj)) & (tl.abs(qi) >= tl.abs(qk))
     by_j = (by_i == 0) & (tl.abs(qj) >= tl.abs(qk))
-    sa, sb, sc = _turned(by_i, by_j, si, sj, sk)
-    qa, qb, qc = _turned(by_i, by_j, qi, qj, qk)
-    last_a, last_b, last_c = _turned(by_i, by_j, ni - 1, nj - 1, nk - 1)
+    sa, sb, sc = _turned_image_hypotheses(by_i, by_j, si, sj, sk)
+    qa, qb, qc = _turned_image_hypotheses(by_i, by_j, qi, qj, qk)
+    last_a, last_b, last_c = _turned_image_hypotheses(by_i, by_j, ni - 1, nj - 1, nk - 1)
     slope_b = qb / qa
     slope_c = qc / qa
     start_b = sb - sa * slope_b
@@ -309,9 +309,9 @@ def _mark_unseen(
         if tl.load(beam + CUT + side) > 0:
             by_i = side < 2
             by_j = side // 2 == 1
-            sa, sb, sc = _turned(by_i, by_j, si, sj, sk)
-            qa, qb, qc = _turned(by_i, by_j, qi, qj, qk)
-            na, nb, nc = _turned(by_i, by_j, ni, nj, nk)
+            sa, sb, sc = _turned_image_hypotheses(by_i, by_j, si, sj, sk)
+            qa, qb, qc = _turned_image_hypotheses(by_i, by_j, qi, qj, qk)
+            na, nb, nc = _turned_image_hypotheses(by_i, by_j, ni, nj, nk)
             bottom = -1e9 if side % 2 == 0 else na - 2.0
             top = 1.0 if side % 2 == 0 else 1e9
             low = 0 * qa

@@ -14,12 +14,13 @@ import numpy as np
 import scipy
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import UNUSABLE
+from ..assessment.records import UNUSABLE
 from ..geometry import rigid
 from ..geometry.fields import TAKEN, describe_uncertainty
 from ..imaging.body import colour_of
 from ..imaging.xray import View
 from .html import Content, figure, number, table, tag
+from .messages import cautions, in_mm, sentences
 from .overlays import (
     BLUE,
     LEGENDS,
@@ -70,19 +71,20 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
     moved = ["Moved", "Turned"] if any(bone.moved for bone in found.bodies) else []
     rows: list[list[Content]] = []
     for n, bone in enumerate(found.bodies):
-        predicted = bone.predicted_tre_mm
+        position = bone.uses.get("position")
+        typical_mm = position.typical_mm if position else None
+        findings = bone.assessment.findings if bone.assessment else ()
         rows.append(
             [
                 tag("span", f"\u25a0 {bone.name}", style=f"color: {css(n)}"),
                 "edges confirmed" if bone.checked else WORDS[bone.verdict or "check"],
                 *_moved(bone)[: len(moved)],
-                number(predicted["mean"], "mm", 2) if predicted else "unknown",
+                "unknown" if typical_mm is None else in_mm(typical_mm),
                 ", ".join(f"{name} {each:.2f}" for name, each in bone.similarity.items()),
-                " ".join(bone.reasons),
+                " ".join(sentences(cautions(findings))),
             ]
         )
-    likely = "Likely error if the cameras are right" if moved else "Likely error"
-    head = ["Bone", "Verdict", *moved, likely, "Similarity", "Reasons"]
+    head = ["Bone", "Verdict", *moved, "Expected error", "Similarity", "Findings"]
     against = "; moved and turned are against the pose of the whole CT" if moved else ""
     parts: list[ET.Element] = []
     if compared is not None:
@@ -326,13 +328,13 @@ def _disagreement(result: Result) -> list[ET.Element]:
 
 
 def _expected(result: Result) -> list[ET.Element]:
-    """Return what the assessment expects at the case's targets, and of which rotation the X-rays show least."""
+    """Return the expected error at the case's targets, and the least certain rotation."""
     assessment = result.assessment
     targets = result.case.targets
-    turn = assessment.least_certain_rotation if assessment and assessment.bounds_known else None
-    if turn is None:
+    if assessment is None or assessment.evidence is None or not assessment.bound_is_known:
         return []
-    parts = [tag("p", f"Least certain: {_rotation(result, *turn)}")]
+    rotation = _rotation(result, *assessment.evidence.least_certain_rotation)
+    parts = [tag("p", f"Least certain: {rotation}")]
     if targets is not None and len(targets) <= MAX_TARGETS:
         rows: list[list[Content]] = []
         for nth, (mean, bound) in enumerate(predicted_at_targets(result), 1):

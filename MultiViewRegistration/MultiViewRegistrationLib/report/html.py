@@ -20,18 +20,25 @@ if TYPE_CHECKING:  # what the panel imports needs no numba
 Content = ET.Element | str | int | None
 
 #: Ground of a verdict's word, which is white, where there is no style sheet.
-VERDICT_COLOURS = {"accept": "#0a7d57", "check": "#9a6700", "reject": "#b3261e", None: "#57606a"}
+VERDICT_COLOURS = {
+    "accept": "#0a7d57",
+    "check": "#9a6700",
+    "reject": "#b3261e",
+    "not shown": "#57606a",
+    None: "#57606a",
+}
 #: Sign and word of a verdict, and what to do.
 VERDICTS = {
-    "accept": ("\u2713", "accept", "Every check agrees with the result."),
+    "accept": ("\u2713", "accept", "No finding limits the use of this pose."),
     "check": ("!", "check", "Check the outlines before you use the result."),
     "reject": ("\u2715", "reject", "Do not use the result."),
-    None: ("\u2013", "not assessed", "Look at every view: a wrong pose can look good in one."),
+    "not shown": ("\u2013", "not shown", "Do not use the result."),
+    None: ("\u2013", "not assessed", "Inspect every view: a wrong pose can look right in one."),
 }
 EACH_ACCEPTED = (
     "\u2713",
     "bones: accept",
-    "Every check agrees with the pose of each bone: use these, not that of the CT in one piece.",
+    "Each bone is accepted at its own pose: use these poses, not that of the whole CT.",
 )
 
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
@@ -299,7 +306,7 @@ PICTURE = 400
 
 def words_of(result: Result) -> tuple[str, str, str]:
     """Return the sign and the word of a verdict, and what to do."""
-    if result.each_accepted:
+    if result.each_bone_is_accepted:
         return EACH_ACCEPTED
     if not result.checked:
         return VERDICTS[result.verdict]
@@ -314,7 +321,7 @@ def notebook_card(result: Result, outlines: Mapping[str, bytes]) -> str:
     outlines
         PNG files by the view's name.
     """
-    colour = f"color: white; background: {VERDICT_COLOURS[result.answer]}; padding: 2px 10px; border-radius: 4px"
+    colour = f"color: white; background: {VERDICT_COLOURS[result.overall_verdict]}; padding: 2px 10px; border-radius: 4px"
     errors = result.errors
     known = (
         "The true pose is unknown, so the error is, too."

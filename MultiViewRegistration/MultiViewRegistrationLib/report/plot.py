@@ -293,20 +293,20 @@ def movement(result: Result) -> Curves:
 
 def predicted_at_targets(result: Result) -> list[tuple[float, float]]:
     """Return the expected error and its 95 % bound at each target of the case, mm; empty without targets."""
-    if result.case.targets is None or result.assessment is None:
+    assessment = result.assessment
+    evidence = assessment.evidence if assessment and assessment.bound_is_known else None
+    if result.case.targets is None or evidence is None:
         return []
-    return result.assessment.at_targets(
-        rigid.transform_points(result.world_from_ct, result.case.targets)
-    )
+    return evidence.at_targets(rigid.transform_points(result.world_from_ct, result.case.targets))
 
 
 def maps(result: Result) -> list[tuple[ViewSplit, np.ndarray]]:
     """Return the error of each assessed view and an image, uint8 (rows, columns, 3), of its mismatched regions."""
     from .overlays import tile_map
 
-    assessed = result.assessed_views
-    splits = result.assessment.splits if assessed and result.assessment else []
-    return [(split, tile_map(*assessed[split.name])) for split in splits]
+    evidence = result.assessment.evidence if result.assessment else None
+    splits = evidence.splits if evidence else []
+    return [(split, tile_map(*result.assessed_views[split.name])) for split in splits]
 
 
 def _by_level(result: Result, value: Callable[[LevelTrace, Any], float]) -> Curves:

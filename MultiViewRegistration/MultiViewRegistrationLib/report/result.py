@@ -12,19 +12,10 @@ import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
-from ..assessment.bodies import BodyResult, Together
+from ..assessment.bodies import BodyResult, JointResult
+from ..assessment.checks import ambiguity
 from ..assessment.features import Tile
-from ..assessment.metrics import PredictedError, UseVerdict
-from ..assessment.verdict import Assessment
-from ..assessment.verdict_reasons import ambiguity
-from ..errors import (
-    Reason,
-    Use,
-    Verdict,
-    bones_apart,
-    doubted,
-    with_codes,
-)
+from ..assessment.records import NOTE, Assessment, Finding
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
@@ -32,12 +23,24 @@ from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
 from ..io.files import plain
-from ..io.result_json import REJECTED, VERSION, Answered, all_on_line, keys_of, off_line
+from ..io.result_json import (
+    REJECTED,
+    VERSION,
+    AssessedPose,
+    all_edges_match,
+    assessment_json,
+    body_json,
+    edge_findings,
+    edge_keys,
+    finding_json,
+    predicted_tre_json,
+)
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.optimizer import Range, Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import ComputeDevice, available_threads
+from . import messages
 from .html import PICTURE, notebook_card, png
 from .overlays import NOWHERE, DRRs, decisive_box, mask_excluding_outliers, overlays
 
@@ -50,7 +53,7 @@ CT_END_IS_BODYS = "The body ends with the CT, as the X-rays show air beyond its 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Result(Answered):
+class Result(AssessedPose):
     """A registered pose with its origin and its assessment.
 
     Attributes
@@ -102,7 +105,7 @@ class Result(Answered):
     regressor: RegressorReport | None = None
     assessment: Assessment | None = None
     compute_device: ComputeDevice = field(default_factory=ComputeDevice)
-    together: Together = field(default_factory=Together)
+    together: JointResult = field(default_factory=JointResult)
     world_uid: str = field(default_factory=new_uid)
     digest: str | None = None
     edge_checks: Mapping[str, bool] = field(default_factory=dict)
@@ -134,62 +137,45 @@ class Result(Answered):
         return self.refined_by is not None
 
     @property
-    def reasons(self) -> list[Reason]:
-        """The cautions before trusting the pose: sentences, each with a code."""
-        sentence = f"The pose was not refined; it is as given ({self.method})."
-        unrefined = [] if self.refined else [Reason("not-refined", sentence)]
-        return [*unrefined, *(self.assessment.reasons if self.assessment else []), *self.limits]
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings on the pose, and notes on the case and how it was registered."""
+        return (*super().findings, *self.notes)
 
     @property
-    def limits(self) -> list[Reason]:
-        """Reasons that are not of the assessment.
+    def reasons(self) -> list[str]:
+        """The message about each finding."""
+        return messages.sentences(self.findings)
 
-        Of the case, and of how it was registered.
-        """
+    @property
+    def notes(self) -> list[Finding]:
+        """Notes on the case, and on how it was registered."""
         case = self.case
-        reasons = [*([] if self.assessment else case.identity_reasons), *case.identity_cautions]
+        notes = []
+        if not self.refined:
+            notes.append(Finding("not-refined", NOTE, values={"method": self.method}))
+        notes += [*([] if self.assessment else case.identity_findings), *case.identity_notes]
         if len(case.views) > 1 and case.relative_geometry == "truth":
-            reasons.append(
-                Reason(
-                    "geometry-from-truth",
-                    "The geometry of the views comes from the true poses (relative_geometry of the "
-                    "case), which makes the error smaller than it could be without the truth.",
-                )
-            )
+            notes.append(Finding("geometry-from-truth", NOTE))
         if case.bone_names and not self.together.bodies:
-            of = case.first_bone or "the whole CT"
-            reasons.append(
-                Reason(
-                    "bones-not-registered",
-                    f"The case's bones were not registered\n: this is the pose of {of} alone.",
-                )
-            )
-        alone = (
-            "it was registered alone and does not support the pose; its camera was fitted to the "
-            "pose"
-            if self.refined
-            else "its camera was not corrected, and its similarity means little"
-        )
-        for i in uncalibrated_view_indices(case.views, case.shared_unknowns):
-            sentence = f"The geometry of {case.views[i].name} is unknown\n: {alone}."
-            reasons.append(Reason("geometry-unknown", sentence))
+            body = case.first_bone or "the whole CT"
+            notes.append(Finding("bones-not-registered", NOTE, values={"body": body}))
+        if not self.assessment:
+            for i in uncalibrated_view_indices(case.views, case.shared_unknowns):
+                notes.append(Finding("geometry-unknown", NOTE, views=(case.views[i].name,)))
         for view, shown in zip(case.views, self.refinement.fit.shown, strict=True):
             if shown < MIN_PIXELS:
-                why = f"{view.name} was not used\n: the CT covers too little of this X-ray."
-                reasons.append(Reason("view-not-used", why))
+                notes.append(Finding("view-not-used", NOTE, views=(view.name,)))
         if self.verdict != "accept":
-            reasons += ambiguity(self.refinement.alternative)
-        if self.refinement.rim and self.verdict != "accept":
-            reasons.append(
-                Reason(
-                    "range-too-small",
-                    f"The pose lies at the rim of what was searched\n: {self.refinement.rim}. It may lie "
-                    "farther: give a start pose, or search farther.",
-                )
-            )
+            has_rival = self.assessment and self.assessment.has("no-unique-solution")
+            if (rival := self.refinement.alternative) and not has_rival:
+                ratio = rival.evidence_ratio
+                notes += ambiguity(ratio, rival.distance_mm, rival.rotation_deg)
+            if rim := self.refinement.rim:
+                notes.append(Finding("range-too-small", NOTE, values={"rim": rim}))
         if self.assumed:
-            reasons.append(Reason("assumed", f"Assumed: {self.assumed_in_words}"))
-        return reasons
+            values = {"assumptions": self.assumed_in_words.rstrip(".")}
+            notes.append(Finding("assumed", NOTE, values=values))
+        return notes
 
     @property
     def assumed_in_words(self) -> str:
@@ -211,11 +197,6 @@ class Result(Answered):
             of_names.setdefault(", ".join(names), []).append(sentence)
         return of_names
 
-    @property
-    def verdict(self) -> Verdict | None:
-        """Verdict on the 3D position: "accept", "check" or "reject"; None without an assessment."""
-        return self.assessment.verdict if self.assessment else None
-
     @cached_property
     def view_states(self) -> dict[str, str]:
         """See `Assessment.view_states`; of none without an assessment."""
@@ -233,10 +214,15 @@ class Result(Answered):
         """
         bodies = []
         for body in self.together.bodies:
-            on_line = all_on_line(checks, keys_of(body.name, body.similarity))
-            body = replace(body, checked=on_line and body.verdict == "check")
-            bodies.append(doubted(body, off_line(checks, body.name)))
-        assessment = self.assessment and doubted(self.assessment, off_line(checks))
+            all_match = all_edges_match(checks, edge_keys(body.name, body.similarity))
+            assessment = body.assessment
+            if assessment:
+                assessment = assessment.with_findings(edge_findings(checks, body.name))
+            is_checked = all_match and body.verdict == "check"
+            bodies.append(replace(body, checked=is_checked, assessment=assessment))
+        assessment = self.assessment
+        if assessment:
+            assessment = assessment.with_findings(edge_findings(checks))
         together = replace(self.together, bodies=bodies)
         return replace(self, edge_checks=checks, assessment=assessment, together=together)
 
@@ -244,53 +230,35 @@ class Result(Answered):
     def checked(self) -> bool:
         """Whether the verdict is "check" and the user confirmed all edges that are to be checked."""
         views = [view.name for view in self.views]
-        keys = self.to_look_at(views, self.case.first_bone)
-        return self.verdict == "check" and all_on_line(self.edge_checks, keys)
+        keys = self.edges_to_check(views, has_separate_cts=bool(self.case.first_bone))
+        return self.verdict == "check" and all_edges_match(self.edge_checks, keys)
 
     @property
     def bones(self) -> dict[str, BodyResult]:
         """What was registered together, by name."""
-        return self.together.named
-
-    @property
-    def uses(self) -> dict[Use, UseVerdict]:
-        """The verdict of each use, see `Assessment.uses`; of none without an assessment."""
-        return self.assessment.uses if self.assessment else {}
+        return self.together.by_name
 
     @property
     def summary(self) -> str:
-        """The predicted error as a sentence; "" without a prediction."""
-        return self.assessment.summary if self.assessment else ""
+        """Verdicts, expected errors and risk as sentences; "" without an assessment."""
+        return messages.summary(self.assessment) if self.assessment else ""
 
     @property
-    def predicted_tre_mm(self) -> PredictedError | None:
-        """Expected mTRE; None if unknown."""
-        return _predicted(self.assessment)
+    def predicted_tre_mm(self) -> dict[str, float] | None:
+        """Expected error of the 3D position: "typical", and "upper95" if known; None if unknown."""
+        return predicted_tre_json(self.assessment)
 
     @property
     def bodies(self) -> dict[str, BodyResult]:
-        """Result of each body by name: of a patient's CT, WHOLE, and its bones, or of bones with a CT each."""
+        """Result of each body by name: of a patient's CT, WHOLE, and its bones, or of bones with a separate CT each."""
         found = {body.name: self._with_truth(body) for body in self.together.bodies}
         first = self.case.bodies[0].title
         if first in found:
             return found
-        alone = self.assessment
-        if alone and alone.body:
-            alone = doubted(alone.body, self.case.identity_reasons)
+        assessment = self.together.whole or self.assessment
         named = zip(self.views, self.refinement.fit.similarity, strict=True)
-        similarity = {view.name: float(each) for view, each in named if np.isfinite(each)}
-        told = _predicted(alone)
-        whole = BodyResult(first, self.world_from_ct, None, [], told, similarity)
-        if alone:
-            whole = replace(
-                whole,
-                position=alone.position,
-                reasons=alone.reasons,
-                overlay=alone.overlay,
-                appearance=alone.appearance,
-                lies=alone.errors["position"],
-            )
-        return {first: whole, **found}
+        similarity = {view.name: float(ncc) for view, ncc in named if np.isfinite(ncc)}
+        return {first: BodyResult(first, self.world_from_ct, assessment, similarity), **found}
 
     def drawn(
         self, world_from_ct: np.ndarray, bodies: Sequence[Body | BodyResult]
@@ -378,7 +346,7 @@ class Result(Answered):
 
     def withheld(self, override: str | None = None) -> str | None:
         """Return why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
-        if override or not self.assessment or self.assessment.position != "reject":
+        if override or self.verdict != "reject":
             return None
         written = ", ".join(body.name for body in self.together.usable)
         return (
@@ -397,7 +365,6 @@ class Result(Answered):
         together = self.together
         rival = self.refinement.alternative
         fit = self.refinement.fit
-        scope = self.assessment and self.assessment.scope
         of_views: dict[str, dict[str, Any]]
         of_views = {"state": self.view_states, "decisive_px": self.decisive}
         views = []
@@ -414,21 +381,19 @@ class Result(Answered):
         content: dict[str, Any] = {
             "version": VERSION,
             "world_from_ct": self.world_from_ct,
-            "verdict": self.verdict,
-            **with_codes(self.reasons),
+            **assessment_json(self.assessment),
+            "findings": [finding_json(finding) for finding in self.findings],
+            "reasons": self.reasons,
             "summary": self.summary,
-            "scope": scope and scope.code,
             "override": override,
             "withheld": self.withheld(override),
             "predicted_tre_mm": self.predicted_tre_mm,
-            "uses": self.uses,
-            "uncertainty": self.assessment,
-            "diagnosis": self.assessment and self.assessment.cause,
-            "tested": self.assessment and self.assessment.asked,
+            "uncertainty": self._uncertainty(),
+            "diagnosis": self._diagnosis(),
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.bodies[0].uid},
             "reference_from_world": case.reference_from_world,
             "views": views,
-            "bodies": self.bodies,
+            "bodies": {name: _body_json(body) for name, body in self.bodies.items()},
             "motions": together.motions if together.bodies else None,
             "relative_poses": together.relative_poses or None,
             "relative_geometry": case.relative_geometry,
@@ -452,13 +417,11 @@ class Result(Answered):
             "same_patient": case.same_patient or None,
             "edge_checks": self.edge_checks or None,
         }
-        if self.checked and not bones_apart(self.reasons):  # nobody saw the CT in one piece
+        if self.checked and not self.bones_are_displaced:  # the whole CT was not inspected
             content["checked"] = True
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = (
-            "scope",
-            "tested",
             "override",
             "withheld",
             "reference_from_world",
@@ -469,10 +432,40 @@ class Result(Answered):
             "same_patient",
             "edge_checks",
         )
-        said = {
+        present = {
             key: value for key, value in content.items() if value is not None or key not in optional
         }
-        return plain(said)
+        return plain(present)
+
+    def _uncertainty(self) -> dict[str, Any] | None:
+        evidence = self.assessment.evidence if self.assessment else None
+        if self.assessment is None or evidence is None:
+            return None
+        degrees, axis = evidence.least_certain_rotation
+        risk = evidence.risk
+        splits = evidence.splits if self.assessment.bound_is_known else []
+        return {
+            "image_failure_probability": risk.image_failure if risk.is_familiar else None,
+            "camera_mm": evidence.features.camera_mm,
+            "noise_mm": evidence.features.noise_mm,
+            "views": [split._asdict() for split in splits],
+            "least_certain_rotation": {"degrees": degrees, "axis": axis},
+        }
+
+    def _diagnosis(self) -> dict[str, Any] | None:
+        cause = self.assessment.cause if self.assessment else None
+        if cause is None:
+            return None
+        return {
+            "cause": cause.cause,
+            "code": cause.code,
+            "views": cause.views,
+            "evidence_gain": cause.gain,
+            "clear": cause.is_clear,
+            "similarity": cause.similarity,
+            "world_from_ct": cause.world_from_ct,
+            "moved_mm": cause.moved_mm,
+        }
 
     def _start(self) -> dict:
         content = {
@@ -501,17 +494,19 @@ class Result(Answered):
         """Return the points (N, 2), pixels of a view, at which displaced bone would be visible."""
         if self.assessment is None:
             return NOWHERE
-        there = rigid.transform_points(self.world_from_ct, self.assessment.tested_points)
-        return view.camera.project(there)
+        tested = self.assessment.tested
+        points = tested.points_mm[tested.overlay_in_place]
+        return view.camera.project(rigid.transform_points(self.world_from_ct, points))
 
     @property
     def assessed_views(self) -> dict[str, tuple[XRay, list[Tile]]]:
         """X-ray and compared tiles of each view that was assessed, by its name."""
-        if self.assessment is None or self.assessment.features is None:
+        evidence = self.assessment.evidence if self.assessment else None
+        if evidence is None:
             return {}
         xrays = {view.name: view.xray for view in self.views}
-        features = self.assessment.features
-        splits = self.assessment.splits
+        features = evidence.features
+        splits = evidence.splits
         return {
             split.name: (xrays[split.name], features.tiles(nth)) for nth, split in enumerate(splits)
         }
@@ -534,24 +529,22 @@ class Result(Answered):
         return asdict(self.errors) | {"points": self.error_points.kind}
 
     @cached_property
-    def error_points(self) -> metrics.ErrorPoints | None:
+    def error_points(self) -> metrics.TargetPoints | None:
         """The points at which `errors` are measured; None without a truth."""
         case = self.case
         truth = case.truth_world_from_ct
         if truth is None:
             return None
-        return metrics.error_points(self.anatomy, case.views, truth, case.targets)
+        return metrics.target_points(self.anatomy, case.views, truth, case.targets)
 
 
 #: Pixels of the longer side of a picture that is coarse, and shows where bone has edges.
 EDGES_PX = 160
 
 
-def _predicted(assessment: Assessment | None) -> PredictedError | None:
-    prediction = assessment and assessment.prediction
-    if not prediction or prediction.elsewhere_proven is not None:
-        return None
-    return PredictedError(prediction.mean_mm, prediction.known_upper95_mm, prediction.typical_mm)
+def _body_json(body: BodyResult) -> dict[str, Any]:
+    findings = body.assessment.findings if body.assessment else ()
+    return {**body_json(body), "reasons": messages.sentences(findings)}
 
 
 def _camera(given: Camera, corrected: Camera) -> dict[str, list]:

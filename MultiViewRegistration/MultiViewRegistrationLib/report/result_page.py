@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..assessment.metrics import WRONG_MM
+from ..assessment.records import NOTE, UNUSABLE, WRONG_MM, Verdict
 from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
@@ -30,6 +30,7 @@ from ..io.transforms import write_slicer_transform, write_transform
 from ..known import without_empty
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import begin_tasks, run_tasks
+from . import messages
 from .details import ASSUMED, details
 from .html import VERDICTS, Content, embedded, jpeg, number, page, png, table, tag, words_of
 from .overlays import LEGENDS, DRRs, overlays, picture_files
@@ -46,6 +47,7 @@ SIGNS = {
     None: ("", ""),
 }
 NOT_ASSESSED = "Nothing has checked this result."
+EACH_BONE = "Each bone at its own pose"
 #: X-rays in a row.
 IN_A_ROW = 3
 #: The scene's longer side in lines of its labels, and the width over height of the place for it.
@@ -279,7 +281,7 @@ def _index(entries: Sequence[Entry]) -> ET.Element:
                 f"{result.seconds['total']:.2f} s",
             ]
         )
-    heads = ["Case", "Verdict", "mTRE, start \u2192 result", "Views", "Time"]
+    heads = ["Case", "3D position", "mTRE, start \u2192 result", "Views", "Time"]
     return tag("nav", tag("h2", "Cases"), table(heads, rows), aria_label="Cases")
 
 
@@ -331,50 +333,83 @@ def first_screen(
 
 def badge(result: Result) -> ET.Element:
     """Return the sign and the word of its verdict."""
-    sign, word, _ = words_of(result)
-    kind = VERDICTS[result.answer][1].replace(" ", "-")
+    return _badge(result.overall_verdict, words_of(result))
+
+
+def _badge(verdict: Verdict | None, words: tuple[str, str, str]) -> ET.Element:
+    sign, word, _ = words
+    kind = VERDICTS[verdict][1].replace(" ", "-")
     return tag("strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {kind}")
 
 
 def _answer(result: Result) -> ET.Element:
-    """Return the verdict; its cause, if there is one; the error to expect.
-
-    And the reasons, folded but for the first.
-    """
-    headline, told, *further = sentences_of(result)
+    """Return the verdict and expected error of each use, what limits them first, and the further findings, folded."""
+    headline, text, *further = sentences_of(result)
+    sentences = [tag("p", headline, class_="headline"), tag("p", text) if text else None]
     folded = tag(
         "details",
-        tag("summary", f"Why: {len(further)} more"),
+        tag("summary", f"Why ({len(further)})"),
         tag("ul", *(tag("li", sentence) for sentence in further)),
         class_="why",
     )
-    sentences = (tag("p", headline, class_="headline"), tag("p", told), folded if further else None)
-    return tag("div", badge(result), tag("div", *sentences), class_="answer")
+    body = tag("div", *sentences, folded if further else None)
+    return tag("div", _verdicts(result), body, class_="answer")
+
+
+def _verdicts(result: Result) -> ET.Element:
+    """Return a line for each use with its verdict and expected error; without an assessment its badge."""
+    if result.assessment is None:
+        return badge(result)
+    uses = dict(result.uses)
+    rows = []
+    if result.each_bone_is_accepted:
+        whole_ct = ("overlay", "position")
+        uses = {use: assessed for use, assessed in uses.items() if use not in whole_ct}
+        rows.append(_verdict_row(EACH_BONE, "accept", VERDICTS["accept"]))
+    for use, assessed in uses.items():
+        words = VERDICTS[assessed.verdict]
+        if use == "position":  # the verdict that the user's edge checks are about
+            words = words_of(result)
+        error = messages.describe_error(assessed)
+        rows.append(_verdict_row(messages.USE_NAMES[use], assessed.verdict, words, error))
+    return tag("table", tag("tbody", *rows), class_="uses")
+
+
+def _verdict_row(
+    name: str, verdict: Verdict, words: tuple[str, str, str], error: str = ""
+) -> ET.Element:
+    expected = f"expected error {error}" if error else ""
+    cells = (tag("td", _badge(verdict, words)), tag("td", expected))
+    return tag("tr", tag("th", name, scope="row"), *cells)
 
 
 def sentences_of(result: Result) -> list[str]:
-    """Return what is said of a result: what to know first, what to do, and the further reasons."""
+    """Return the headline of a result, its explanation and what to do, and the further findings, as sentences."""
     _, _, act = words_of(result)
     assessment = result.assessment
     if assessment is None:
-        return [NOT_ASSESSED, act, *result.limits]
-    reasons = list(assessment.reasons)
-    summary = assessment.summary
-    if result.each_accepted:
-        return [f"{reasons.pop(0).headline}.", act, summary, *reasons, *result.limits]
-    if assessment.prediction is None or assessment.cause or assessment.contradictions:
-        return [reasons.pop(0), f"{summary} {act}".strip(), *reasons, *result.limits]
-    condition = (
-        f"{assessment.condition[:1].upper()}{assessment.condition[1:]}."
-        if assessment.condition
-        else ""
-    )
-    first = reasons.pop(0) if reasons and result.verdict != "accept" else ""
-    told = " ".join(filter(None, (first, assessment.scope, act, condition)))
-    predicted = str(assessment.prediction)
-    if in_words := assessment.uses_in_words:
-        return [in_words, told, predicted, *reasons, *result.limits]
-    return [predicted, told, *reasons, *result.limits]
+        return [NOT_ASSESSED, act, *result.reasons]
+    findings = result.findings
+    first = messages.most_limiting(findings)
+    others = [finding for finding in findings if finding != first]
+    others.sort(key=lambda finding: finding.severity == NOTE)
+    further = messages.sentences(others)
+    stated = {messages.percent(f.values["risk"]) for f in findings if "risk" in f.values}
+    if assessment.risk is not None and messages.percent(assessment.risk) not in stated:
+        further.insert(0, messages.describe_risk(assessment))
+    if result.each_bone_is_accepted:
+        uses = dict(assessment.uses)
+        uses.pop("relative", None)
+        further.insert(0, f"Pose of the whole CT. {messages.describe_uses(uses)}")
+    if first is None:
+        return [act, "", *further]
+    message = messages.describe(first)
+    told = [message.explanation, message.action]
+    if result.verdict == "accept":  # another use is limited
+        _, _, act = VERDICTS["check"]
+    if result.verdict in UNUSABLE or result.checked or not message.action:
+        told.append(act)
+    return [f"{message.headline}.", " ".join(filter(None, told)), *further]
 
 
 def _films(
@@ -391,8 +426,8 @@ def _films(
         choices.append(tag("label", chosen, word, class_="choice"))
     what = "the structure" if result.anatomy.structure else "the CT's bones"
     dots = ""
-    if result.assessment and len(result.assessment.tested_points):
-        dots = f" Blue dots: bone that lies {WRONG_MM:g} mm elsewhere would have been seen there."
+    if result.assessment and result.assessment.tested.overlay_in_place.any():
+        dots = f" Blue dots: a {WRONG_MM:g} mm displacement of bone would be visible there."
     hint = f"Orange: edges of {what}.{dots} Click an X-ray to zoom; then wheel, drag, + and \u2212."
     count = len(result.views)
     rows = -(-count // IN_A_ROW)
@@ -424,8 +459,8 @@ def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -
     view = result.views[nth]
     fit = result.refinement.fit
     used = fit.shown[nth] >= MIN_PIXELS
-    cause = result.assessment.cause if result.assessment else None
-    blamed = cause is not None and view.name in cause.views
+    causes = [finding for finding in result.findings if finding.code.startswith("cause-")]
+    blamed = any(view.name in finding.views for finding in causes)
     state = f"similarity {fit.similarity[nth]:.2f}" if used else "not used"
     layers = [
         tag("img", src=embedded(jpeg(pictures[-1]["xray"]), "jpeg"), alt=f"{view.name}, X-ray")

@@ -23,8 +23,7 @@ from ..assessment.error_by_cause import (
     relative_error,
     with_bound,
 )
-from ..assessment.metrics import WRONG_DEG, WRONG_MM
-from ..errors import DOUBT
+from ..assessment.records import WRONG_DEG, WRONG_MM, Verdict, least_reliable
 from ..geometry import rigid
 from ..io.folders import staged
 from ..report.html import page as html_page
@@ -307,13 +306,13 @@ class _Pair:
         return rigid.inverse(self.world_from_fixed) @ self.world_from_moving
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict | None:
         """Worse verdict on the two structures: on their relative pose if it was assessed, else on the overlay."""
-        pair = (self.fixed, self.moving)
-        uses: list[Any] = [
-            each.uses.get("relative") or each.uses.get("overlay") or each for each in pair
-        ]
-        return max((each.verdict for each in uses), key=DOUBT.index)
+        verdicts = []
+        for structure in (self.fixed, self.moving):
+            use = structure.uses.get("relative") or structure.uses.get("overlay")
+            verdicts.append(use.verdict if use else structure.verdict)
+        return least_reliable(verdicts)
 
     def error(self, point: np.ndarray) -> ErrorByCause | None:
         """Return the error (6,) of the rotation and of a point (3,) of the moving CT, along the axes of the fixed CT."""
@@ -333,7 +332,7 @@ def _relative(number: int, pair: _Pair, first: _Pair) -> Relative:
     screw = None
     if np.linalg.norm(turn) >= max(MIN_ROTATION, np.radians(bounds.get("angle_deg", 0.0))):
         screw = _screw(np.concatenate([turn, shift, at]))
-    verdict = max(pair.verdict, first.verdict, key=DOUBT.index)
+    verdict = least_reliable([pair.verdict, first.verdict])
     far = {"angle_deg": WRONG_DEG, "distance_mm": WRONG_MM}
     if verdict == "accept" and any(bounds.get(name, np.inf) > most for name, most in far.items()):
         verdict = "check"
@@ -382,11 +381,11 @@ def _bounds(
     begins = np.block(
         [[to_turn @ rigid.exp_so3(turn), nothing], [nothing, np.eye(3)], [nothing, -np.eye(3)]]
     )
-    error = here.through(ends) - before.through(begins)
+    error = here.propagated_by(ends) - before.propagated_by(begins)
     if pair is first:
-        error = error.through(np.diag([0.0] * 6 + [1.0] * 3))
+        error = error.propagated_by(np.diag([0.0] * 6 + [1.0] * 3))
     degrees = np.degrees(1.0)
-    turned, shifted = (error.through(np.eye(9)[part]) for part in (slice(0, 3), slice(3, 6)))
+    turned, shifted = (error.propagated_by(np.eye(9)[part]) for part in (slice(0, 3), slice(3, 6)))
     bounds = {"angle_deg": degrees * turned.length_bound, "distance_mm": shifted.length_bound}
     bounds |= dict(zip(ROTATION, degrees * turned.bounds, strict=True))
     bounds |= dict(zip(SHIFT, shifted.bounds, strict=True))
@@ -396,10 +395,10 @@ def _bounds(
         values = np.concatenate([turn, shift, at])
         ways = np.diag(STEPS)
         changes = [(_screw(values + way) - _screw(values - way)) / 2 for way in ways]
-        screw = error.through(np.transpose(changes) / STEPS)
+        screw = error.propagated_by(np.transpose(changes) / STEPS)
         bounds |= dict(zip(SCREW, screw.bounds, strict=True))
         # A unit vector hardly changes along itself, to first order.
-        axis = screw.through(np.eye(3, 7)).length_bound
+        axis = screw.propagated_by(np.eye(3, 7)).length_bound
         bounds |= dict.fromkeys(SCREW[:3], axis)
     bounds |= dict(zip(MATRIX, _matrix_bounds(pair), strict=True))
     return {name: float(bound) for name, bound in bounds.items()}
@@ -413,7 +412,7 @@ def _matrix_bounds(pair: _Pair) -> np.ndarray:
     changes[:, 3, 3:] = np.eye(3)
     for column, vector in enumerate(pair.pose[:3, :3].T):
         changes[:, column, :3] = -rigid.hat(vector)
-    return error.through(changes.reshape(12, 6)).bounds
+    return error.propagated_by(changes.reshape(12, 6)).bounds
 
 
 def _json_of(each: Relative) -> dict:

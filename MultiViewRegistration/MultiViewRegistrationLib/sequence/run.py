@@ -24,15 +24,20 @@ from time import perf_counter
 import numpy as np
 
 from ..api import assess_alone, for_case, register
-from ..assessment.bodies import Alone, BodyResult, Together
-from ..assessment.bone_prediction import MaskEdge, mask_edges
-from ..assessment.case_verdict import not_found, of_bone, related, with_together
+from ..assessment.bodies import BodyRegistration, BodyResult, JointResult
+from ..assessment.bone_features import MaskEdge, mask_edges
+from ..assessment.combine import bone_of_mask, rejected_bodies, with_bones, with_motions
 from ..assessment.error_by_cause import PoseError
 from ..assessment.features import ReliabilityFeatures
-from ..assessment.together import judge_together, register_together
+from ..assessment.records import UNASSESSED, UNUSABLE, Assessment, Finding
+from ..assessment.together import (
+    assess_together,
+    register_together,
+    with_contradicted_name,
+    with_findings,
+)
 from ..assessment.uncertainty import SDS_95
-from ..assessment.verdict import Assessment
-from ..errors import UNUSABLE, InputError, Reason, doubted, unseen
+from ..errors import InputError, unseen
 from ..finding import with_whole_ct
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -51,7 +56,7 @@ from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
 from ..report.result import Result
 from . import PACES, Pace
-from .tracker import FOLLOWED, Memory, Tracked, Tracker, lost, rejected, tracked
+from .tracker import FOLLOWED, Memory, Tracked, Tracker, lost, tracked
 
 #: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are
 #: followed at these, but not at the last alone.
@@ -59,7 +64,7 @@ FOLLOWING = LEVELS[-2:]
 #: A refinement ends within this share of its last step: at the quick pace mTRE was 0.15 mm at most
 #: (docs/tables/benchmarks.md).
 UNCONVERGED = 0.5
-REST_LOST = Reason("rest-lost", "The rest of the CT, its background, was not found in this frame.")
+REST_LOST = Finding("rest-lost")
 
 
 @dataclass(eq=False)
@@ -106,8 +111,8 @@ class BoneTracker:
 
     def keep(self, found: Tracked) -> None:
         """Let the bones of the next frame begin from those of this one."""
-        if found.kept and found.assessment:
-            self._of_cameras = found.assessment.features
+        if found.kept and found.assessment and found.assessment.evidence:
+            self._of_cameras = found.assessment.evidence.features
         for name, memory in self._memory.items():
             bone = found.bones[name]
             memory.keep(bone)
@@ -138,32 +143,33 @@ class BoneTracker:
         if not self._bones:
             return whole
         begun = {name for name, memory in self._memory.items() if memory.kept}
-        judged = whole.assessment
-        if not whole.kept:  # nothing is known by it
-            judged = replace(judged, features=None)
+        assessment = whole.assessment or UNASSESSED
+        if not whole.kept:  # nothing is known from it
+            assessment = replace(assessment, evidence=None)
         rest = expected if whole.pose is None else whole.pose
         starts = {bone.name: self._start(bone.name, whole.number, rest) for bone in self._bones}
         levels = FOLLOWING if starts.keys() <= begun else LEVELS
-        found, missed = self._fitted(judged, views, rest, starts, levels, progress)
+        found, missed = self._fitted(assessment, views, rest, starts, levels, progress)
         again = set[str]()
         if missed & begun:
             starts = {bone.name: bone.world_from_ct for bone in found.bodies}
             starts |= {name: rest @ self._ct_from_bone[name] for name in missed}
-            second, left = self._fitted(judged, views, rest, starts, LEVELS, progress)
+            second, left = self._fitted(assessment, views, rest, starts, LEVELS, progress)
             if len(left) < len(missed):
                 again = missed - left
                 found = second
         how = {name: "followed" if name in begun else "registered" for name in starts}
         how |= dict.fromkeys(again, "found again")
         # Another level is not looked for here.
-        reasons = [FOLLOWED] if whole.kept else [REST_LOST, FOLLOWED]
+        findings = [FOLLOWED] if whole.kept else [REST_LOST, FOLLOWED]
         bodies = [
-            bone if bone.verdict in UNUSABLE else doubted(bone, reasons) for bone in found.bodies
+            bone if bone.verdict in UNUSABLE else with_findings(bone, findings)
+            for bone in found.bodies
         ]
-        bones = related(replace(found, bodies=bodies), self._structures)
+        bodies = [with_contradicted_name(bone, self._structures) for bone in bodies]
+        bones = with_motions(replace(found, bodies=bodies))
         if whole.kept:
-            judged = with_together(judged, bones)
-            whole = whole.assessed(judged)
+            whole = replace(whole, assessment=with_bones(assessment, bones))
         return with_structures(whole, bones, views, how)
 
     def _start(self, name: str, number: int, rest: np.ndarray) -> np.ndarray:
@@ -184,27 +190,27 @@ class BoneTracker:
         starts: dict[str, np.ndarray],
         levels: Sequence[BoneLevel],
         progress: Report,
-    ) -> tuple[Together, set[str]]:
+    ) -> tuple[JointResult, set[str]]:
         """Return the bones in a frame, and the names of those that X-rays show elsewhere than they were found."""
         finest = self._pace.tolerance_mm
         paced = [each._replace(tolerance_mm=max(each.tolerance_mm, finest)) for each in levels]
         poses = [starts[bone.name] for bone in self._bones]
         behind = self._behind._replace(ct=self._anatomy, world_from_ct=rest)
         found = register_bones(behind, views, (), progress, poses, paced)
-        judged = judge_together(found, self._edges, whole=whole, of_cameras=self._of_cameras)
+        result = assess_together(found, self._edges, whole=whole, cameras=self._of_cameras)
         missed = set[str]()
-        for n, bone in enumerate(judged.bodies):
+        for n, bone in enumerate(result.bodies):
             shown = found.fit.shown[n] >= SHOWN
             compared = np.where(shown, found.fit.similarity[n], np.inf).tolist()
             unlike = self._memory[bone.name].unlike(bone.name, views, compared)
-            judged.bodies[n] = bone = rejected(bone, unlike)
+            result.bodies[n] = bone = with_findings(bone, unlike)
             if shown.any() and bone.verdict == "reject":
                 missed.add(bone.name)
-        return judged, missed
+        return result, missed
 
 
 def with_structures(
-    whole: Tracked, found: Together, views: Sequence[View], how: dict[str, str]
+    whole: Tracked, found: JointResult, views: Sequence[View], how: dict[str, str]
 ) -> Tracked:
     """Return the result of a frame with the bones that were found in it.
 
@@ -217,17 +223,17 @@ def with_structures(
     """
     bones = dict(whole.bones)
     for bone in found.bodies:
-        predicted = bone.predicted_tre_mm
-        one = Tracked(
+        bones[bone.name] = Tracked(
             whole.number,
             {"reject": "lost", "not shown": "not shown"}.get(bone.verdict or "", how[bone.name]),
             bone.world_from_ct,
             similarity=tuple(bone.similarity.get(view.name, np.nan) for view in views),
             cameras=whole.cameras,
             seconds=whole.seconds,
-        ).assessed(bone)
-        upper95_mm = predicted.upper95 if predicted else None
-        bones[bone.name] = replace(one, upper95_mm=upper95_mm, pose_error=bone.pose_error)
+            pose_error=bone.pose_error,
+            assessment=bone.assessment,
+            body=bone,
+        )
     kept = {bone.name for bone in found.usable}
     motions = [motion for motion in found.motions if motion.name in kept and motion.against in kept]
     return replace(whole, bones=bones, motions=[*whole.motions, *motions])
@@ -356,30 +362,25 @@ class BodiesTracker:
 
         found = self._of_case(self._anatomies[0].run_on(self._device, follow))
         seconds = perf_counter() - began
-        found = replace(found, seconds=seconds, assessment=None)
-        each = found.bones.items()
-        bones = {name: replace(bone, seconds=seconds, assessment=None) for name, bone in each}
-        return replace(found, bones=bones)
+        bones = {name: replace(bone, seconds=seconds) for name, bone in found.bones.items()}
+        return replace(found, seconds=seconds, bones=bones).without_evidence()
 
     def lost(self, number: int, why: str) -> Tracked:
         """Return the result of a frame in which nothing was found, with its bones."""
         found = lost(number, why)
-        judged = for_case(found.assessment, self._case, self._anatomies[0])
-        found = self._of_case(found.assessed(judged))
+        found = self._of_case(found)
         return replace(found, bones=dict.fromkeys(self._case.bone_names, found))
 
     def _of_case(self, found: Tracked) -> Tracked:
         """Return a result with why nothing of the case is accepted."""
-        return found.assessed(doubted(found.assessment, self._case.identity_reasons))
+        return found.with_findings(self._case.identity_findings)
 
     def _beside(
         self, whole: Tracked, alone: Sequence[Tracked], views: list[View], progress: Report
     ) -> Tracked:
         """Return the result of a frame with what has a CT each, which was followed alone."""
         own = {bone.name: alone[n] for n, bone in self._apart.items()}
-        bodies = {
-            name: BodyResult(name, np.eye(4), "reject", each.reasons) for name, each in own.items()
-        }
+        bodies = {name: BodyResult(name, np.eye(4), each.assessment) for name, each in own.items()}
         whole = replace(whole, bones={**whole.bones, **own})
         judged = []
         shapes = []
@@ -387,15 +388,24 @@ class BodiesTracker:
             each = self._of_case(alone[n])
             if each.pose is not None:
                 ct = self._anatomies[n]
-                judged.append(Alone(self._case.bodies[n], ct, each.pose, each.assessment))
+                judged.append(
+                    BodyRegistration(
+                        self._case.bodies[n], ct, each.pose, each.assessment or UNASSESSED
+                    )
+                )
                 shapes.append(bone)
-        found = register_together(judged, views, progress, beside=shapes)
+        found = register_together(judged, views, progress, shapes=shapes)
         whole = with_structures(whole, found, views, {name: own[name].how for name in own})
         name = self._case.first_bone
         first = whole.bones.get(name, whole)
-        told = with_together(whole.assessment, Together([*(bodies | found.named).values()]), name)
-        posed = replace(whole, world_from_ct=first.world_from_ct, pose_error=first.pose_error)
-        return posed.assessed(told)
+        all_bodies = JointResult([*(bodies | found.by_name).values()])
+        assessment = with_bones(whole.assessment or UNASSESSED, all_bodies, name)
+        return replace(
+            whole,
+            world_from_ct=first.world_from_ct,
+            pose_error=first.pose_error,
+            assessment=assessment,
+        )
 
     def _alone(
         self,
@@ -411,7 +421,8 @@ class BodiesTracker:
         tracker.anatomy = anatomy
         tracker.assess = lambda there, _, *found: assess_alone(case, n, there, *found)
         found = tracker.follow(number, views, given)
-        return found.assessed(for_case(found.assessment, self._case, anatomy))
+        assessment = for_case(found.assessment or UNASSESSED, self._case, anatomy)
+        return replace(found, assessment=assessment)
 
 
 def follow(
@@ -488,7 +499,8 @@ def _registered(number: int, result: Result) -> Tracked:
     assert result.assessment is not None
     whole = tracked(number, "registered", result.refinement, result.assessment)
     seconds = result.seconds["total"] - result.seconds["load"]
-    whole = replace(whole, reasons=result.reasons, seconds=seconds)
+    assessment = result.assessment.with_findings(result.notes, first=False)
+    whole = replace(whole, assessment=assessment, seconds=seconds)
     how = {body.name: "registered" for body in result.together.bodies}
     return with_structures(whole, result.together, result.views, how)
 
@@ -501,16 +513,18 @@ def _for_caller(found: Tracked, views: Sequence[View], case: Case) -> Tracked:
     bones = dict(found.bones)
     bone = bones.pop(case.bodies[0].asked, None)
     if bone:
-        judged = found.assessment
-        if judged and bone.pose is not None:
+        assessment = bone.assessment or UNASSESSED
+        whole = found.assessment
+        if bone.body and whole and whole.evidence and bone.pose is not None:
             corrected = with_cameras(views, found.cameras)
-            bone = bone.assessed(of_bone(judged, bone.assessment, corrected, case.targets))
-        bone = doubted(bone, not_found(bones))
-        rest = replace(found, bones={}, motions=(), assessment=None)
+            assessment = bone_of_mask(whole, bone.body, corrected, case.targets)
+        implants = [BodyResult(name, np.eye(4), each.assessment) for name, each in bones.items()]
+        bone = replace(bone, assessment=assessment.with_findings(rejected_bodies(implants)))
+        rest = replace(found, bones={}, motions=())
         found = replace(bone, cameras=found.cameras, seconds=found.seconds, background=rest)
-    reasons = case.identity_reasons
-    told = {name: doubted(each, reasons) for name, each in bones.items()}
-    return replace(doubted(found, reasons), bones=told)
+    findings = case.identity_findings
+    bones = {name: each.with_findings(findings) for name, each in bones.items()}
+    return replace(found.with_findings(findings), bones=bones).without_evidence()
 
 
 def _corrected(

@@ -11,21 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 import numpy as np
 
 from ..assessment import metrics
-from ..assessment.error_by_cause import PoseError
-from ..errors import (
-    UNUSABLE,
-    BoneVerdict,
-    InputError,
-    Show,
-    Verdict,
-    unseen,
-    with_codes,
-)
+from ..assessment.error_by_cause import ErrorByCause, PoseError
+from ..assessment.records import UNUSABLE
+from ..errors import InputError, Show, unseen
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import WHOLE
@@ -41,7 +34,7 @@ from ..io.files import (
     write_json,
 )
 from ..io.folders import staged
-from ..io.result_json import StoredVerdict, bones_in
+from ..io.result_json import assessment_json, bones_in, read_assessment
 from ..io.sequence import FrameFiles, Frames
 from ..io.view_record import ViewRecord
 from ..registration.bone import Bone, bones_of_bodies, parts_of
@@ -49,6 +42,7 @@ from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
 from ..report.details import with_outlines
 from ..report.html import png
+from ..report.messages import sentences
 from ..report.overlays import DRRs, overlays
 from ..report.result import software
 from .motion import MATRIX, Motion, table
@@ -168,18 +162,15 @@ class Track:
         content = {
             "how": frame.how,
             "world_from_ct": pose,
-            "verdict": frame.verdict,
-            **with_codes(frame.reasons),
+            **assessment_json(frame.assessment),
+            "reasons": sentences(frame.findings),
             "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
-            "predicted_upper95_mm": frame.upper95_mm,
-            "uses": frame.uses,
         }
         if frame.pose_error is not None:
-            content["error"] = frame.pose_error
+            content["error"] = pose_error_json(frame.pose_error)
         if bone is None:
             truth = self.sequence.truths.get(frame.number)
             points = self.anatomy.corners() if case.targets is None else case.targets
-            content["scope"] = frame.scope and frame.scope.code
         else:
             truth = self.sequence.structure_truths.get(frame.number, {}).get(bone.name)
             points = bone.surface
@@ -431,30 +422,46 @@ class StoredTrack:
         )
 
 
-def _stored(
-    number: int, fields: JsonObject, verdicts: tuple[str, ...] = get_args(Verdict)
-) -> Tracked:
-    """Return a frame as `Track._frame` wrote it; only its pose is required."""
-    verdict = fields.choice("verdict", verdicts)
-    placed = verdict not in UNUSABLE or fields.values.get("world_from_ct") is not None
-    how = fields.optional("how", fields.text, "how the pose was found", default="followed")
-    told = StoredVerdict.read(fields, verdicts)
-    upper95 = fields.values.get("predicted_upper95_mm")
-    bones = bones_in(fields).items()
+def _stored(number: int, fields: JsonObject) -> Tracked:
+    """Return a frame as `Track._frame` wrote it; a frame that is lost needs no pose."""
+    assessment = read_assessment(fields)
+    has_pose = fields.values.get("world_from_ct") is not None
+    is_usable = assessment is None or assessment.verdict not in UNUSABLE
     return Tracked(
         number,
-        how,
-        fields.rigid("world_from_ct") if placed else None,
+        fields.optional("how", fields.text, "how the pose was found", default="followed"),
+        fields.rigid("world_from_ct") if has_pose or is_usable else None,
         _similarity(fields),
-        None
-        if upper95 is None
-        else fields.number("predicted_upper95_mm", "a number of mm", least=0),
         _cameras(fields),
         fields.optional("seconds", fields.number, "a number", least=0, default=0.0),
-        bones={name: _stored(number, bone, get_args(BoneVerdict)) for name, bone in bones},
-        pose_error=PoseError.read(fields.section("error")) if fields.has("error") else None,
-        **vars(told),
+        bones={name: _stored(number, bone) for name, bone in bones_in(fields).items()},
+        pose_error=_pose_error(fields.section("error")) if fields.has("error") else None,
+        assessment=assessment,
     )
+
+
+#: Significant digits of the error of a pose.
+DIGITS = 4
+
+
+def pose_error_json(error: PoseError) -> dict[str, Any]:
+    """Return `error` of a frame in a track.json."""
+    return {
+        "pivot": error.pivot,
+        "noise": _rounded(error.by_cause.noise),
+        "by_cameras": _rounded(error.by_cause.by_cameras.T),
+    }
+
+
+def _rounded(numbers: np.ndarray) -> list[list[float]]:
+    return [[float(f"{number:.{DIGITS}g}") for number in row] for row in numbers]
+
+
+def _pose_error(fields: JsonObject) -> PoseError:
+    noise = fields.array("noise", (6, 6), "6 rows of 6 numbers")
+    cameras = fields.array("by_cameras", (None, 6), "rows of 6 numbers")
+    pivot = fields.array("pivot", (3,), "a point [x, y, z] in world LPS mm")
+    return PoseError(pivot, ErrorByCause(noise, cameras.T))
 
 
 def _similarity(fields: JsonObject) -> tuple[float, ...]:

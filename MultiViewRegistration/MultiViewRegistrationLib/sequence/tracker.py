@@ -12,22 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ..assessment import verdict
-from ..assessment.bodies import UNJUDGED, BodyResult
+from ..assessment.bodies import BodyResult
 from ..assessment.error_by_cause import PoseError
 from ..assessment.joint_motion import NeighbourMotion
-from ..assessment.metrics import Judged, in_words
-from ..assessment.verdict import Assessment
-from ..errors import UNUSABLE, InputError, Reason
+from ..assessment.records import FAILURE, UNUSABLE, Assessment, Finding
+from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.body import Body
 from ..imaging.xray import View
-from ..io.result_json import Answered, StoredVerdict
+from ..io.result_json import AssessedPose
 from ..registration.bone import placed
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
@@ -35,8 +34,6 @@ from ..registration.optimizer import MAX_EXPECTED_MM, Range, Refinement, minimis
 from ..registration.prepared_ct import PreparedCT
 from ..registration.variants import Start, refine_from
 from . import Pace
-
-T = TypeVar("T", bound=Judged)
 
 #: A view's local NCC may drop this much from the frames before, as the tissue over a moving bone
 #: changes. Of 96 descents from up to 18 mm and 18 degrees off, in X-rays of a pelvis and a real
@@ -49,18 +46,14 @@ MEDIAN_FRAMES = 15
 COARSE_TOLERANCE_MM = 0.5
 #: Frames after which an earlier motion no longer predicts the next one.
 MAX_MOTION_AGE = 3
-FOLLOWED = Reason(
-    "followed",
-    "Tracked without an assessment of its own: the failure probability was not measured for such "
-    "poses.",
-)
+FOLLOWED = Finding("followed")
 #: Where no X-ray shows a CT (4, 4).
 NOWHERE = rigid.translation([1e9] * 3)
-UNASSESSED = replace(UNJUDGED, overlay="check", reasons=[FOLLOWED])
+TRACKED_ONLY = Assessment((FOLLOWED,))
 
 
 @dataclass(frozen=True, eq=False)
-class Tracked(StoredVerdict, Answered):
+class Tracked(AssessedPose):
     """The result of a frame.
 
     Parameters
@@ -73,8 +66,6 @@ class Tracked(StoredVerdict, Answered):
         (4, 4); None where nothing was found; the best pose of a rejected frame.
     similarity
         Local NCC of each view.
-    upper95_mm
-        95 % bound of the error for its use, where it was measured.
     cameras
         Corrected, of each view.
     seconds
@@ -88,33 +79,40 @@ class Tracked(StoredVerdict, Answered):
     pose_error
         The error of the pose relative to the X-rays, by its causes; None where it is not known.
     assessment
-        What says verdict, reasons and uses; None where nothing follows from it any more, as it is large.
+        Assessment of the pose; its evidence, which is large, is dropped once the frame is done.
+    body
+        The registered bone; dropped with the evidence.
     """
 
     number: int
     how: str
     world_from_ct: np.ndarray | None
     similarity: tuple[float, ...] = ()
-    upper95_mm: float | None = None
     cameras: tuple[Camera, ...] = ()
     seconds: float = 0.0
     background: Tracked | None = None
     bones: Mapping[str, Tracked] = field(default_factory=dict)
     motions: Sequence[NeighbourMotion] = ()
     pose_error: PoseError | None = None
-    assessment: Any = None
+    assessment: Assessment | None = None
+    body: BodyResult | None = field(default=None, repr=False)
 
-    def assessed(self, by: Assessment | BodyResult) -> Tracked:
-        """Return the frame with an assessment."""
-        position = by.uses["position"]
-        return replace(
-            self,
-            verdict=position.verdict,
-            reasons=by.reasons,
-            upper95_mm=position.upper95_mm,
-            uses=by.uses,
-            assessment=by,
-        )
+    @property
+    def upper95_mm(self) -> float | None:
+        """95 % bound of the error of the 3D position; None if unknown."""
+        position = self.uses.get("position")
+        return position.upper95_mm if position else None
+
+    def without_evidence(self) -> Tracked:
+        """Return the frame without the measurements behind its assessment."""
+        assessment = self.assessment and replace(self.assessment, evidence=None, cause=None)
+        bones = {name: bone.without_evidence() for name, bone in self.bones.items()}
+        return replace(self, assessment=assessment, bones=bones, body=None)
+
+    def with_findings(self, findings: Sequence[Finding]) -> Tracked:
+        """Return the frame with further findings."""
+        assessment = self.assessment and self.assessment.with_findings(findings)
+        return replace(self, assessment=assessment)
 
     @property
     def kept(self) -> bool:
@@ -144,16 +142,6 @@ class Tracked(StoredVerdict, Answered):
         whole = dict.fromkeys(("", *bodies[0].bone_names), pose)
         return placed(parts, whole | self.bone_poses)
 
-    @property
-    def uses_in_words(self) -> str:
-        """Verdict and expected error of each use as sentences, see `metrics.in_words`."""
-        return in_words(self.uses)
-
-    @property
-    def scope(self) -> Reason | None:
-        """As of `verdict.Assessment`, of a frame of the whole CT."""
-        return verdict.scope_of(self.bones) if self.verdict == "accept" else None
-
 
 class Memory:
     """Where a body was in the last frames that were kept, and how it looked in those before."""
@@ -172,17 +160,24 @@ class Memory:
         """Return the pose (4, 4) where the frames before lead the body."""
         return predict_pose(self.kept, number)
 
-    def unlike(self, name: str, views: Sequence[View], similarity: Sequence[float]) -> list[Reason]:
-        """Return why the body is lost, which does not look as in the frames before; nothing if it does."""
+    def unlike(
+        self, name: str, views: Sequence[View], similarity: Sequence[float]
+    ) -> list[Finding]:
+        """Return the finding that the body is lost if it is less similar than in the frames before."""
         for n, view in enumerate(views):
-            known = [each[n] for each in self.similarity if np.isfinite(each[n])]
+            known = [frame[n] for frame in self.similarity if np.isfinite(frame[n])]
             if known and not similarity[n] >= (usual := np.median(known)) - MAX_SIMILARITY_DROP:
-                sentence = (
-                    f"Lost: {name} fits {view.name} worse (local NCC {similarity[n]:.2f}) than in the "
-                    f"frames before ({usual:.2f})."
+                statement = (
+                    f"{name} fits {view.name} worse (local NCC {similarity[n]:.2f}) than in the frames "
+                    f"before ({usual:.2f})"
                 )
-                return [Reason("lost", sentence)]
+                return [lost_because(statement)]
         return []
+
+
+def lost_because(statement: str) -> Finding:
+    """Return the finding that a body is lost."""
+    return Finding("lost", FAILURE, values={"statement": statement})
 
 
 @dataclass(eq=False)
@@ -230,10 +225,10 @@ class Tracker:
             found = self._descended(views, start)
             if found is None or self.memory.unlike("it", views, found.fit.similarity):
                 continue
-            assessment = UNASSESSED
+            assessment = TRACKED_ONLY
             if self._pace.assessed:
                 assessment = self.assess(self.anatomy, views, found, start)
-            if not (assessment.likely_wrong or assessment.verdict == "reject"):
+            if not assessment.is_likely_wrong:
                 return tracked(number, "followed", found, assessment)
         return None
 
@@ -269,9 +264,9 @@ class Tracker:
         found = replace(found, views=views)
         assessment = self.assess(self.anatomy, views, found, poses[1])
         unlike = self.memory.unlike("the best pose", views, found.fit.similarity)
-        assessment = rejected(assessment, unlike)
-        if assessment.likely_wrong:
-            assessment = replace(assessment, position="reject", overlay="reject")
+        if assessment.has("most-likely-wrong"):
+            unlike.append(lost_because("the pose is most likely wrong"))
+        assessment = assessment.with_findings(unlike)
         how = "lost" if assessment.verdict == "reject" else "found again"
         return tracked(number, how, found, assessment)
 
@@ -291,27 +286,20 @@ def _in_one_step(
 
 def lost(number: int, why: str) -> Tracked:
     """Return the result of a frame in which nothing was found."""
-    reasons = [Reason("lost", f"Lost: {why}")]
-    return Tracked(number, "lost", None).assessed(
-        replace(UNJUDGED, position="reject", reasons=reasons)
-    )
-
-
-def rejected(judged: T, reasons: Sequence[Reason]) -> T:
-    """Return an assessment, or a body, that is rejected for these reasons; as it was without any."""
-    if not reasons:
-        return judged
-    record: Any = judged
-    return replace(record, position="reject", overlay="reject", reasons=[*reasons, *record.reasons])
+    return Tracked(number, "lost", None, assessment=Assessment((lost_because(why),)))
 
 
 def tracked(number: int, how: str, found: Refinement, assessment: Assessment) -> Tracked:
     """Return the result of a frame in which a body was found by itself."""
-    similarity = tuple(map(float, found.fit.similarity))
-    cameras = tuple(view.camera for view in found.views)
-    pose = found.world_from_ct
-    found_in = Tracked(number, how, pose, similarity=similarity, cameras=cameras)
-    return replace(found_in, pose_error=assessment.pose_error).assessed(assessment)
+    return Tracked(
+        number,
+        how,
+        found.world_from_ct,
+        similarity=tuple(map(float, found.fit.similarity)),
+        cameras=tuple(view.camera for view in found.views),
+        pose_error=assessment.evidence.pose_error if assessment.evidence else None,
+        assessment=assessment,
+    )
 
 
 def predict_pose(kept: Sequence[tuple[int, np.ndarray]], number: int) -> np.ndarray:

@@ -1,41 +1,40 @@
-"""What can be said of a pose.
-
-Its verdict, a mask without what does not fit, its similarity.
-"""
+"""State of the current pose: its verdict and findings, masks of mismatched regions, its similarity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..assessment.metrics import in_mm
-from ..errors import InputError, bones_apart, code_of
-from ..io.dicom_identity import DAY, REASON_CODES
+from ..assessment.bodies import BodyResult
+from ..assessment.records import NOTE, RELIABILITY, USES, Finding, Use, UseAssessment
+from ..errors import InputError
 from ..mrml.case import SUGGESTED
 from ..mrml.fingerprints import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
+from ..report import messages
+from ..report.messages import in_mm
 from ..translation import _
 from .history import HistoryEntry
 from .tasks import BackgroundValue, within_sentence
-from .verdicts import any_usable
 
 if TYPE_CHECKING:
     from ..report.result import Result
+    from ..sequence.tracker import Tracked
     from .session import Session
 
 
 #: What a verdict means, in a sentence.
 MEANINGS = {
     "accept": _(
-        "The pose agrees with everything that was checked; how often that is wrong was measured on "
-        "simulated X-rays alone."
+        "No finding limits a use. The rate of wrong accepts was measured on simulated X-rays only."
     ),
-    "check": _("Look at the overlays of every X-ray before the pose is used."),
+    "check": _("Inspect the overlays of every X-ray before the pose is used."),
     "reject": _("The pose must not be used."),
+    "not shown": _("The pose must not be used."),
 }
 EDGES_FIT = _(
     "The edges were confirmed in every X-ray. This tests the overlay on these X-rays, and hardly "
@@ -141,7 +140,8 @@ def reason_not_to_use(session: Session) -> str:
     "" for no reason.
     """
     entry = session.history.current
-    rejected = entry is not None and entry.verdict == "reject" and not any_usable(entry.bodies)
+    has_usable = entry is not None and any(body.is_usable for body in entry.bodies.values())
+    rejected = entry is not None and entry.verdict == "reject" and not has_usable
     return stale_reason(session) or (_("The result was rejected.") if rejected else "")
 
 
@@ -155,9 +155,43 @@ def verdict(session: Session) -> str:
     return said.verdict if said and said.verdict and not outdated_reason(session) else ""
 
 
-def each_accepted(session: Session) -> bool:
-    """Return whether the answer is that of bones, as `HistoryEntry.each_accepted`."""
-    return bool(verdict(session)) and (session.sequence.frame or _entry(session)).each_accepted
+def each_bone_is_accepted(session: Session) -> bool:
+    """Return whether each bone is accepted at its own pose, displaced from the pose of the whole CT."""
+    return (
+        bool(verdict(session)) and (session.sequence.frame or _entry(session)).each_bone_is_accepted
+    )
+
+
+def overall_verdict(session: Session) -> str:
+    """Return the verdict on the poses to use for all uses: at best "check" if any use is not accepted.
+
+    The poses to use are those of the bones if `each_bone_is_accepted`. "" without a verdict.
+    """
+    of_position = verdict(session)
+    if of_position != "accept" and not each_bone_is_accepted(session):
+        return of_position
+    verdicts = {assessed.verdict for assessed in uses(session).values()}
+    return "accept" if verdicts <= {"accept"} else "check"
+
+
+def uses(session: Session) -> Mapping[Use, UseAssessment]:
+    """Return the verdict and the expected error of each use of the poses to use, of the least reliable bone."""
+    pose = session.sequence.frame or _entry(session)
+    return _worst_assessment_by_use(pose.bones) if pose.each_bone_is_accepted else pose.uses
+
+
+def _worst_assessment_by_use(bones: Mapping[str, BodyResult | Tracked]) -> dict[Use, UseAssessment]:
+    found: dict[Use, UseAssessment] = {}
+    for use in USES:
+        assessed = [bone.uses[use] for bone in bones.values() if use in bone.uses]
+        if assessed:
+            found[use] = max(assessed, key=_doubt)
+    return found
+
+
+def _doubt(assessed: UseAssessment) -> tuple[int, bool, float]:
+    typical_mm = assessed.typical_mm
+    return RELIABILITY.index(assessed.verdict), typical_mm is None, typical_mm or 0.0
 
 
 def _entry(session: Session) -> HistoryEntry:
@@ -167,166 +201,162 @@ def _entry(session: Session) -> HistoryEntry:
     return entry.as_checked
 
 
-def to_look_at(session: Session) -> list[str]:
-    """As of `HistoryEntry`, of the pose as it is."""
+def edges_to_check(session: Session) -> list[str]:
+    """Return the `edge_keys` that a user may check at the current pose."""
     registration = session.registration
     if session.sequence.frame is not None or not verdict(session):
         return []
     used = [view.name for view in registration.used_xrays]
-    return _entry(session).to_look_at(used, registration.bone_cts)
+    has_separate_cts = bool(registration.bone_cts)
+    return _entry(session).edges_to_check(used, has_separate_cts=has_separate_cts)
 
 
-def check_edges(session: Session, key: str, on_line: bool) -> None:
-    """Store whether bone edges lie on the outline, for a view or a bone in a view, by the keys of `to_look_at`."""
+def check_edges(session: Session, key: str, matches: bool) -> None:
+    """Store whether bone edges match the outline, for a view or a bone in a view, by its `edge_keys`."""
     entry = session.history.current
     assert entry is not None
-    checks = {**entry.edge_checks, key: on_line}
+    checks = {**entry.edge_checks, key: matches}
     session.history.replace_current(replace(entry, edge_checks=checks))
 
 
 def checked(session: Session) -> bool:
     """Return whether the verdict is "check" and the user confirmed the edges everywhere."""
-    return verdict(session) == "check" and _entry(session).confirmed(to_look_at(session))
+    return verdict(session) == "check" and _entry(session).confirmed(edges_to_check(session))
 
 
-def reasons(session: Session) -> Sequence[str]:
-    """Return what a person must know before trusting the pose that has a verdict, a sentence each."""
-    if session.sequence.frame is not None:
-        return session.sequence.frame.reasons
-    entry = _entry(session)
-    return [each for each in entry.reasons if _is_caution(each)]
-
-
-def _is_caution(reason: str) -> bool:
-    """Return whether a reason is a caution; different study days are not: every preoperative CT has them."""
-    return code_of(reason) != REASON_CODES[DAY]
+def findings(session: Session) -> Sequence[Finding]:
+    """Return the findings on the pose that has a verdict."""
+    frame = session.sequence.frame
+    return (_entry(session) if frame is None else frame).findings
 
 
 def view_states(session: Session) -> dict[str, str]:
     """Return one of `history.VIEW_STATES` for each X-ray of a pose that has a verdict, by name.
 
-    None of a frame of a sequence.
+    It is empty for a frame of a sequence.
     """
     if session.sequence.frame is not None:
         return {}
     entry = _entry(session)
-    right = entry.answer == "accept"
-    states = dict.fromkeys(entry.views, "good") if right else entry.views
-    return states | dict.fromkeys(entry.off_line, "bad")
+    is_accepted = entry.overall_verdict == "accept"
+    states = dict.fromkeys(entry.views, "good") if is_accepted else entry.views
+    return states | dict.fromkeys(entry.mismatched_views, "bad")
 
 
 def expected_error(entry: HistoryEntry) -> str:
     """Return the expected error of the 3D position, such as "1.2 mm"; "" if unknown, or if the pose was rejected."""
-    if entry.typical_mm is None or entry.verdict == "reject":
+    position = entry.uses.get("position")
+    if position is None or position.typical_mm is None or entry.verdict == "reject":
         return ""
-    return in_mm(entry.typical_mm)
+    return in_mm(position.typical_mm)
 
 
 def summary(session: Session) -> str:
     """Return the verdict of an assessed pose in a few words, such as "accept, expected error 1.2 mm"."""
     frame = session.sequence.frame
-    each = each_accepted(session) and _("each bone: accept")
+    stated = overall_verdict(session)
+    of_bones = each_bone_is_accepted(session)
+    if of_bones and stated == "accept":
+        stated = _("each bone: accept")
     if frame is not None:
-        said = each or frame.verdict
-        return _("frame {number}: {verdict}").format(number=frame.number, verdict=said)
-    if each:
-        return each
-    entry = _entry(session)
-    mm = expected_error(entry)
-    return (
-        _("{verdict}, expected error {mm}").format(verdict=entry.verdict, mm=mm)
-        if mm
-        else entry.verdict or ""
-    )
+        return _("frame {number}: {verdict}").format(number=frame.number, verdict=stated)
+    mm = "" if of_bones else expected_error(_entry(session))
+    return _("{verdict}, expected error {mm}").format(verdict=stated, mm=mm) if mm else stated
 
 
 def headline(session: Session) -> str:
-    """Return what a person should know first of a pose with a verdict.
-
-    The cause, where there is one, and the likely error.
-
-    The frame it is of.
-    """
+    """Return the most important statement about a pose with a verdict, and its expected error or frame."""
     frame = session.sequence.frame
     if frame is None:
         return _headline(_entry(session))
     first = _("frame {number} was {how}").format(number=frame.number, how=frame.how)
-    told = frame.reasons[0].headline if frame.each_accepted else frame.uses_in_words
-    if not told and frame.upper95_mm is not None:
-        bound = _("error below {mm:.2f} mm in 95 of 100 such results")
-        told = bound.format(mm=frame.upper95_mm)
-    return " \u00b7 ".join(filter(None, [first, told.rstrip(".")]))
+    second = messages.describe_uses(frame.uses)
+    if frame.each_bone_is_accepted:
+        second = _displacement(frame)
+    return " \u00b7 ".join(filter(None, [first, second.rstrip(".")]))
 
 
 def _headline(entry: HistoryEntry) -> str:
-    from ..assessment.prediction import WRONG_MM, percent
-    from ..assessment.verdict_reasons import is_about_risk
-
+    assert entry.assessment is not None
+    if entry.each_bone_is_accepted:
+        return _displacement(entry)
     mm = expected_error(entry)
     expected = _("expected error {mm}").format(mm=mm) if mm else ""
-    if entry.verdict == "accept":
+    limit = messages.headline(entry.assessment) or messages.headline(entry.assessment, None)
+    if not limit:
         as_rigid = _("as a rigid body") if expected and not entry.bodies else ""
-        return " \u00b7 ".join(filter(None, [expected, as_rigid])) or _("expected error unknown")
-    first = next(filter(_is_caution, entry.reasons), "")
-    if first and not is_about_risk(first):
-        cause = getattr(first, "headline", first)
-        known = "" if bones_apart([first]) else expected  # of each bone, not of the CT
-        return " \u00b7 ".join(filter(None, [cause, known]))
-    if entry.risk is None:
-        return expected or _("expected error unknown")
-    risk = _("{risk} risk of more than {mm:g} mm").format(risk=percent(entry.risk), mm=WRONG_MM)
-    return ", ".join(filter(None, [risk, expected]))
+        known = " \u00b7 ".join(filter(None, [expected, as_rigid]))
+        return known or _("expected error unknown")
+    if entry.bones_are_displaced:  # the error is that of each bone
+        return limit
+    return " \u00b7 ".join(filter(None, [limit, expected])) or _("expected error unknown")
+
+
+def _displacement(pose: HistoryEntry | Tracked) -> str:
+    """Return the headline that bones are displaced."""
+    displaced = (finding for finding in pose.findings if finding.code == "bone-displaced")
+    return messages.describe(next(displaced)).headline
 
 
 def explanation(session: Session) -> list[str]:
-    """Return what stands behind the headline of the pose as it is, a sentence each, the cause first.
-
-    Empty where there is nothing to say.
-    """
+    """Return the sentences behind the headline of the current pose, what limits it first."""
     frame = session.sequence.frame
     entry = session.history.current and session.history.current.as_checked
     outdated = outdated_reason(session)
     if frame is not None:
-        meaning = MEANINGS[frame.answer]
-        end = [] if outdated else [frame.uses_in_words, frame.scope, meaning]
-        return list(filter(None, [outdated, *frame.reasons, *end]))
+        end = [] if outdated else [messages.describe_uses(frame.uses), _meaning(session)]
+        return list(filter(None, [outdated, *messages.sentences(frame.findings), *end]))
     if entry is None or not entry.inputs:
         return []
-    if outdated or entry.verdict is None:
-        return list(filter(None, [outdated, *entry.reasons]))
-    behind = [*entry.reasons, entry.summary]
-    if entry.verdict == "accept":
-        behind = [entry.summary, *entry.reasons]
-    meaning = EDGES_FIT if checked(session) else MEANINGS[entry.answer]
-    return list(filter(None, [*behind, meaning, *_of_bodies(entry)]))
+    sentences = messages.sentences(by_severity(entry.findings))
+    sentences += entry.notes
+    if outdated or entry.assessment is None:
+        return list(filter(None, [outdated, *sentences]))
+    risk = messages.describe_risk(entry.assessment)
+    meaning = EDGES_FIT if checked(session) else _meaning(session)
+    return list(filter(None, [*sentences, risk, meaning, *_of_bodies(entry)]))
+
+
+def by_severity(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings with those that limit a verdict first."""
+    return sorted(findings, key=lambda finding: finding.severity == NOTE)
+
+
+def _meaning(session: Session) -> str:
+    return MEANINGS.get(overall_verdict(session), "")
 
 
 def _of_bodies(entry: HistoryEntry) -> list[str]:
     """Describe each bone that was registered, and how it moved against its neighbour, a sentence each."""
-    of_each = [set(each.reasons) for each in entry.bodies.values()]
-    of_all = set.intersection(*of_each) if len(of_each) > 1 else set()
+    cautions = {
+        name: messages.cautions(body.assessment.findings) if body.assessment else []
+        for name, body in entry.bodies.items()
+    }
+    common = []
+    if len(cautions) > 1:
+        first, *others = cautions.values()
+        common = [finding for finding in first if all(finding in other for other in others)]
     sentences = []
-    for name, each in entry.bodies.items():
-        mm = each.error_mm
-        likely = "" if mm is None else _(", expected error {mm}").format(mm=in_mm(mm))
+    for name, body in entry.bodies.items():
+        position = body.uses.get("position")
+        expected = ""
+        if position and position.typical_mm is not None and body.is_usable:
+            expected = _(", expected error {mm}").format(mm=in_mm(position.typical_mm))
         motion = ""
-        if each.moved:  # not of a bone with a CT of its own
+        if body.moved:  # not of a bone with a separate CT
             against = _(
                 ", moved by {mm:.1f} mm and {deg:.1f}\u00b0 against the pose of the whole CT"
             )
-            motion = against.format(mm=each.moved["mm"], deg=each.moved["deg"])
-            likely += _(" if the cameras are right") if likely else ""
-        told = _("{name}: {verdict}{motion}{likely}.").format(
-            name=name,
-            verdict=entry.verdict_of(name),
-            motion=motion,
-            likely=likely,
+            motion = against.format(mm=body.moved.mm, deg=body.moved.degrees)
+        verdict_of_bone = entry.verdict_of(name)
+        sentence = _("{name}: {verdict}{motion}{expected}.").format(
+            name=name, verdict=verdict_of_bone, motion=motion, expected=expected
         )
-        sentences.append(
-            " ".join([told, *(reason for reason in each.reasons if reason not in of_all)])
-        )
+        own = [finding for finding in cautions[name] if finding not in common]
+        sentences.append(" ".join([sentence, *messages.sentences(own)]))
     moved = _("{name} on {against}: {words}, {mm:.1f} mm at the joint.")
-    return [*sentences, *sorted(of_all), *(moved.format(**motion) for motion in entry.motions)]
+    motions = [moved.format(**motion) for motion in entry.motions]
+    return [*sentences, *messages.sentences(common), *motions]
 
 
 def use_suggested_masks(session: Session) -> str:
@@ -344,7 +374,7 @@ def use_suggested_masks(session: Session) -> str:
             _("Mask: {why}, expected a pose that was assessed; register, or assess this pose."),
             why=within_sentence(why or _("This pose was not assessed.")),
         )
-    if result.verdict == "reject" or result.assessment.likely_wrong:
+    if result.assessment.is_likely_wrong:
         raise InputError(
             _(
                 "A mask cannot be suggested for a pose that is likely wrong. Register again from "

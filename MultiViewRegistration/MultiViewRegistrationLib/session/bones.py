@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..assessment.bodies import BodyResult
 from ..assessment.joint_motion import (
     JointMotion,
     frame_of_points,
@@ -17,7 +18,8 @@ from ..assessment.joint_motion import (
     joint_pose,
     principal_axes,
 )
-from ..errors import DOUBT, InputError
+from ..assessment.records import RELIABILITY, Verdict
+from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.body import Body, Structures
 from ..imaging.bone_names import vertebra
@@ -50,13 +52,13 @@ from ..mrml.structures import (
     Shape,
     shape_of,
 )
-from ..mrml.targets import TARGET_COLOUR, show_targets
+from ..mrml.targets import show_targets
 from ..mrml.xray import DetectorPlane
+from ..report.messages import cautions, in_mm, sentences
 from ..translation import _
-from .marks import marks_of, named_targets
+from .marks import IN_PLACE_COLOUR, TargetRing, marks_of, target_rings
 from .parts import Parts
 from .tasks import BackgroundValue
-from .verdicts import KnownBone
 
 if TYPE_CHECKING:
     from .session import Session
@@ -68,8 +70,8 @@ LEAST_INSIDE = 0.25
 
 
 @dataclass(frozen=True)
-class BoneState(KnownBone):
-    """A bone as it is now; without a verdict where it was not registered from here, or was moved.
+class BoneState:
+    """A bone as it is now.
 
     Attributes
     ----------
@@ -78,19 +80,27 @@ class BoneState(KnownBone):
     own
         Whether it has a pose of its own; else it lies as the CT does.
     mm, degrees
-        How far its middle lies from where the pose of the whole CT has it, and how far it is
-        turned; None of a bone with a CT of its own.
-    told
-        As `HistoryEntry.verdict_of`.
+        Displacement and rotation against the pose of the whole CT; None for a bone with a separate
+        CT.
+    verdict
+        Verdict on its 3D position; None if it was not registered here, or was moved since.
+    verdict_in_words
+        As of `HistoryEntry.verdict_of`; "" without a verdict.
+    error_mm
+        Expected error of its 3D position; None if unknown, or if it must not be used.
+    reasons
+        The message about each finding that limits its verdict.
     """
 
-    _: KW_ONLY
     name: str
     colour: Colour
     own: bool = True
     mm: float | None = 0.0
     degrees: float | None = 0.0
-    told: str | None = None
+    verdict: Verdict | None = None
+    verdict_in_words: str = ""
+    error_mm: float | None = None
+    reasons: tuple[str, ...] = ()
 
 
 #: The frame of the CT's own axes, among those of a pair.
@@ -138,7 +148,8 @@ class Bones:
         self._ghost: tuple[bool, bool] | None = None
         self._pair: BonePair | None = None
         self._outlines = KnownOutlines()
-        self._targets: dict[int, np.ndarray] = {}
+        self._rings: list[TargetRing] = []
+        self._ringed = ""
 
     def update(self) -> None:
         """Follow segments and result; call it from a timer."""
@@ -161,8 +172,12 @@ class Bones:
         there = bones_of(registration)
         self._of = self._session.of_structures if self._colours and there else ""
         self._stands = self._standing()
-        self._targets = named_targets(self._session)
-        show_targets(registration, self._targets)
+        if self._stands != self._ringed:
+            entry = self._history.current
+            self._ringed = self._stands
+            self._rings = target_rings(entry) if self._stands and entry else []
+            doubtful = [ring for ring in self._rings if ring.colour != IN_PLACE_COLOUR]
+            show_targets(registration, {ring.number: ring.point_mm for ring in doubtful})
         if self._of and any(bone.surface is not None for bone in there.values()):
             self._take_lines_along()
         ghost = bool(there), ct_3d.surface_is_current(registration)
@@ -297,7 +312,7 @@ class Bones:
             moves = name not in registration.apart  # of those no CT says how they lay before
             state = _state(name, colour, places, there.get(name), known.get(name), moves)
             if entry is not None and state.verdict:
-                state = replace(state, told=entry.verdict_of(name))
+                state = replace(state, verdict_in_words=entry.verdict_of(name) or "")
             states.append(state)
         return states
 
@@ -308,7 +323,7 @@ class Bones:
         worst = max(
             (each for each in own if each.name not in beside),
             key=lambda each: (
-                DOUBT.index(each.verdict),
+                RELIABILITY.index(each.verdict),
                 np.inf if each.error_mm is None else each.error_mm,
             ),
             default=None,
@@ -446,17 +461,21 @@ class Bones:
             lines = self._outlines.of(colour, shape, transform_to_ras(pose), detector)
             found.append(Outline("", colour, lines))
         place = transform_to_ras(self._registration.world_from_ct)
-        for number, point in self._targets.items():
-            shape = Shape(points=ras_from_lps(point)[None])
-            lines = self._outlines.of(number, shape, place, detector)
-            found.append(Outline(str(number), TARGET_COLOUR, lines))
+        for ring in self.rings:
+            lines = self._outlines.of(ring.number, ring.shape, place, detector)
+            found.append(Outline(str(ring.number), ring.colour, lines))
         return found
 
     @property
-    def marks(self) -> dict[Colour, tuple[np.ndarray, Shape]]:
-        """Pose and shape, once made, of the bone that lies elsewhere than this pose has it, and of where that would have been seen.
+    def rings(self) -> list[TargetRing]:
+        """The rings around the targets, for the current pose; none over an X-ray alone."""
+        return [] if overlay.mode_of(self._registration) == "off" else self._rings
 
-        The latter is marked in blue, and not where blue is the DRR's; an X-ray alone has no marks.
+    @property
+    def marks(self) -> dict[Colour, tuple[np.ndarray, Shape]]:
+        """Pose and shape, once made, of the points at which bone is displaced, and at which that would be visible.
+
+        The latter are blue, and hidden where the DRR is blue; an X-ray alone has no marks.
         """
         mode = overlay.mode_of(self._registration)
         made = dict(self._marks.value_of(self._stands) or {})
@@ -508,7 +527,7 @@ class Bones:
         """Return what identifies the marks of an entry that hold for the pose as it is; "" for none."""
         session = self._session
         entry = self._history.current
-        marked = entry and (entry.elsewhere or entry.tested)
+        marked = entry and entry.assessment and len(entry.assessment.tested)
         if entry is None or not marked or self._registration.ct is None:
             return ""
         if self._history.is_displaced or session.sequence.frame is not None:
@@ -530,10 +549,8 @@ def _in_words(state: BoneState) -> str:
     verdict = state.verdict or _("not registered")
     if state.error_mm is None:
         return _("{name}: {verdict}").format(name=state.name, verdict=verdict)
-    told = _("{name}: {verdict}, probably {mm:.1f} mm")
-    if state.mm is not None:
-        told = _("{name}: {verdict}, probably {mm:.1f} mm if the cameras are right")
-    return told.format(name=state.name, verdict=verdict, mm=state.error_mm)
+    text = _("{name}: {verdict}, expected error {mm}")
+    return text.format(name=state.name, verdict=verdict, mm=in_mm(state.error_mm))
 
 
 def _state(
@@ -541,7 +558,7 @@ def _state(
     colour: Colour,
     places: Places,
     bone: SceneBone | None,
-    known: KnownBone | None,
+    known: BodyResult | None,
     moves: bool,
 ) -> BoneState:
     """Return the state of a bone, of which the history's entry knows this."""
@@ -555,12 +572,20 @@ def _state(
         turned = rigid.rotation_distance(pose, places[""])
         mm = float(np.linalg.norm(away))
         degrees = float(np.degrees(turned))
-    if known is None or not np.allclose(known.pose, pose, rtol=0, atol=1e-6):
-        known = KnownBone()
-    elif known.verdict is not None and known.moved:
-        mm = known.moved["mm"]
-        degrees = known.moved["deg"]
-    return BoneState(**vars(known), name=name, colour=colour, mm=mm, degrees=degrees)
+    state = BoneState(name=name, colour=colour, mm=mm, degrees=degrees)
+    if known is None or not np.allclose(known.world_from_ct, pose, rtol=0, atol=1e-6):
+        return state
+    if known.assessment is None:
+        return state
+    if known.moved:
+        state = replace(state, mm=known.moved.mm, degrees=known.moved.degrees)
+    position = known.uses.get("position")
+    return replace(
+        state,
+        verdict=known.verdict,
+        error_mm=position.typical_mm if position and known.is_usable else None,
+        reasons=tuple(sentences(cautions(known.assessment.findings))),
+    )
 
 
 def _bone_at(structures: Structures, index_from_ct: np.ndarray, points: np.ndarray) -> str:

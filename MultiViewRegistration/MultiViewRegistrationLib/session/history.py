@@ -8,29 +8,32 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..assessment.metrics import in_words
-from ..errors import KEYS, Verdict, doubted, with_codes
+from ..assessment.bodies import BodyResult
+from ..assessment.records import Assessment
 from ..io.files import JsonObject, plain
 from ..io.result_json import (
-    Answered,
-    StoredVerdict,
-    all_on_line,
+    AssessedPose,
+    all_edges_match,
+    assessment_json,
+    body_json,
     bones_in,
-    keys_of,
-    off_line,
+    edge_findings,
+    edge_keys,
+    read_assessment,
+    read_body,
     read_edge_checks,
 )
 from ..mrml.ct_3d import Places, bones_of, places_of, put_apart, put_bones, same_places
 from ..mrml.fingerprints import ct_fingerprint, fingerprint
 from ..mrml.registration import Registration
 from ..translation import _
-from .verdicts import KnownBone, judged
 
 if TYPE_CHECKING:
     from ..report.result import Result
@@ -52,7 +55,7 @@ METHODS = {
     "one body": _("As one body"),
     "removed": _("Removed"),
 }
-#: Word for the state of each assessed view, see `assessment.verdict.Assessment.view_states`.
+#: State of each assessed view, see `assessment.records.Assessment.view_states`.
 VIEW_STATES = ("good", "check", "bad")
 PARAMETER = "history"
 POSITION = "historyPosition"
@@ -60,8 +63,8 @@ POSITION = "historyPosition"
 REMOVED = "removed"
 
 
-@dataclass(frozen=True)
-class HistoryEntry(StoredVerdict, Answered):
+@dataclass(frozen=True, eq=False)
+class HistoryEntry(AssessedPose):
     """A pose and its origin.
 
     Attributes
@@ -84,24 +87,18 @@ class HistoryEntry(StoredVerdict, Answered):
     regressor
         Of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what
         the pose came from.
-    typical_mm
-        Expected error; None if not assessed.
-    risk
-        Probability of an error above `assessment.prediction.WRONG_MM`; None if not assessed.
+    assessment
+        None if the pose was not assessed.
+    notes
+        Warnings of the registration, and messages about a pose that was not assessed.
     views
         "good", "check" or "bad" for the 3D position, by view name; empty if not assessed.
-    summary
-        Expected error and the risk of a larger error, a sentence.
     bodies, motions
         Bones with separate poses; their motions as in a result.json.
-    elsewhere
-        Cells of CELL_MM, whole CT mm, of the displaced part of the bone.
-    tested
-        By use, CT mm: points at which displaced bone would be visible.
     decisive
         As `Result.decisive`, for a result that was read from a file.
     edge_checks
-        Edge checks by the user, with the keys of `result_json.keys_of`.
+        Edge checks by the user, with the keys of `result_json.edge_keys`.
     assessed
         Fingerprint of the inputs with which a pose that was not registered was assessed; or "".
     after
@@ -120,14 +117,11 @@ class HistoryEntry(StoredVerdict, Answered):
     refinement: str = ""
     device: str = ""
     regressor: dict = field(default_factory=dict)
-    typical_mm: float | None = None
-    risk: float | None = None
+    assessment: Assessment | None = None
+    notes: list[str] = field(default_factory=list)
     views: dict[str, str] = field(default_factory=dict)
-    summary: str = ""
-    bodies: dict[str, KnownBone] = field(default_factory=dict)
+    bodies: dict[str, BodyResult] = field(default_factory=dict)
     motions: list[dict] = field(default_factory=list)
-    elsewhere: list[list[int]] = field(default_factory=list)
-    tested: dict[str, list[list[float]]] = field(default_factory=dict)
     decisive: dict[str, list[list[int]]] = field(default_factory=dict)
     edge_checks: dict[str, bool] = field(default_factory=dict)
     assessed: str = ""
@@ -137,13 +131,19 @@ class HistoryEntry(StoredVerdict, Answered):
     @classmethod
     def from_json(cls, content: dict) -> HistoryEntry:
         """Restore an entry from the output of `to_json`."""
-        said = {key: value for key, value in content.items() if key not in KEYS}
-        said["bodies"] = {name: KnownBone.kept(each) for name, each in said["bodies"].items()}
-        return cls(**said | judged(content))
+        fields = JsonObject("the scene", "history", content)
+        known = {
+            each.name: content[each.name] for each in dataclass_fields(cls) if each.name in content
+        }
+        known["assessment"] = read_assessment(fields)
+        known["bodies"] = {name: read_body(name, each) for name, each in bones_in(fields).items()}
+        return cls(**known)
 
     def to_json(self) -> dict:
-        """Return its fields, and the codes of its reasons."""
-        return plain({**vars(self), **with_codes(self.reasons)})
+        """Return the entry as JSON content."""
+        bodies = {name: body_json(body) for name, body in self.bodies.items()}
+        own = {key: value for key, value in vars(self).items() if key != "assessment"}
+        return plain({**own, **assessment_json(self.assessment), "bodies": bodies})
 
     @classmethod
     def now(cls, method: str, world_from_ct: np.ndarray, **more: Any) -> HistoryEntry:
@@ -164,83 +164,71 @@ class HistoryEntry(StoredVerdict, Answered):
         InputError for what is none.
         """
         content = fields.values
-        told = StoredVerdict.read(fields, get_args(Verdict))
-        predicted = content.get("predicted_tre_mm") or {}
         views = {each.text("name", "its name"): each for each in fields.sections("views", "views")}
         states = {name: view.values.get("state") for name, view in views.items()}
-        tested = fields.part("tested")
         decisive = {
             name: view.array("decisive_px", (2, 2), "pixels").astype(int).tolist()
             for name, view in views.items()
             if view.has("decisive_px")
         }
-        said = {
-            **vars(told),
+        assessment = read_assessment(fields)
+        reasons = fields.optional("reasons", fields.texts, "sentences", default=[])
+        known = {
+            "assessment": assessment,
+            "notes": [] if assessment else reasons,
             "seconds": content.get("seconds", {}).get("total"),
-            "typical_mm": told.uses["position"].typical_mm
-            if told.uses
-            else predicted.get("typical"),
-            "risk": (content.get("uncertainty") or {}).get("failure_probability"),
             "views": {name: state for name, state in states.items() if state in VIEW_STATES},
-            "tested": {
-                use: tested.array(use, (None, 3), "points in CT mm").tolist()
-                for use in ("overlay", "position")
-                if tested.has(use)
-            },
             "decisive": decisive,
             "edge_checks": read_edge_checks(fields),
-            "summary": str(content.get("summary", "")),
-            "bodies": {name: KnownBone.of_content(each) for name, each in bones_in(fields).items()},
+            "bodies": {name: read_body(name, each) for name, each in bones_in(fields).items()},
             "motions": fields.optional("motions", fields.value, "a list", list, default=[]),
         }
-        return cls.now(method, world_from_ct, **{**said, **more})
+        return cls.now(method, world_from_ct, **{**known, **more})
 
     @classmethod
     def of_result(
         cls, method: str, world_from_ct: np.ndarray, result: Result, **more: Any
     ) -> HistoryEntry:
         """Make an entry of a pose with what a `result.Result` says of it, and more or other fields."""
-        said: dict[str, Any] = {"device": result.compute_device.display_name}
-        if assessment := result.assessment:
-            said["views"] = assessment.view_states([view.name for view in result.views])
-            said["elsewhere"] = _cells(assessment.elsewhere)
+        device = result.compute_device.display_name
         fields = JsonObject("result.json", "", result.to_json())
-        return cls.of_content(method, world_from_ct, fields, **{**said, **more})
+        return cls.of_content(method, world_from_ct, fields, **{"device": device, **more})
 
     def confirmed(self, keys: Iterable[str]) -> bool:
         """Return whether the user confirmed the edges for all these keys."""
-        return all_on_line(self.edge_checks, keys)
+        return all_edges_match(self.edge_checks, keys)
 
     def verdict_of(self, name: str) -> str | None:
         """Return the verdict of a bone, or that its edges were confirmed."""
         bone = self.bones[name]
-        confirmed = bone.verdict == "check" and self.confirmed(keys_of(name, bone.similarity))
+        confirmed = bone.verdict == "check" and self.confirmed(edge_keys(name, bone.similarity))
         return _("check, edges confirmed") if confirmed else bone.verdict
 
     @property
-    def off_line(self) -> list[str]:
-        """The X-rays in which the user saw edges of the whole CT off the outline."""
-        return [key for key, on_line in self.edge_checks.items() if not on_line and "/" not in key]
+    def mismatched_views(self) -> list[str]:
+        """The X-rays in which the user saw edges of the whole CT that do not match."""
+        checks = self.edge_checks.items()
+        return [key for key, matches in checks if not matches and "/" not in key]
 
     @property
     def as_checked(self) -> HistoryEntry:
-        """The entry after the user's edge checks: at best "check" for any use if an edge is off the outline."""
+        """The entry after the user's edge checks: at best "check" for any use if an edge does not match."""
         checks = self.edge_checks
-        whole = off_line(checks)
-        each = self.bodies.items()
-        bodies = {name: doubted(body, off_line(checks, name)) for name, body in each}
-        found = replace(doubted(self, whole), bodies=bodies)
-        return replace(found, summary=(whole and found.uses_in_words) or self.summary)
+        bodies = {}
+        for name, body in self.bodies.items():
+            assessment = body.assessment
+            if assessment:
+                assessment = assessment.with_findings(edge_findings(checks, name))
+            bodies[name] = replace(body, assessment=assessment)
+        whole = self.assessment
+        if whole:
+            whole = whole.with_findings(edge_findings(checks))
+        return replace(self, assessment=whole, bodies=bodies)
 
     @property
-    def bones(self) -> dict[str, KnownBone]:
-        """As of `Answered`."""
+    def bones(self) -> dict[str, BodyResult]:
+        """The bones with separate poses."""
         return self.bodies
-
-    @property
-    def uses_in_words(self) -> str:
-        """Verdict and expected error of each use as sentences, see `metrics.in_words`."""
-        return in_words(self.uses)
 
     @property
     def key(self) -> str:
@@ -260,21 +248,12 @@ class HistoryEntry(StoredVerdict, Answered):
     @property
     def bone_poses(self) -> Places:
         """The poses (4, 4), LPS, of the bones that have one of their own, by their names."""
-        return {name: each.pose for name, each in self.bodies.items()}
+        return {name: body.world_from_ct for name, body in self.bodies.items()}
 
     @property
     def places(self) -> Places:
         """Where CT and bones are."""
         return {"": self.pose, **self.bone_poses}
-
-
-#: The side of a cell of `HistoryEntry.elsewhere`: a few hundred of them hold a part of the body.
-CELL_MM = 8
-
-
-def _cells(points: np.ndarray) -> list[list[int]]:
-    """Return the cells that hold any of the points (N, 3)."""
-    return (CELL_MM * np.unique(np.rint(points / CELL_MM).astype(int), axis=0)).tolist()
 
 
 class History:
@@ -480,7 +459,7 @@ class History:
         every = reversed(list(enumerate(self.entries)))
         return [each for each in every if each[1].verdict and now in each[1].inputs]
 
-    def _bones_now(self) -> dict[str, KnownBone]:
+    def _bones_now(self) -> dict[str, BodyResult]:
         """Return the bones as they are now, with what is known of those that lie where they were registered."""
         registered = [entry.bodies for _n, entry in self._standing()]
         there = bones_of(self._registration)
@@ -508,12 +487,12 @@ class History:
         self._registration.keep(POSITION, position)
 
 
-def _body(name: str, pose: np.ndarray, registered: list[dict[str, KnownBone]]) -> KnownBone:
+def _body(name: str, pose: np.ndarray, registered: list[dict[str, BodyResult]]) -> BodyResult:
     """Return what `HistoryEntry.bodies` has of a bone at a pose (4, 4), the first of those registered there."""
     for bodies in registered:
-        if name in bodies and same_places({name: bodies[name].pose}, {name: pose}):
+        if name in bodies and same_places({name: bodies[name].world_from_ct}, {name: pose}):
             return bodies[name]
-    return KnownBone(world_from_ct=pose.tolist())
+    return BodyResult(name, pose)
 
 
 #: Seconds for which the CT must rest.

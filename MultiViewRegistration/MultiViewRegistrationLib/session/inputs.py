@@ -17,14 +17,14 @@ from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, code_of
+from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit, LandmarkResidual, locate
 from ..imaging.body import Body, Structures
 from ..imaging.ct import CT as CTVolume
 from ..imaging.xray import XRay
 from ..io.case import Case
-from ..io.dicom_identity import DAY, PATIENT, REASON_CODES
+from ..io.dicom_identity import DAY, PATIENT, MismatchWarning
 from ..jobs import start_compiling
 from ..mrml.case import bodies_of, case_of, ct_of, landmarks_of, xray_of
 from ..mrml.ct_3d import places_of, put_surface, surface_is_current, take_surface
@@ -76,8 +76,7 @@ class UnreadNotices:
 
     def loaded(self, warnings: list[str]) -> None:
         """Store the warnings of loaded files except for mismatches, which are derived from the scene."""
-        mismatches = REASON_CODES.values()
-        self._warnings = [each for each in warnings if code_of(each) not in mismatches]
+        self._warnings = [text for text in warnings if not isinstance(text, MismatchWarning)]
 
     def warn(self, sentence: str) -> None:
         """Add a warning."""

@@ -1,55 +1,68 @@
-"""What an answer marks in the views: bone that lies elsewhere, where that would have been seen, and the targets that it names."""
+"""Marks of an assessment in the views: points that were tested for displaced bone, and rings around the targets."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
-import scipy
 
-from ..geometry import rigid
-from ..mrml import ct_3d
-from ..mrml.case import EXTRAS
+from ..assessment.records import WRONG_MM
+from ..mrml.ct_3d import sphere_surface
 from ..mrml.nodes import Colour, ras_from_lps
 from ..mrml.structures import MISFIT_COLOUR, TESTED_COLOUR, Shape, shape_of
-from .assessment import explanation
-from .history import CELL_MM, HistoryEntry
+from .history import HistoryEntry
 
-if TYPE_CHECKING:
-    from .session import Session
-
-#: The numbers of targets in a sentence, see `assessment.verdict_reasons.numbered`.
-NAMED_TARGETS = re.compile(r"\btargets? (\d+(?:, \d+)*)")
+IN_PLACE_COLOUR = (0.35, 0.8, 0.45)
+NOT_TESTED_COLOUR = (0.65, 0.65, 0.65)
 
 
-def named_targets(session: Session) -> dict[int, np.ndarray]:
-    """Return the targets (3,) of the case, CT mm, that the explanation of the pose names, by their numbers."""
-    targets = session.registration.kept(EXTRAS, {}).get("targets")
-    if not targets:
-        return {}
-    named = NAMED_TARGETS.findall(" ".join(explanation(session)))
-    numbers = sorted({int(number) for each in named for number in each.split(", ")})
-    return {number: np.array(targets[number - 1]) for number in numbers if number <= len(targets)}
+class TargetRing(NamedTuple):
+    """A ring around a target, to scale.
+
+    Attributes
+    ----------
+    number
+        Of the target in the case, from 1.
+    point_mm
+        (3,) CT mm.
+    colour
+        Green if it is in place, red if bone is displaced there, grey if it could not be tested.
+    shape
+        A sphere of the 95 % bound of the error, or of WRONG_MM if that is unknown.
+    """
+
+    number: int
+    point_mm: np.ndarray
+    colour: Colour
+    shape: Shape
+
+
+def target_rings(entry: HistoryEntry) -> list[TargetRing]:
+    """Return a ring for each target that was tested for displaced bone."""
+    tested = entry.assessment.tested if entry.assessment else None
+    if tested is None or not tested.are_targets:
+        return []
+    position = entry.uses.get("position")
+    radius_mm = (position.upper95_mm if position else None) or WRONG_MM
+    rings = []
+    for n, point in enumerate(tested.points_mm):
+        colour = IN_PLACE_COLOUR if tested.in_place[n] else NOT_TESTED_COLOUR
+        if tested.displaced[n]:
+            colour = MISFIT_COLOUR
+        shape = shape_of(sphere_surface(ras_from_lps(point), radius_mm))
+        rings.append(TargetRing(n + 1, point, colour, shape))
+    return rings
 
 
 def marks_of(entry: HistoryEntry) -> dict[Colour, tuple[np.ndarray, Shape]]:
-    """Return `Bones.marks` of an entry."""
-    marks = {}
-    if entry.elsewhere:
-        marks[MISFIT_COLOUR] = entry.pose, _cells_shape(entry)
-    tested = entry.tested.get("overlay")
-    if tested and not entry.bodies:
-        marks[TESTED_COLOUR] = entry.pose, Shape(points=ras_from_lps(np.array(tested)))
+    """Return pose and shape of the tested points of an entry without targets, by their colour."""
+    marks: dict[Colour, tuple[np.ndarray, Shape]] = {}
+    tested = entry.assessment.tested if entry.assessment else None
+    if tested is None or tested.are_targets or entry.bodies:
+        return marks
+    rows = ((MISFIT_COLOUR, tested.displaced), (TESTED_COLOUR, tested.overlay_in_place))
+    for colour, chosen in rows:
+        if chosen.any():
+            points = ras_from_lps(tested.points_mm[chosen])
+            marks[colour] = entry.pose, Shape(points=points)
     return marks
-
-
-def _cells_shape(entry: HistoryEntry) -> Shape:
-    """Return the shape of the part of the bone that lies elsewhere."""
-    cells = np.array(entry.elsewhere) // CELL_MM
-    first = cells.min(axis=0)
-    place = np.diag([CELL_MM, CELL_MM, CELL_MM, 1.0]) @ rigid.translation(first)
-    there = np.zeros((np.ptp(cells, axis=0) + 1)[::-1], bool)
-    there[tuple((cells - first).T[::-1])] = True
-    closed = scipy.ndimage.binary_closing(np.pad(there, 1), iterations=1)[1:-1, 1:-1, 1:-1]
-    return shape_of(ct_3d.mask_surface(closed, ras_from_lps(place)))

@@ -291,7 +291,7 @@ def _put(exported: RegistrationExport, fields: JsonObject, registration: Registr
         fingerprint="" if warning else fingerprint(registration),
     )
     if warning:
-        entry = replace(entry, reasons=[warning, *entry.reasons])
+        entry = replace(entry, notes=[warning, *entry.notes])
     history = History(registration)
     history.note("before")
     history.add(entry)

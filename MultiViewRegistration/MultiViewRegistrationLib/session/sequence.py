@@ -105,7 +105,7 @@ def take_video(session: Session, folder: Path) -> Writer:
                 if xray is not None and frame.kept and not outlines:
                     _draw_edges(pane, View(name, xray, cameras[name]), anatomy, frame)
                 panes.append(pane)
-            return _beside(panes, f"{frame.number}: {frame.answer}")
+            return _beside(panes, f"{frame.number}: {frame.overall_verdict}")
 
         with staged(folder, last=VIDEO) as staging:
             still = f"frame_{shown}.png"

@@ -560,7 +560,7 @@ class Session(Inputs):
             result,
             cameras=corrected,
             fingerprint=run.fingerprint,
-            reasons=[*result.reasons, *self.notes],
+            notes=[*([] if result.assessment else result.reasons), *self.notes],
             seconds=run.seconds,
             first_time_s=first_time_s,
             refinement="" if run.refinement == "joint" else run.refinement,

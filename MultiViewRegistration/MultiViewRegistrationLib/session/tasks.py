@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
 from typing import Any, Generic, TypeGuard, TypeVar
 
-from ..errors import InputError, Reason, code_of, collect_warnings, warn
+from ..errors import InputError, collect_warnings, warn
 from ..io.files import redact_upload_paths
 from ..jobs import TimeLeft, left_in_words
 from ..translation import _
@@ -157,7 +157,7 @@ class Task(Generic[Result]):
             except Exception as raised:
                 if not self._cancelled:  # an interrupted library may raise anything
                     error = InputError(_failure(raised))
-        self.warnings = [Reason(code_of(each), redact_upload_paths(each)) for each in warnings]
+        self.warnings = [type(text)(redact_upload_paths(text)) for text in warnings]
         if self._cancelled:
             error = CancelledError()
             self._progress.clear()

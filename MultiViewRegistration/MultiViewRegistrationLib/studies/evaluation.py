@@ -37,7 +37,8 @@ import numpy as np
 
 from ..api import register_further
 from ..assessment import metrics
-from ..assessment.bodies import Alone
+from ..assessment.bodies import BodyRegistration, BodyResult
+from ..assessment.risk import bone_model
 from ..assessment.together import register_together
 from ..errors import InputError, Show, unseen
 from ..finding import (
@@ -57,6 +58,7 @@ from ..registration.optimizer import Range, Refinement, RefinementMethod
 from ..registration.prepared_ct import PreparedCT, anatomies_of
 from ..registration.warm_up import warm_up
 from ..regressor.initialise import Regressor, model_for
+from ..report.messages import sentences
 from .statistics import SUCCESS_MM, consensus, perturbed, starting_poses
 
 STARTS = ("given", "search", "regressor", "auto")
@@ -420,19 +422,29 @@ def _structures(
     how = None, unseen, setup.seed, setup.method
     others = register_further(case, anatomies, whole.views, *how)
     places = [each.refinement.world_from_ct for each in (done, *others)]
-    alone = list(map(Alone, case.bodies, anatomies, places))
-    bones = register_together(alone, whole.views, poses=done.bone_poses).bodies
+    registered = list(map(BodyRegistration, case.bodies, anatomies, places))
+    bones = register_together(registered, whole.views, poses=done.bone_poses).bodies
     seconds = perf_counter() - began
     for bone in bones:
-        predicted = bone.predicted_tre_mm
+        findings = bone.assessment.findings if bone.assessment else ()
         truth = case.structure_truths.get(bone.name)
         row = rows[bone.name]
-        row |= {"verdict": bone.verdict, "reasons": bone.reasons, "seconds": seconds}
+        row |= {"verdict": bone.verdict, "reasons": sentences(findings), "seconds": seconds}
         row |= {"moved_mm": bone.moved and bone.moved.mm}
-        row |= {"predicted_upper95_mm": predicted and predicted.upper95}
+        row |= {"predicted_upper95_mm": _predicted_upper95_mm(bone)}
         if truth is not None and bone.bone:
             row["errors"] = _errors(whole, bone.world_from_ct, truth, bone.bone.surface)
     return [*rows.values()]
+
+
+def _predicted_upper95_mm(bone: BodyResult) -> float | None:
+    """Return the 95 % bound of the error of a bone of a CT by the risk model; None if no view shows it.
+
+    The whole CT is not assessed here, so that the uncertainty of its cameras is unknown.
+    """
+    if not bone.moved or bone.features is None or bone.verdict == "not shown":
+        return None
+    return bone_model().predict(bone.features).upper95_mm
 
 
 def _errors(found: Refinement, pose: np.ndarray, truth: np.ndarray, points: np.ndarray) -> Row:

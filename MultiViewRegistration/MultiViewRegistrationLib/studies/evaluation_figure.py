@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..assessment.prediction import WRONG_MM
+from ..assessment.records import WRONG_MM
 from ..report.plot import plain_text
 from .evaluation import Row
 from .statistics import grouped

@@ -21,7 +21,7 @@ import numpy as np
 from .. import __version__
 from ..api import register
 from ..assessment import metrics
-from ..assessment.faults import misfits
+from ..assessment.scanner_pose import misfits
 from ..errors import InputError, Show, warn
 from ..finding import find_pose, refinement_method, seed_of
 from ..geometry import rigid
@@ -54,7 +54,7 @@ ASSESSED_RUNS = 3
 #: What is told of the best fit as a result.json has it.
 OF_RESULT = (
     "reasons",
-    "reason_codes",
+    "findings",
     "predicted_tre_mm",
     "world_from_ct",
     "views",
@@ -222,7 +222,7 @@ def selfcheck(case: Case, starts: int, seed: int, show: Show) -> SelfCheck:
     Parameters
     ----------
     case
-        As of `study_to_check`; for errors see `metrics.error_points`.
+        As of `study_to_check`; for errors see `metrics.target_points`.
     starts, seed
         How many starts, of random directions by this seed.
     show
@@ -240,7 +240,7 @@ def selfcheck(case: Case, starts: int, seed: int, show: Show) -> SelfCheck:
     anatomy = PreparedCT(case.ct)
     truth = case.truth_world_from_ct
     assert truth is not None
-    points = metrics.error_points(anatomy, case.views, truth, case.targets).points
+    points = metrics.target_points(anatomy, case.views, truth, case.targets).points
     found_misfits = misfits(anatomy, case.views, truth)
     poses = perturbed(truth, anatomy.centroid, START_DEG, START_MM, starts, seed)
     whole = starts + ASSESSED_RUNS
@@ -375,8 +375,8 @@ class OffsetCheck:
     @property
     def passed(self) -> bool:
         """Whether all poses are found again, and the first is neither rejected nor likely wrong."""
-        assessed = self.result.assessment
-        found = self.result.verdict != "reject" and not (assessed and assessed.likely_wrong)
+        assessment = self.result.assessment
+        found = assessment is not None and not assessment.is_likely_wrong
         return found and all(each.found for each in self.returns)
 
     @property
@@ -387,7 +387,7 @@ class OffsetCheck:
         return [
             f"{'PASS' if self.passed else 'FAIL'}: {count - len(lost)} of {count} known offsets are "
             f"found again within {TOLERANCE}.",
-            f"The pose is judged: {self.result.verdict}. Offsets show that a pose is found again, not "
+            f"The verdict on the pose is {self.result.verdict}. Offsets show that a pose is reproducible, not "
             "that it is right.",
             *([f"Not found again: {'; '.join(lost)}."] if lost else []),
         ]

@@ -128,7 +128,7 @@ def _facts(session: Session) -> dict[str, Any]:
     registration = session.registration
     views = registration.xrays
     case = session.case_path
-    found: dict[str, Any] = {"xrays": len(views), "verdict": assessment.verdict(session)}
+    found: dict[str, Any] = {"xrays": len(views), "verdict": assessment.overall_verdict(session)}
     shown = [view for view in views if view.node.GetImageData() and view.display]
     if shown:
         found["picture"] = embedded(png(thumbnail(shown[0], PICTURE_PX)))

@@ -9,14 +9,12 @@ from itertools import chain
 from time import monotonic
 from typing import Any
 
-from ...assessment.metrics import USES, use_in_words
-from ...assessment.remedy import proposed_view, remedy
-from ...errors import InputError, code_of
+from ...errors import InputError
 from ...io.recognise import CT, XRAY
 from ...mrml.identity import patients_in_doubt, patients_in_words
+from ...report.messages import USE_NAMES, describe_use, proposed_view, remedy
 from ...translation import _
 from .. import assessment
-from ..history import HistoryEntry
 from ..registering import (
     MIN_XRAYS,
     AutomaticRegistration,
@@ -24,7 +22,6 @@ from ..registering import (
     register_bones,
 )
 from ..tasks import within_sentence
-from ..verdicts import uses_of_bones
 from .check import EdgesPresenter
 from .form import (
     Button,
@@ -47,6 +44,7 @@ WORDS = {
     "check": ("\u26a0", _("CHECK")),
     "checked": ("\u2611", _("CHECK, edges confirmed")),
     "reject": ("\u2718", _("REJECT")),
+    "not shown": ("\u2718", _("NOT SHOWN")),
     "running": ("\u25b6", _("REGISTERING")),
     "failed": ("\u2718", _("FAILED")),
     "moved": ("\u25cb", _("NOT ASSESSED")),
@@ -67,7 +65,6 @@ VIEW_WORDS = {
 SECTIONS_TO_CHECK = {
     "start": (_("Check the start"), "start"),
     "ct": (_("Check the CT"), "ct"),
-    "match": (_("Check the patient"), "ct"),
 }
 #: What the DICOM headers name, and what a person does about it.
 DIFFERENT_PATIENTS = _(
@@ -194,11 +191,10 @@ class AnswerPresenter(Presenter):
             headline = self._edges.question or headline
         states = {} if kind == "moved" else assessment.view_states(session)
         views = [view.name for view in self.registration.used_xrays if view.name in states]
-        kind = "checked" if assessment.checked(session) else kind
-        symbol, word = WORDS[kind]
-        if assessment.each_accepted(session):
-            kind = "accept"
-            symbol, word = EACH_ACCEPTED
+        if kind != "moved":
+            kind = "checked" if assessment.checked(session) else assessment.overall_verdict(session)
+        is_of_bones = kind == "accept" and assessment.each_bone_is_accepted(session)
+        symbol, word = EACH_ACCEPTED if is_of_bones else WORDS[kind]
         return Answer(
             kind,
             symbol,
@@ -210,7 +206,7 @@ class AnswerPresenter(Presenter):
 
     def _how_to_calibrate(self, kind: str) -> list[str]:
         """Return the advice for a C-arm geometry from readings, which leads to "check" however often these are repeated."""
-        doubted = kind == "check" and remedy(assessment.reasons(self.session)) == "calibration"
+        doubted = kind == "check" and remedy(assessment.findings(self.session)) == "calibration"
         return [PHANTOM] if doubted and self._has_readings else []
 
     def _retake(self) -> Control | None:
@@ -262,12 +258,9 @@ class AnswerPresenter(Presenter):
         entry = self.session.history.current
         if entry is None or self.session.sequence.frame is not None or len(entry.uses) < 2:
             return []
-        entry = entry.as_checked
-        each = assessment.each_accepted(self.session)
-        uses = uses_of_bones(entry.bodies) if each else entry.uses
         return [
-            Text(use, f"{WORDS[assessed.verdict][0]} {USES[use]}: {use_in_words(assessed)}")
-            for use, assessed in uses.items()
+            Text(use, f"{WORDS[assessed.verdict][0]} {USE_NAMES[use]}: {describe_use(assessed)}")
+            for use, assessed in assessment.uses(self.session).items()
         ]
 
     def tick(self) -> bool:
@@ -399,28 +392,28 @@ class AnswerPresenter(Presenter):
             or any(session.problem(view) for view in used)
         ):
             return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
-        if verdict == "accept" or assessment.each_accepted(session) or self._seen_to_be_right():
+        if assessment.overall_verdict(session) == "accept" or self._seen_to_be_right():
             return replace(self._export(), primary=True)
         if verdict:
-            return self._settling(verdict)
+            return self._settling()
         return replace(self._register.button(), primary=True, keys=())
 
     def _seen_to_be_right(self) -> bool:
         """Return whether the user confirmed the edges, and no other doubt remains."""
         said = self._shown.kind == "checked"
-        return said and remedy(assessment.reasons(self.session)) in SEEN_IN_EDGES
+        return said and remedy(assessment.findings(self.session)) in SEEN_IN_EDGES
 
-    def _settling(self, verdict: str) -> Control:
+    def _settling(self) -> Control:
         """Return the action that would resolve the doubt about a pose."""
         session = self.session
-        what = remedy(assessment.reasons(self.session))
+        what = remedy(assessment.findings(self.session))
         entry = session.history.current
         used = self.registration.used_xrays
         if what == "calibration" and all(view.record.kind == "slot_scan" for view in used):
             what = "overlays"  # the geometry of a scanner is not calibrated by beads
         if what == "calibration" and self._has_readings and not self._geometry.beads.known:
-            what = "xray" if proposed_view(assessment.reasons(session)) else "overlays"
-        elif entry is not None and len(entry.off_line) == len(used):
+            what = "xray" if proposed_view(assessment.findings(session)) else "overlays"
+        elif entry is not None and len(entry.mismatched_views) == len(used):
             what = "start"
         if entry is None or session.sequence.frame is not None:
             what = (
@@ -428,12 +421,12 @@ class AnswerPresenter(Presenter):
             )
         elif what == "bones" and entry.bodies:
             what = "overlays"
-        elif what in ("overlays", "match") and (verdict == "reject" or _is_likely_wrong(entry)):
+        elif what == "overlays" and entry.assessment and entry.assessment.is_likely_wrong:
             if entry.method in PLACED and "good" not in entry.views.values():
                 return self._button(
                     "search", _("Search for the pose"), self.search, needs=("rendering",)
                 )
-            what = "geometry" if what == "overlays" else what
+            what = "geometry"
         if what == "calibration" and not self._has_readings:
             what = "geometry"  # a calibration is what it has: it is looked at
         if what == "patient":
@@ -448,7 +441,7 @@ class AnswerPresenter(Presenter):
         if what == "calibration":
             return self._button("calibrate", _("Calibrate"), self.calibrate)
         if what == "xray":
-            angles = proposed_view(assessment.reasons(session))
+            angles = proposed_view(assessment.findings(session))
             near = _("Add a view near {angles}\u2026").format(angles=angles)
             return self._add_xrays(near if angles else _("Add another X-ray\u2026"))
         if what == "register":
@@ -526,10 +519,6 @@ class AnswerPresenter(Presenter):
 
     def _button(self, key: str, label: str, action: Callable[[], object], **more: Any) -> Button:
         return Button(key, label, action, primary=True, enabled=not self.session.running, **more)
-
-
-def _is_likely_wrong(entry: HistoryEntry) -> bool:
-    return "most-likely-wrong" in map(code_of, entry.reasons)
 
 
 def _view(name: str, state: str) -> AnswerView:

@@ -233,7 +233,7 @@ class CheckPresenter(Presenter):
 def _maps(result: Result) -> list[tuple[str, str, np.ndarray]]:
     """Return a picture of where each assessed view disagrees, with its name and how far off the targets may be."""
     within = ""
-    if result.assessment and result.assessment.bounds_known:
+    if result.assessment and result.assessment.bound_is_known:
         within = _(
             "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 of "
             "100 results"
@@ -392,7 +392,7 @@ class EdgesPresenter(Presenter):
     @property
     def possible(self) -> bool:
         """Whether there is anything to look at: a pose that is to be checked, or a bone's."""
-        return bool(assessment.to_look_at(self.session))
+        return bool(assessment.edges_to_check(self.session))
 
     @property
     def _asked(self) -> tuple[str, str]:
@@ -428,7 +428,7 @@ class EdgesPresenter(Presenter):
     def begin(self) -> None:
         """Ask of what nobody has looked at, or of all again."""
         entry = self.session.history.current
-        keys = assessment.to_look_at(self.session)
+        keys = assessment.edges_to_check(self.session)
         answered = entry.edge_checks if entry is not None else {}
         self._left = [key for key in keys if key not in answered] or keys
         self.registration.node.SetParameter(overlay.MODE, "edges")

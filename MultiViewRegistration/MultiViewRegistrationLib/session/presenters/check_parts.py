@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic
 
 from ...assessment.joint_motion import in_words
-from ...assessment.metrics import WRONG_MM
+from ...assessment.records import WRONG_MM
 from ...errors import InputError
 from ...mrml import ct_3d as scene_bones
 from ...mrml.cursor import CURSOR, LinkedCursor
@@ -19,6 +19,7 @@ from ...mrml.layout import css
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.structures import MISFIT_COLOUR, TESTED_COLOUR
 from ...mrml.xray import XRayView, detectors
+from ...report.messages import in_mm
 from ...translation import _
 from ..bones import CT_AXES, BonePair, BoneState
 from ..registering import register_bones
@@ -168,7 +169,7 @@ class BonesPresenter(Presenter):
                 columns=(
                     _("Bone"),
                     _("Verdict"),
-                    _("Likely error") if apart else _("Likely error if the cameras are right"),
+                    _("Expected error"),
                     *([] if apart else [_("Against the CT")]),
                 ),
                 lines=tuple(
@@ -239,17 +240,19 @@ class BonesPresenter(Presenter):
                 )
             )
         if MISFIT_COLOUR in bones.marks:
-            said.append(
-                _(
-                    "Red outline without a name: the part of the bone that lies elsewhere than "
-                    "this pose has it."
-                )
-            )
+            said.append(_("Red crosses: bone is displaced."))
         if TESTED_COLOUR in bones.marks:
             said.append(
+                _("Blue crosses: a {mm:g} mm displacement would be visible there.").format(
+                    mm=WRONG_MM
+                )
+            )
+        if bones.rings:
+            said.append(
                 _(
-                    "Blue crosses: bone that lies {mm:g} mm elsewhere would have been seen there."
-                ).format(mm=WRONG_MM)
+                    "Rings: targets to scale (95 % bound); green in place, red displaced, grey not "
+                    "tested."
+                )
             )
         return " ".join(said)
 
@@ -302,13 +305,13 @@ class BonesPresenter(Presenter):
 
 def _line(state: BoneState, is_target: bool, *, motion: bool) -> TableRow:
     """Return the row of a bone, with its motion against the CT or without."""
-    error = "" if state.error_mm is None else _("{mm:.1f} mm").format(mm=state.error_mm)
+    error = "" if state.error_mm is None else in_mm(state.error_mm)
     against = ""
     if state.own and state.mm is not None:
         against = _("{mm:.1f} mm, {degrees:.1f}\u00b0").format(mm=state.mm, degrees=state.degrees)
-    verdict = state.told or (_("not registered") if state.own else _("with the CT"))
+    verdict = state.verdict_in_words or (_("not registered") if state.own else _("with the CT"))
     judged = Cell(verdict, " ".join(state.reasons), TONES.get(state.verdict or "", ""))
-    cells = (state.name, judged, error, *([against] if motion else []))
+    cells: list[Cell | str] = [state.name, judged, error, *([against] if motion else [])]
     return line(state.name, *cells, on=is_target, colour=css(state.colour))
 
 

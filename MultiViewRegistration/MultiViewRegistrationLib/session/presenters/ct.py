@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ...assessment.remedy import remedy
 from ...geometry import rigid
 from ...imaging.body import WHOLE as CT_NAME
 from ...imaging.bone_names import is_soft
@@ -26,6 +25,7 @@ from ...mrml.manual_pose import centre_in_ct, keep_centre
 from ...mrml.nodes import free_name, lps_from_ras, models, segmentations_of_ct, segments_of, volumes
 from ...mrml.registration import CT_UNIT, UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
+from ...report.messages import remedy
 from ...translation import _
 from .. import assessment
 from ..adding import clean_name, read_scouts
@@ -191,7 +191,7 @@ class CTPresenter(Presenter):
         if (
             there
             or not assessment.verdict(session)
-            or remedy(assessment.reasons(session)) != "bones"
+            or remedy(assessment.findings(session)) != "bones"
         ):
             return ""
         return _(

@@ -13,7 +13,6 @@ from ...mrml.fingerprints import fingerprint
 from ...translation import _
 from .. import result_files
 from ..assessment import reason_not_to_use
-from ..history import HistoryEntry
 from ..tasks import Writer
 from .form import (
     Button,
@@ -79,9 +78,7 @@ class ExportPresenter(Presenter):
         self._link_text = ""
         self._looked = 0.0
         self._exported: tuple | None = None  # the pose that was written
-        self._rejected: HistoryEntry | None = (
-            None  # the entry of the history of which only an export has found that it is rejected
-        )
+        self._rejected = ""  # key of an entry of the history that the export has rejected
 
     def state(self) -> State:
         """Return how far this step is."""
@@ -310,13 +307,17 @@ class ExportPresenter(Presenter):
         self._files = files
         self._text = written_to(files)
         if self.chosen["result"] and not any(file.name.endswith(TRANSFORM) for file in files):
-            self._rejected = self.session.history.current
+            self._rejected = self._entry_key()
             self._text += " " + _("The result was rejected: its transforms were not written.")
 
     def _reason(self) -> str:
         """Return why only an override exports the pose, a sentence; "" for no reason."""
-        found = self._rejected is not None and self._rejected == self.session.history.current
+        found = self._rejected and self._rejected == self._entry_key()
         return reason_not_to_use(self.session) or (_("The result was rejected.") if found else "")
+
+    def _entry_key(self) -> str:
+        entry = self.session.history.current
+        return entry.key if entry else ""
 
     def _pose(self) -> tuple:
         """Return what identifies the pose as it is, how it came about, and what it is of."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...known import Known
 from ...mrml.nodes import put_table
+from ...report.messages import describe_uses, sentences
 from ...report.plot import curve_plot, svg_text
 from ...translation import _
 from ..player import RATES, Played, Player
@@ -232,7 +233,7 @@ class SequencePresenter(Presenter):
         frame = player.frame
         first = _("No frame of {name} is shown yet.").format(name=player.played.name)
         headline, *lines = frame_lines(player, frame) if frame is not None else [first]
-        tone = "strong" if frame is None else TONES.get(frame.answer, "strong")
+        tone = "strong" if frame is None else TONES.get(frame.overall_verdict or "", "strong")
         play = (_("Pause"), "pause") if player.playing else (_("Play"), "play")
         strip = self._known.value("strip", (player, player.last), partial(strip_of, player.played))
         rates = tuple(Option(str(rate), _("{rate} / s").format(rate=rate)) for rate in RATES)
@@ -443,7 +444,7 @@ class SequencePresenter(Presenter):
 
 def strip_of(played: Played) -> np.ndarray:
     """Return a strip with the verdict of each frame as a colour."""
-    verdicts = [frame.answer for frame in played.frames]
+    verdicts: list[str] = [frame.overall_verdict or "" for frame in played.frames]
     verdicts += [""] * (played.count - len(verdicts))
     rows, columns = STRIP_PX
     colours = np.array([COLOURS[verdict] for verdict in verdicts], np.uint8)
@@ -485,7 +486,7 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
     played = player.played
     name = played.images.names[frame.number]
     name = "" if name == f"frame {frame.number}" else f" ({name})"
-    verdict = _("each bone: accept") if frame.each_accepted else frame.verdict
+    verdict = _("each bone: accept") if frame.each_bone_is_accepted else frame.verdict
     lines = [
         _("Frame {number}{name}: {how}, {verdict}.").format(
             number=frame.number, name=name, how=frame.how, verdict=verdict
@@ -505,14 +506,16 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
         )
     elif frame.world_from_ct is None:
         lines.append(_("The CT is where it was in the frame before."))
-    lines += filter(None, [frame.uses_in_words, frame.scope])
-    told = player.problem
-    return lines + [reason for reason in frame.reasons if not told or told not in reason]
+    lines += filter(None, [describe_uses(frame.uses)])
+    problem = player.problem
+    return lines + [
+        text for text in sentences(frame.findings) if not problem or problem not in text
+    ]
 
 
 def counted(player: Player) -> str:
     """Return a sentence with the number of frames by verdict, and of frames that are not tracked."""
-    verdicts = [frame.answer for frame in player.played.frames]
+    verdicts = [frame.overall_verdict for frame in player.played.frames]
     count = player.played.count
     parts = [f"{verdicts.count(each)} {each}" for each in COLOURS if each in verdicts]
     if len(verdicts) < count:

@@ -18,6 +18,7 @@ from ...mrml.case import search_of, searches_whole_ct
 from ...mrml.ct_3d import choose_bone
 from ...mrml.nodes import has_voxels
 from ...rendering.devices import AUTO, CPU, ComputeDevice, present_devices
+from ...report import messages
 from ...translation import _
 from .. import assessment
 from ..history import METHODS, HistoryEntry, describe_method
@@ -181,25 +182,28 @@ def verdict_state(session: Session) -> State | None:
 
     None where there is none.
     """
-    verdict = assessment.verdict(session)
     kinds: dict[str, Kind] = {"accept": "done", "check": "check", "reject": "reject"}
-    kind = "done" if assessment.each_accepted(session) else kinds.get(verdict)
+    kind = kinds.get(assessment.overall_verdict(session))
     return State(kind, assessment.summary(session)) if kind else None
 
 
 def _line(number: int, entry: HistoryEntry) -> TableRow:
     """Return a pose of the history."""
     when = datetime.fromisoformat(entry.time)
-    why = "\n".join(entry.reasons)
+    why = "\n".join(messages.sentences(entry.findings))
     verdict = entry.verdict or ""
     return line(
         str(number),
         Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
         Cell(describe_method(entry), _began_with(entry)),
         Cell(verdict, why, TONES.get(verdict, "")),
-        Cell(assessment.expected_error(entry) if verdict else "", entry.summary),
+        Cell(assessment.expected_error(entry) if verdict else "", _summary(entry)),
         "" if entry.seconds is None else f"{entry.seconds:.1f}",
     )
+
+
+def _summary(entry: HistoryEntry) -> str:
+    return messages.summary(entry.assessment) if entry.assessment else ""
 
 
 def _began_with(entry: HistoryEntry) -> str:

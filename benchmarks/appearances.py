@@ -5,7 +5,7 @@
 A scene is one of four people with two or three views; it is taken by a machine of each of
 `machine.KINDS`, and each is registered from a start nearby, from a far one, with a fault, and with
 another patient's CT, without a search. What the program says of them is counted; its model was
-fitted to no such X-ray. Then CHANCE_SHARE and CONCENTRATION of `assessment.parts` are fitted to
+fitted to no such X-ray. Then CHANCE_FRACTION and CONCENTRATION of `assessment.votes` are fitted to
 the wrong ones, and judged on each kind of machine and each person that they were not fitted to.
 What must hold, fixed before: AUROC 0.97, and at most 5 % of the right rejected. An answer is right
 below 1 mm and wrong above 2 mm; a right answer in spite of a fault is neither.
@@ -23,8 +23,9 @@ import numpy as np
 from scipy import stats
 
 from MultiViewRegistrationLib.assessment.metrics import default_targets, mtre
-from MultiViewRegistrationLib.assessment.prediction import WRONG_MM, model_inputs
-from MultiViewRegistrationLib.assessment.verdict import Assessment, assess
+from MultiViewRegistrationLib.assessment.records import WRONG_MM, Assessment
+from MultiViewRegistrationLib.assessment.risk import model_inputs
+from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.imaging.xray import CALIBRATED, View
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, Refinement
 from MultiViewRegistrationLib.registration.pipeline import RegistrationPipeline
@@ -96,30 +97,31 @@ def measured(
         return {"failed": "nothing shown"}
     if not len(default_targets(used, views, found.world_from_ct)):
         return {"failed": "no bone in all fields"}
-    row, said = assessed(used, views, found, start)
-    if said.targets is None:
+    row, assessment = assessed(used, views, found, start)
+    if assessment.evidence is None:
         return {"failed": "nothing shown"}
-    off = mtre(found.world_from_ct, pose, said.targets) if own else None
+    off = mtre(found.world_from_ct, pose, assessment.evidence.targets) if own else None
     return {"failed": None, "mtre_mm": off, **row}
 
 
 def assessed(
     anatomy: PreparedCT, views: list[View], found: Refinement, start: np.ndarray
 ) -> tuple[dict, Assessment]:
-    """What a row keeps of what is said of an answer, and all of it."""
-    said = assess(anatomy, views, found, start)
-    features, prediction = said.features, said.prediction
-    row = {"verdict": said.verdict, "similarity": list(found.fit.similarity)}
-    if features is None or prediction is None or said.targets is None:
-        return row, said
+    """Return the fields of a row about the assessment of a pose, and the assessment."""
+    assessment = assess(anatomy, views, found, start)
+    evidence = assessment.evidence
+    row = {"verdict": assessment.verdict, "similarity": list(found.fit.similarity)}
+    if evidence is None:
+        return row, assessment
+    in_place = evidence.features.in_place
     return {
         **row,
-        "familiar": prediction.familiar,
-        "risk": prediction.failure_probability,
-        "upper95_mm": prediction.upper95_mm,
-        "in_place": [float(share) if np.isfinite(share) else None for share in features.in_place],
-        "features": model_inputs(features),
-    }, said
+        "familiar": evidence.risk.is_familiar,
+        "risk": evidence.risk.failure,
+        "upper95_mm": evidence.risk.upper95_mm,
+        "in_place": [float(share) if np.isfinite(share) else None for share in in_place],
+        "features": model_inputs(evidence.features),
+    }, assessment
 
 
 @lru_cache(maxsize=1)
@@ -220,7 +222,7 @@ def smallest(row: dict) -> float:
 
 
 def risk(row: dict, mean: float, concentration: float) -> float:
-    """As `parts.carried_risk` with these numbers."""
+    """Return the `votes.vote_risk` with these numbers."""
     share = np.clip(smallest(row), mean, 1 - 1e-9)
     chance = stats.beta.pdf(share, concentration * mean, concentration * (1 - mean))
     return float(chance / (1 + chance))
@@ -251,7 +253,7 @@ def judged(rows: list[dict], key: str) -> str:
 def tables(every: list[dict]) -> str:
     """What the program says, and what carries over."""
     rows = told(every)
-    numbers = "CHANCE_SHARE, CONCENTRATION = {:.3f}, {:.1f}".format(*fitted(rows))
+    numbers = "CHANCE_FRACTION, CONCENTRATION = {:.3f}, {:.1f}".format(*fitted(rows))
     left_out = (judged(rows, key) for key in ("group", "person"))
     return "\n\n".join([whole_verdict(every), numbers, *left_out])
 

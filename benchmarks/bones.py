@@ -35,9 +35,10 @@ from scipy.ndimage import (
 )
 
 from MultiViewRegistrationLib.api import register
-from MultiViewRegistrationLib.assessment import case_verdict, verdict
-from MultiViewRegistrationLib.assessment.bodies import Alone
+from MultiViewRegistrationLib.assessment import combine, verdict
+from MultiViewRegistrationLib.assessment.bodies import BodyRegistration, BodyResult
 from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib.assessment.records import Finding
 from MultiViewRegistrationLib.assessment.together import register_together
 from MultiViewRegistrationLib.errors import unseen
 from MultiViewRegistrationLib.geometry import rigid
@@ -52,6 +53,7 @@ from MultiViewRegistrationLib.registration.bone import ties_of
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.register_bones import correct_cameras
+from MultiViewRegistrationLib.report.result import Result
 
 from .people import BEYOND_MM, ct_path, patient_of
 from .protocol.conditions import NUISANCES as OF_PROTOCOL
@@ -278,16 +280,17 @@ def rows_of(
     anatomy = case.body.anatomy
     whole = refine(anatomy, views, case.start)
     whole, begun = correct_cameras(anatomy, structures, views, CALIBRATED, whole)
-    judged = verdict.assess(anatomy, views, whole, case.start)
+    assessment = verdict.assess(anatomy, views, whole, case.start)
     began = process_time()
-    alone = Alone(OfCT(case.body.ct, bones=structures), anatomy, whole.world_from_ct, judged)
-    found = register_together([alone], whole.views, poses=begun)
+    body = OfCT(case.body.ct, bones=structures)
+    registration = BodyRegistration(body, anatomy, whole.world_from_ct, assessment)
+    found = register_together([registration], whole.views, poses=begun)
     more = {
         "bones": len(there),
         "apart_deg": float(case.apart),
         "degrees": float(case.degrees),
         "seconds": process_time() - began,
-        "body": case_verdict.with_together(judged, found).verdict,
+        "body": combine.with_bones(assessment, found).verdict,
     }
     rows = []
     known = {}
@@ -300,7 +303,8 @@ def rows_of(
             "before_mm": mtre(whole.world_from_ct, true, points),
             "features": asdict(bone.features),
         }
-        rows.append(_row(case, bone, whole.views, given, n) | more | own)
+        findings = bone.assessment.findings if bone.assessment else ()
+        rows.append(_row(case, bone, findings, whole.views, given, n) | more | own)
     shown = [each for each in found.motions if {each.name, each.against} <= known.keys()]
     return {"bones": rows, "pairs": [_pair(each, known) for each in shown]}
 
@@ -319,11 +323,19 @@ def masked_row(case: SimpleNamespace, views: list[View], given: np.ndarray) -> d
     """The row of the first bone, registered as the mask of the CT."""
     body = OfCT(replace(case.body.ct, mask=given == 1), world_from_ct=case.start)
     found = register(Case((body,), views=views), "given", unseen)
-    return _row(case, found, found.views, given, 1) | {"seconds": found.seconds["total"]}
+    row = _row(case, found, found.findings, found.views, given, 1)
+    return row | {"seconds": found.seconds["total"]}
 
 
-def _row(case, found, views, given, n):
-    """What a row says of a bone."""
+def _row(
+    case: SimpleNamespace,
+    found: BodyResult | Result,
+    findings: Sequence[Finding],
+    views: list[View],
+    given: np.ndarray,
+    n: int,
+) -> dict:
+    """Return the row of a bone."""
     true, points, share = truth_of(case, given, n)
     here, there = (rigid.transform_points(pose, points) for pose in (found.world_from_ct, true))
     return {
@@ -338,9 +350,9 @@ def _row(case, found, views, given, n):
         "share": share,
         "mm": mtre(found.world_from_ct, true, points),
         "overlay_mm": appears_off_mm(views, case.cameras, here, there),
-        "uses": {use: each.to_json() for use, each in found.uses.items()},
+        "uses": {use: each._asdict() for use, each in found.uses.items()},
         "verdict": found.verdict,
-        "reasons": [reason.code for reason in found.reasons],
+        "codes": [finding.code for finding in findings],
     }
 
 

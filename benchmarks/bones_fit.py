@@ -1,4 +1,4 @@
-"""Fits and judges the model of assessment/bone_prediction.py.
+"""Fits and judges the model of bones in assessment/risk.py.
 
 python -m benchmarks bones_fit [--fit ROWS.jsonl...] [--judge ROWS.jsonl...] [--write]
 
@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from scipy import optimize
 
-from MultiViewRegistrationLib.assessment import bone_prediction
-from MultiViewRegistrationLib.assessment.bone_prediction import COLUMNS, BoneModel
-from MultiViewRegistrationLib.assessment.bone_verdict import predicted
-from MultiViewRegistrationLib.assessment.prediction import WRONG_MM, columns
+from MultiViewRegistrationLib.assessment import risk
+from MultiViewRegistrationLib.assessment.bone_checks import bone_findings
+from MultiViewRegistrationLib.assessment.bone_features import BoneFeatures
+from MultiViewRegistrationLib.assessment.records import WRONG_MM, Assessment
+from MultiViewRegistrationLib.assessment.risk import BONE_COLUMNS, BoneModel, columns
 from MultiViewRegistrationLib.studies.statistics import grouped, table_of
 
 from . import parser_of
@@ -44,13 +44,13 @@ def read(paths: list[Path]) -> list[dict]:
     rows = [row for path in paths for case in Rows(path).rows.values() for row in case["bones"]]
     for row in rows:
         row["wrong"] = row["mm"] > WRONG_MM
-        row["features"] = SimpleNamespace(**row["features"])
+        row["features"] = BoneFeatures(**row["features"])
     return rows
 
 
 def fitted(rows: list[dict]) -> BoneModel:
     """A logistic regression without negative weights, and the log error of right answers by the same columns."""
-    x = np.array([columns(vars(row["features"]), COLUMNS) for row in rows])
+    x = np.array([columns(vars(row["features"]), BONE_COLUMNS) for row in rows])
     wrong, logs = np.array([row["wrong"] for row in rows]), np.log([row["mm"] for row in rows])
     centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     scaled = (x - centre) / scale
@@ -73,9 +73,11 @@ def judged(rows: list[dict], known: list[dict]) -> list[dict]:
         for name in {row["person"] for row in rows}
     }
     for row in rows:
-        prediction, row["verdict"] = predicted(row["features"], models[row["person"]])
-        assert prediction is not None  # of a bone that a view shows
-        row["risk"], row["bound"] = prediction.failure_probability, prediction.upper95_mm
+        model = models[row["person"]]
+        predicted, findings = bone_findings(row["bone"], row["features"], (), model)
+        assert predicted is not None  # of a bone that a view shows
+        row["verdict"] = Assessment(tuple(findings)).verdict
+        row["risk"], row["bound"] = predicted.failure, predicted.upper95_mm
     return rows
 
 
@@ -127,7 +129,7 @@ def main() -> None:
     known = read(options.fit)
     print(table(judged(read(options.judge) if options.judge else known, known)))
     model = fitted(known)
-    print(dict(zip(COLUMNS, model.weights.round(2).tolist(), strict=True)))
+    print(dict(zip(BONE_COLUMNS, model.weights.round(2).tolist(), strict=True)))
     if options.write:
         content = {
             "about": {
@@ -136,8 +138,8 @@ def main() -> None:
                 "above_2_mm": sum(row["wrong"] for row in known),
                 "persons": sorted({row["person"] for row in known}),
             },
-            "columns": list(COLUMNS),
+            "columns": list(BONE_COLUMNS),
             "model": as_json(model),
         }
-        path = Path(bone_prediction.__file__).with_name("bone_prediction.json")
+        path = Path(risk.__file__).with_name("bone_prediction.json")
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

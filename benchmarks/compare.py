@@ -19,7 +19,7 @@ from . import parser_of
 from .kept import Rows
 
 APART_MM = 0.02
-VERDICTS = ("verdict", "without", "without_parts", "body")
+VERDICTS = ("verdict", "body")
 
 
 def flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:

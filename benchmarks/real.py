@@ -5,7 +5,7 @@
 Sets: portal images of a head phantom (all sets of two to four views, and of all), those of the
 directions between them, where --images has theirs, and a head's two CT scouts. Starts are the plan, and drawn ones. Their true
 poses are known to `TRUTH_MM`; they judge the verdict and never train the model. On the six portal
-images what carries over was chosen (`assessment/parts.py`, `prediction.Limits`);
+images what carries over was chosen (`assessment/votes.py`, `risk.Limits`);
 those between judge it. A row has the error against the true pose of the answer to which the plan
 leads by itself, or with --search the program's, the features, the verdict and, with --causes, the
 cause that is named. A run that was broken off goes on where it was.
@@ -28,7 +28,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from MultiViewRegistrationLib.assessment.cause import find_cause
+from MultiViewRegistrationLib.assessment.causes import find_cause
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
@@ -107,7 +107,7 @@ def between(data: Path, images: Path) -> RealSet:
     views = []
     for path in sorted(images.glob("gantry*.png")):
         name = path.stem.removeprefix("gantry")
-        turned = _about_isocentre(first, float(name) - float(first.name))
+        turned = _rotates_about_isocentre(first, float(name) - float(first.name))
         views.append(replace(turned, name=name, xray=to_line_integrals(load_image(path), "linear")))
     return replace(given, name="between", case=replace(given.case, views=views))
 
@@ -145,15 +145,15 @@ def all_mirrored(views: list[View]) -> list[View]:
 
 def turned(views: list[View], degrees: float = TURNED_DEG) -> list[View]:
     """The last view's camera is off by this angle about the patient's long axis."""
-    return [*views[:-1], _about_isocentre(views[-1], degrees)]
+    return [*views[:-1], _rotates_about_isocentre(views[-1], degrees)]
 
 
 def wrong_sign(views: list[View]) -> list[View]:
     """The gantry's angles have the wrong sign; the names of the portal images tell them."""
-    return [_about_isocentre(view, -2 * float(view.name)) for view in views]
+    return [_rotates_about_isocentre(view, -2 * float(view.name)) for view in views]
 
 
-def _about_isocentre(view, degrees):
+def _rotates_about_isocentre(view, degrees):
     axis = np.array([0, 0, np.radians(degrees)])
     turn = rigid.about(ISOCENTRE_MM, rigid.turn_and_shift(axis, [0, 0, 0]))
     pose = view.camera.camera_from_world @ turn
@@ -215,13 +215,14 @@ def row(options: Options, name: str, fault: str, numbers: str, start: int) -> di
     found = refine(anatomy, views, plan) if options.search else without_search(anatomy, views, plan)
     if found is None:
         return row | {"failed": "nothing shown", "verdict": ""}
-    more, said = assessed(anatomy, views, found, plan)
+    more, assessment = assessed(anatomy, views, found, plan)
     if options.causes:
-        said = find_cause(said, CauseSearch(anatomy, views, found, plan))
-    targets = said.targets if said.targets is not None else anatomy.corners()
+        assessment = find_cause(assessment, CauseSearch(anatomy, views, found, plan))
+    targets = assessment.evidence.targets if assessment.evidence else anatomy.corners()
     off = given.off_mm(found.world_from_ct, targets) if fault in FAULTS else (None, None)
-    row |= {"across_mm": off[0], "depth_mm": off[1], **more, "verdict": said.verdict}
-    return row | {"cause": said.cause and said.cause.cause, "reasons": list(said.reasons)}
+    row |= {"across_mm": off[0], "depth_mm": off[1], **more, "verdict": assessment.verdict}
+    row["cause"] = assessment.cause and assessment.cause.cause
+    return row | {"codes": [finding.code for finding in assessment.findings]}
 
 
 def is_right(row: dict) -> bool:

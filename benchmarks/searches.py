@@ -20,7 +20,7 @@ from time import process_time
 import numpy as np
 
 from MultiViewRegistrationLib.assessment import metrics
-from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
+from MultiViewRegistrationLib.assessment.records import WRONG_MM
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.epipolar import default_pose_at_isocentre

@@ -1,4 +1,4 @@
-"""Fits the models of assessment/prediction.py: python -m benchmarks trust_fit BODIES.jsonl.xz...
+"""Fits the models of assessment/risk.py: python -m benchmarks trust_fit BODIES.jsonl.xz...
 
 --bones STRUCTURES.jsonl.xz... [--write].
 
@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, special, stats
 
-from MultiViewRegistrationLib.assessment import prediction
-from MultiViewRegistrationLib.assessment.prediction import (
+from MultiViewRegistrationLib.assessment import risk
+from MultiViewRegistrationLib.assessment.records import WRONG_MM
+from MultiViewRegistrationLib.assessment.risk import (
+    CAMERA_QUANTILES,
     COLUMNS,
     EXTRA_FEATURES,
     LIMITS,
-    QUANTILES,
-    WRONG_MM,
+    BodyModel,
     ErrorModel,
-    Model,
     columns,
 )
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
@@ -69,11 +69,11 @@ def inputs(rows: list[dict]) -> np.ndarray:
     return np.array([columns(row["features"]) for row in rows])
 
 
-def fitted(rows: list[dict], others: Model | None = None) -> Model:
+def fitted(rows: list[dict], others: BodyModel | None = None) -> BodyModel:
     """A logistic regression of what the images show to be wrong, and the log error of right answers; no weight is negative.
 
     The log error is normal about a linear function of the features, and the cameras' error adds to
-    it as `Model.predict` has it: both are fitted by their likelihood. Where something is off and
+    it as `BodyModel.predict` has it: both are fitted by their likelihood. Where something is off and
     the minimum may still be the right one, the error is held against the disagreement of the views
     instead, see `_disagreement`; as in `others` where the rows do not tell it.
     """
@@ -96,8 +96,8 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
     numbers = centre, scale, scaled[~wrong].max(axis=0), float(beta[0]), beta[1:], near, near_sd
     far_mm = float(far.mean()), max(float(far.std()), MIN_SD)
     usual = {name: _usual(rows, name) for name in COLUMNS}
-    risk = CONTRADICTED_RISK[rows[0]["part"]]
-    return Model(*numbers, *far_mm, ACCEPT, REJECT, *apart, *sized, usual, risk)
+    contradicted = CONTRADICTED_RISK[rows[0]["part"]]
+    return BodyModel(*numbers, *far_mm, ACCEPT, REJECT, *apart, *sized, usual, contradicted)
 
 
 def _disagreement(rows) -> tuple[float, float]:
@@ -109,10 +109,10 @@ def _disagreement(rows) -> tuple[float, float]:
 
 
 def _camera_quantiles(row):
-    """(QUANTILES,) mm that the cameras' uncertainty adds."""
+    """(CAMERA_QUANTILES,) mm that the cameras' uncertainty adds."""
     if not row.get("cameras"):
-        return np.zeros(QUANTILES)
-    return ScaledChiSquare(*row["cameras"]).quantiles_mm(QUANTILES)
+        return np.zeros(CAMERA_QUANTILES)
+    return ScaledChiSquare(*row["cameras"]).quantiles_mm(CAMERA_QUANTILES)
 
 
 def _near(scaled, mm, cameras_mm):
@@ -166,13 +166,13 @@ def of_protocols(files: list[Path], part: str) -> tuple[list[dict], dict[str, st
     return rows, {row["ct"]: row["sha256"] for row in rows}
 
 
-def each_left_out(rows: list[dict], others: Model | None = None) -> dict[str, Model]:
+def each_left_out(rows: list[dict], others: BodyModel | None = None) -> dict[str, BodyModel]:
     """By the name of the CT, what is fitted to all others."""
     names = sorted({row["ct"] for row in rows})
     return {name: fitted([row for row in rows if row["ct"] != name], others) for name in names}
 
 
-def as_judged(rows: list[dict], models: dict[str, Model]) -> list[dict]:
+def as_judged(rows: list[dict], models: dict[str, BodyModel]) -> list[dict]:
     """Each row with prediction and verdict by the model of all CTs but its own."""
     return [reevaluate(row, models[row["ct"]]) for row in rows]
 
@@ -217,5 +217,5 @@ def main() -> None:
             "without": {cts[name]: as_json(each) for name, each in models.items()},
         }
     if args.write:
-        path = Path(prediction.__file__).with_name("prediction.json")
+        path = Path(risk.__file__).with_name("prediction.json")
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
+from MultiViewRegistrationLib.assessment.records import WRONG_MM
 from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, SuccessRate, grouped, table
 
 from ..statistics import auroc, share

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from MultiViewRegistrationLib import __version__
-from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
+from MultiViewRegistrationLib.assessment.records import WRONG_MM
 from MultiViewRegistrationLib.studies import statistics
 from MultiViewRegistrationLib.studies.statistics import (
     SUCCESS_MM,

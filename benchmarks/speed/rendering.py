@@ -218,7 +218,7 @@ def _by_voxels(setting):
 def _by_views(setting):
     camera = setting.camera(VIEW_PIXELS)
     for count in VIEWS:
-        cameras = [_turned(camera, 180 * view / count) for view in range(count)]
+        cameras = [_turned_image_hypotheses(camera, 180 * view / count) for view in range(count)]
         name = f"{VIEW_PIXELS}x{VIEW_PIXELS}, {_counted(count, 'view')}"
         yield name, cameras, [setting.pose] * count, None
 
@@ -255,7 +255,7 @@ def _threads_set_to(count):
         torch.set_num_threads(before)
 
 
-def _turned(camera, degrees):
+def _turned_image_hypotheses(camera, degrees):
     """The camera gone round the world's long axis, the patient's."""
     turn = rigid.turn_and_shift([0, 0, np.radians(degrees)], np.zeros(3))
     return replace(camera, camera_from_world=camera.camera_from_world @ turn)

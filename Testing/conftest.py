@@ -144,10 +144,10 @@ def study(tmp_path_factory):
 
 @pytest.fixture
 def no_cause(monkeypatch):
-    """Nobody looks for the cause of a doubt, which takes far longer than a registration."""
-    from MultiViewRegistrationLib.assessment import cause
+    """Skip the search for the cause of a poor fit, which takes far longer than a registration."""
+    from MultiViewRegistrationLib.assessment import causes
 
-    monkeypatch.setattr(cause, "find_cause", lambda assessment, search: assessment)
+    monkeypatch.setattr(causes, "find_cause", lambda assessment, search: assessment)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ LIB = ROOT / "MultiViewRegistration" / PACKAGE
 #: The rooms (folders and modules) of the library: each may import only rooms before it, panel and
 #: viewer not each other.
 ROOMS = (
-    "_archive errors extensions translation jobs known geometry imaging io rendering "
-    "registration published regressor finding assessment report training api sequence studies mrml session panel viewer cli"
+    "_archive errors extensions translation jobs known geometry imaging rendering "
+    "registration assessment io published regressor finding report training api sequence studies mrml session panel viewer cli"
 ).split()
 FORBIDDEN = {("viewer", "panel")}
 #: Slicer's extension does not ship these.

@@ -35,7 +35,7 @@ class Registered(NamedTuple):
         fit = self.anatomy.fit(views, pose, pose)
         return Registered(self.anatomy, views, Refinement(pose, fit, [], views, np.zeros(6)), pose)
 
-    def judged(self, targets=CORNERS, **options):
+    def assessed(self, targets=CORNERS, **options):
         return assess(*self, targets, **options)
 
 
@@ -50,6 +50,6 @@ def found(registered):
 
 
 @pytest.fixture(scope="session")
-def told(registered):
-    """What is said of it, in which nothing is wrong."""
-    return registered.judged()
+def assessment(registered):
+    """The assessment of a correct pose."""
+    return registered.assessed()

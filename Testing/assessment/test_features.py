@@ -14,20 +14,10 @@ from helpers.phantom import (
     misplaced,
     off,
 )
-from scipy import ndimage, stats
 
 from MultiViewRegistrationLib.assessment.features import compute_features, split_half_mm, tension
 from MultiViewRegistrationLib.assessment.metrics import default_targets, in_field, target_errors
-from MultiViewRegistrationLib.assessment.parts import (
-    CHANCE_SHARE,
-    CONCENTRATION,
-    MIN_NCC_DIFFERENCE,
-    best_fits,
-    carried_risk,
-    shares_at,
-    shifted_sums,
-)
-from MultiViewRegistrationLib.assessment.prediction import LIMITS
+from MultiViewRegistrationLib.assessment.risk import LIMITS
 from MultiViewRegistrationLib.assessment.uncertainty import CameraResponse
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
@@ -205,54 +195,3 @@ def test_a_ct_of_another_size_is_not_taken_for_a_motion(ct, registered, views, s
         assert told.disagreement_mm == pytest.approx(
             0.02 * np.sqrt(np.mean(from_middle**2)), rel=0.25
         )
-
-
-def shares(anatomy, views, pose):
-    objective = anatomy.objective(views, anatomy.levels(views, pose)[-1], pose)
-    return shares_at(objective, pose)
-
-
-def test_a_tile_that_is_moved_fits_better_out_of_place():
-    image = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(80, 64)), 2.0)
-    xray = image.copy()
-    xray[:, 32:] = np.roll(image, (2, -3), (0, 1))[:, 32:]
-    there, elsewhere = (
-        each[1:-1] for each in best_fits(shifted_sums(image, xray, np.ones(image.shape)))
-    )
-    assert there.shape == (3, 4)
-    assert there[:, 0] == pytest.approx(1) and (elsewhere[:, 0] < 0.95).all()
-    assert elsewhere[:, 2] == pytest.approx(1) and (there[:, 2] < 0.95).all()
-
-
-def test_a_tile_with_one_straight_edge_fits_as_well_along_it():
-    edge = np.tile(np.tanh(np.arange(-24, 24) / 3.0), (48, 1))
-    there, elsewhere = best_fits(shifted_sums(edge, edge, np.ones_like(edge)))
-    assert there[1, 1] - elsewhere[1, 1] < MIN_NCC_DIFFERENCE
-
-
-@pytest.mark.parametrize("curve", [lambda x: np.sqrt(x - x.min()), lambda x: (x - x.min()) ** 2])
-def test_a_right_pose_has_the_tiles_in_place_under_any_tone_curve(anatomy, views, curve):
-    images = [curve(view.xray.line_integrals) for view in views]
-    each = zip(views, images, strict=True)
-    changed = [view.with_xray(line_integrals=image) for view, image in each]
-    assert (shares(anatomy, changed, TRUE_POSE) > 0.5).all()
-    far = off(TRUE_POSE, [20, -15, 10], [8, 6, -9])
-    assert (shares(anatomy, changed, far) < 0.35).all()
-
-
-def test_one_wrong_view_is_seen_in_its_own_share(anatomy, views):
-    exchanged = [views[0], replace(views[1], xray=views[0].xray)]
-    first, second = shares(anatomy, exchanged, TRUE_POSE)
-    assert first > 0.7 > 0.35 > second
-
-
-def test_the_risk_is_that_of_chance_in_the_worst_view():
-    risks = [carried_risk(np.array([0.9, share])) for share in (0.4, 0.5, 0.8)]
-    assert np.all(np.diff(risks) < 0) and risks[0] < 0.03 and risks[-1] < 0.001
-    ahead = stats.beta.pdf(0.5, CONCENTRATION * CHANCE_SHARE, CONCENTRATION * (1 - CHANCE_SHARE))
-    assert carried_risk(np.array([0.5])) == pytest.approx(ahead / (1 + ahead))
-
-
-@pytest.mark.parametrize("share", [0.34, np.nan])
-def test_a_small_share_in_one_view_says_nothing(share):
-    assert carried_risk(np.array([0.9, share])) == 1.0

@@ -10,9 +10,9 @@ from helpers.phantom import CORNERS, TRUE_POSE, make_ct, make_slot_scan, make_vi
 from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.assessment import next_view, verdict
-from MultiViewRegistrationLib.assessment.bodies import UNJUDGED
-from MultiViewRegistrationLib.assessment.cause import Cause
+from MultiViewRegistrationLib.assessment.causes import Cause
 from MultiViewRegistrationLib.assessment.next_view import plan_view, with_further_view
+from MultiViewRegistrationLib.assessment.records import FAILURE, UNASSESSED, Finding
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.pipeline import refine
 
@@ -33,7 +33,7 @@ def test_beside_one_view_a_view_across_its_beam_is_best_as_its_depth_is_unknown(
     errors = [each.error_mm for each in found.views]
     assert abs(found.views[0].rao_lao_deg) >= 60 and found.views[0].error_mm < found.error_mm / 2
     assert all(one <= other for one, other in pairwise(errors)) and errors[-1] < found.error_mm
-    assert not found.patient_axes and "more than halve the error" in found.sentence
+    assert not found.uses_ct_axes and found.findings[0].values["to_mm"] < 0.4 * found.error_mm
     assert all(abs(each.rao_lao_deg) >= 15 or each.cra_cau_deg for each in found.views)
 
 
@@ -58,38 +58,45 @@ def test_a_world_that_is_no_c_arms_has_angles_by_the_axes_of_the_ct(anatomy):
     )
     elsewhere = plan(anatomy, [replace(views[0], camera=camera)], moved @ TRUE_POSE)
     here = plan(anatomy, views)
-    assert elsewhere.patient_axes and "by the axes of the CT" in elsewhere.sentence
+    assert elsewhere.uses_ct_axes and elsewhere.findings[0].values["axes"] == "CT"
     assert elsewhere.error_mm == pytest.approx(here.error_mm, rel=1e-2)
     assert abs(elsewhere.views[0].rao_lao_deg) >= 60
     assert elsewhere.views[0].error_mm == pytest.approx(here.views[0].error_mm, rel=0.5)
 
 
 def test_slot_scans_are_refused(anatomy):
-    with refuses("slot scans, expected those of a C-arm"):
+    with refuses("slot scans cannot be taken at another angle"):
         plan(anatomy, [make_slot_scan(make_ct(), 0)])
 
 
 @pytest.mark.slow
-def test_it_is_a_reason_where_the_pose_is_in_doubt_for_want_of_a_view(anatomy, monkeypatch):
+def test_a_further_view_is_proposed_for_a_pose_that_is_uncertain_without_it(anatomy, monkeypatch):
     views = taken(((0, 0),))
     found = refine(anatomy, views, TRUE_POSE)
-    assessment = verdict.assess(anatomy, views, found, TRUE_POSE, TARGETS)
-    doubtful = replace(assessment, position="check", cause=None)
-    monkeypatch.setattr(next_view, "LEAST_MM", 0.0)
+    doubtful = verdict.assess(anatomy, views, found, TRUE_POSE, TARGETS)
+    assert doubtful.verdict == "check"
+    monkeypatch.setattr(next_view, "MIN_ERROR_MM", 0.0)
 
-    def last(one):
-        return with_further_view(one, anatomy, found.views, found.world_from_ct).reasons[-1:]
+    def proposes(assessment):
+        pose = found.world_from_ct
+        return with_further_view(assessment, anatomy, found.views, pose).has("further-view")
 
-    assert "A further view near" in last(doubtful)[0]
-    for other in ("accept", "reject"):
-        assert last(replace(doubtful, position=other)) == doubtful.reasons[-1:]
-    monkeypatch.setattr(next_view, "WORTH", 0.0)
-    assert last(doubtful) == doubtful.reasons[-1:]
+    assert proposes(doubtful)
+    failure = Finding("most-likely-wrong", FAILURE)
+    cause = Cause("mirrored", (), 2.0, (0.9,), POSE)
+    for other in (
+        replace(doubtful, findings=()),
+        doubtful.with_findings([failure]),
+        replace(doubtful, cause=cause),
+    ):
+        assert not proposes(other)
+    monkeypatch.setattr(next_view, "MAX_REMAINING_FRACTION", 0.0)
+    assert not proposes(doubtful)
 
 
 @pytest.mark.slow
-def test_a_cause_is_the_first_reason_of_each_bone_and_no_view_is_proposed():
-    cause = Cause("mirrored", (), "Left and right seem to be exchanged.", 2.0, (0.9,), POSE)
+def test_a_cause_is_the_first_finding_on_each_bone():
+    cause = Cause("mirrored", (), 2.0, (0.9,), POSE)
     whole = refine(spine_anatomy(), bent_case().views, POSE)
-    for body in together(structures(), whole, replace(UNJUDGED, cause=cause)).bodies:
-        assert (body.verdict, body.reasons) == ("check", [cause.reason])
+    for body in together(structures(), whole, replace(UNASSESSED, cause=cause)).bodies:
+        assert (body.verdict, body.assessment.findings[0]) == ("check", cause.finding())

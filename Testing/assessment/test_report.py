@@ -17,16 +17,31 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from MultiViewRegistrationLib.api import assess, register
-from MultiViewRegistrationLib.assessment.cause import Cause, with_cause
+from MultiViewRegistrationLib.assessment.causes import Cause, with_cause
+from MultiViewRegistrationLib.assessment.records import POSITION, Assessment, Finding
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkResidual
 from MultiViewRegistrationLib.imaging.body import Body
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.report.html import RESEARCH_USE, png
+from MultiViewRegistrationLib.report.html import RESEARCH_USE, VERDICTS, png
+from MultiViewRegistrationLib.report.messages import (
+    USE_NAMES,
+    describe,
+    describe_error,
+    describe_risk,
+)
 from MultiViewRegistrationLib.report.result_page import (
     Entry,
     write_report,
 )
 
+#: Values of the finding that the cameras are uncertain.
+CAMERAS = {
+    "bound_mm": 4.0,
+    "risk": 0.4,
+    "known_to": "\u00b11\u00b0",
+    "views": 2,
+    "are_slot_scans": False,
+}
 VOID = {"meta", "img", "input", "br", "hr", "link"}
 HOSTILE = '<script>alert("x")</script>&amp;\'"><img src=x onerror=alert(1)>\u202e</style>\x00\udc80'
 SHOWN = HOSTILE.replace("\u202e", "\ufffd").replace("\x00", "\ufffd").replace("\udc80", "?")
@@ -126,7 +141,7 @@ def test_one_page_loads_nothing_from_outside_and_runs_one_script_that_its_policy
     assert shown.of("meta")[2]["content"].endswith(f"; script-src 'sha256-{digest}'")
     assert len(shown.of("script")) == 1 and not shown.of("link") + shown.of("iframe")
     sources = shown.attribute("src")
-    assert all(re.match("data:image/(png|jpeg);base64,", source) for source in sources)
+    assert all(re.match(r"data:image/(png|jpeg|svg\+xml);base64,", source) for source in sources)
     assert not [name for _, all_of in shown.elements for name in all_of if name.startswith("on")]
 
 
@@ -154,16 +169,23 @@ def test_what_is_assumed_lies_below_the_words_that_say_so(result, written):
     assert "What was assumed X-rays Assumed view1 One. Two." in " ".join(text[said:].split())
 
 
+def sign_of(verdict):
+    return VERDICTS[verdict][0]
+
+
 def test_a_registration_is_told(result, written):
     shown = Page(written(Entry(result, override="The CT was replaced.", names=True)))
     text = shown.text.replace("\N{NO-BREAK SPACE}", " ")
-    predicted = str(result.assessment.prediction)
-    said = [*result.reasons, result.assessment.uses_in_words, predicted, "Case phantom"]
+    uses = result.uses.items()
+    said = [f"{USE_NAMES[use]} {sign_of(each.verdict)} {each.verdict}" for use, each in uses]
+    said += [describe_error(each) for _, each in uses]
+    messages = [part for finding in result.findings for part in describe(finding)[:3]]
+    said += [*messages, describe_risk(result.assessment), "Case phantom"]
     said += [f"true place {result.start_errors.mtre_mm:.3f} mm {result.errors.mtre_mm:.3f} mm"]
     said += ["Source to detector 1000.0 mm \u2013", "Angle to the first view 0.0\u00b0 90.0\u00b0"]
     said += ["Geometry exact \u00b11\u00b0, 2 mm", f"case.json {'ab' * 32}", "Least certain"]
     assert [each for each in said if each not in text] == []
-    assert re.search(r"Override: The CT was replaced\. . " + result.verdict, text)
+    assert f"Override: The CT was replaced. {USE_NAMES['overlay']}" in text
     assert text.count("pixel size unknown") == 2 and shown.of("nav") == []
     assert "None" not in text.replace("Start None Orange", "") and "nan" not in text
 
@@ -193,24 +215,24 @@ def test_without_leave_it_names_neither_the_case_nor_its_files(result, written):
 
 
 def test_the_cause_comes_first_and_few_sentences_are_unfolded(result, written):
-    words = "view2 seems to be mirrored."
-    blamed = Cause("mirrored", ("view2",), words, 2.0, (0.9, 0.9), TRUE_POSE, moved_mm=35.0)
+    blamed = Cause("mirrored", ("view2",), 2.0, (0.9, 0.9), TRUE_POSE, moved_mm=35.0)
     told = with_cause(result.assessment, blamed, TRUE_POSE)
+    message = describe(told.findings[0])
     case = assumed(result.case, *(f"Sentence {n}." for n in range(15)))
     text = written(Entry(replace(result, case=case, assessment=told)))
     shown = Page(re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)).text
-    assert f"reject {words} Correcting this moves the CT by 35 mm." in shown
-    assert told.summary in shown and "Sentence" not in shown and "15 assumptions" in shown
+    assert told.verdict == "reject" and "Correcting this moves the CT by 35 mm." in shown
+    assert f"{message.headline}. {message.explanation} {message.action} Do not use" in shown
+    assert "Sentence" not in shown and "15 assumptions" in shown
     figures = [figure.get("class") for figure in Page(text).of("figure")]
     assert figures[:2] == [None, "blamed reject"]
 
 
-def test_report_and_json_say_that_an_accept_is_of_one_piece(result, written):
-    accepted = replace(result, assessment=replace(result.assessment, position="accept", reasons=[]))
-    sentence = accepted.assessment.scope
-    assert sentence.startswith("Accepted as one piece; ")
-    assert sentence in written(Entry(accepted)) and sentence in accepted.to_json()["summary"]
-    assert accepted.to_json()["scope"] == "one-piece"
+def test_an_accepted_use_beside_a_limited_one_has_its_own_line(result, written):
+    limited = Finding("cameras-uncertain", uses=POSITION, values=CAMERAS)
+    shown = Page(written(Entry(replace(result, assessment=Assessment((limited,)))))).text
+    assert f"{USE_NAMES['overlay']} \u2713 accept {USE_NAMES['position']} ! check" in shown
+    assert f"{describe(limited).headline}. " in shown
 
 
 @pytest.mark.slow

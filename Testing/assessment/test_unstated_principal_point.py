@@ -10,7 +10,7 @@ from helpers.program import changed
 from numpy.testing import assert_array_equal
 
 from MultiViewRegistrationLib.api import register
-from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
+from MultiViewRegistrationLib.assessment.records import WRONG_MM
 from MultiViewRegistrationLib.geometry.fields import CALIBRATION
 from MultiViewRegistrationLib.io.arrays import Body, View
 from MultiViewRegistrationLib.io.case import Case
@@ -50,11 +50,12 @@ def test_position_by_two_views_is_accepted_if_the_case_states_their_calibration(
         {"overlay": "accept", "position": "check"},
     ]
     assert_array_equal(said.world_from_ct, unsaid.world_from_ct)
-    reason = unsaid.reasons[0]
-    assert reason.code == "principal-point-unstated"
+    limiting = [finding for finding in unsaid.findings if finding.severity]
+    assert limiting[0].code == "principal-point-unstated"
     before, after = said.assessment, unsaid.assessment
-    assert after.prediction.upper95_mm > WRONG_MM > before.prediction.upper95_mm
-    assert after.prediction.failure_probability > 10 * before.prediction.failure_probability
+    bounds_mm = [each.errors["position"].upper95_mm for each in (before, after)]
+    assert bounds_mm[0] < WRONG_MM < bounds_mm[1]
+    assert after.risk > 10 * before.risk
 
 
 @pytest.mark.slow
@@ -62,7 +63,7 @@ def test_the_bound_covers_what_such_a_principal_point_does_to_the_pose(registere
     """The pose found with principal points off by as much as is presumed, along either axis."""
     presumed = [replace(view, **UNSTATED) for view in views]
     right = registered.of(presumed)
-    bound_mm = right.judged().prediction.upper95_mm
+    bound_mm = right.assessed().errors["position"].upper95_mm
     for aside in ((0, PRESUMED_PX), (PRESUMED_PX, 0)):
         moved = registered.of([decentred(view, *aside) for view in presumed]).found
         shift = np.linalg.norm((moved.world_from_ct - right.found.world_from_ct)[:3, 3])
@@ -76,7 +77,7 @@ def test_what_two_views_hide_of_it_is_no_error_of_their_overlays_and_what_they_c
     """Across the axis that both share it moves the CT without changing the overlay, along it the CT lies between the two."""
     first, second = (replace(view, **UNSTATED) for view in views)
     hidden, contradicted = (
-        registered.of([decentred(first, *aside), second]).judged().appearance
+        registered.of([decentred(first, *aside), second]).assessed().errors["overlay"]
         for aside in ((0, PRESUMED_PX), (PRESUMED_PX, 0))
     )
     assert hidden.upper95_mm < WRONG_MM
@@ -87,9 +88,9 @@ def test_what_two_views_hide_of_it_is_no_error_of_their_overlays_and_what_they_c
 def test_a_third_view_takes_the_doubt(registered, ct):
     for angles, unsure in (((0, 0), (90, 0)), True), (((0, 0), (90, 0), (45, 0)), False):
         views = [replace(view, **UNSTATED) for view in make_views(ct, angles)]
-        told = registered.of(views).judged()
-        assert (told.prediction.camera_failure_probability > 0.001) == unsure
-        assert ("principal-point-unstated" in [each.code for each in told.reasons]) == unsure
+        assessment = registered.of(views).assessed()
+        assert (assessment.evidence.risk.camera_failure > 0.001) == unsure
+        assert assessment.has("principal-point-unstated") == unsure
 
 
 def test_what_is_stated_counts_and_other_geometries_have_their_own(case_that_says):

@@ -7,7 +7,7 @@ from helpers.phantom import make_ct, make_views
 from benchmarks.appearances import fitted, judged, risk, told
 from benchmarks.simulation.appearance import CARBON_DENSITY, Appearance, Things, random_appearance
 from benchmarks.simulation.simulator import Wire
-from MultiViewRegistrationLib.assessment import parts
+from MultiViewRegistrationLib.assessment import votes
 from MultiViewRegistrationLib.regressor.machine import KINDS, Machine
 
 PIXEL_MM = 0.6
@@ -68,10 +68,10 @@ def test_fit_recovers_beta_distribution_and_excludes_groups():
     assert judged(few, "group").splitlines()[-1].split("|")[4].strip() == "1.000"
 
 
-def test_risk_equals_carried_risk():
-    numbers = parts.CHANCE_SHARE, parts.CONCENTRATION
-    for share in (parts.MIN_SHARE, 0.5, 0.6):
-        expected = parts.carried_risk(np.array([share, 1.0]))
+def test_risk_equals_vote_risk():
+    numbers = votes.CHANCE_FRACTION, votes.CONCENTRATION
+    for share in (votes.MIN_FRACTION, 0.5, 0.6):
+        expected = votes.vote_risk(np.array([share, 1.0]))
         assert risk(row(share, wrong=True), *numbers) == pytest.approx(expected, rel=1e-6)
 
 

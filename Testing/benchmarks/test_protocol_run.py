@@ -11,7 +11,7 @@ from benchmarks.protocol.cases import SimulatedCases
 from benchmarks.protocol.conditions import Condition, trials
 from benchmarks.protocol.page import page
 from benchmarks.protocol.runs import measured, reevaluate
-from MultiViewRegistrationLib.assessment.prediction import calibrated
+from MultiViewRegistrationLib.assessment.risk import body_model
 
 pytestmark = pytest.mark.slow
 
@@ -41,16 +41,17 @@ def test_rows_are_reproducible_and_reevaluated(ct, rtk):
 
     for row in rows:
         assert row["failed"] is None
-        model = calibrated("structure" if row["part"] == "bone" else "body")
+        model = body_model("structure" if row["part"] == "bone" else "body")
         again, strict = reevaluate(row, model), reevaluate(row, replace(model, intercept=30.0))
         assert (again["verdict"], again["bounded"]) == (row["verdict"], row["bounded"])
-        for key in ("failure_probability", "mean_mm", "upper95_mm", "depth95_mm", "in_plane95_mm"):
+        bounds = "typical_mm", "upper95_mm", "depth95_mm", "in_plane95_mm"
+        for key in ("failure_probability", *bounds):
             assert again[key] == (row[key] and pytest.approx(row[key], rel=1e-9)), key
         if row["features"] is None:
             continue
         # If all tiles are in place the verdict is "check", whatever the model says.
         assert strict["verdict"] != "accept" and strict["mtre_mm"] == row["mtre_mm"]
-        cause = {"predicts": True, "precise": True, "moved_mm": 50.0}
+        cause = {"predicts": True, "precise": True, "rejects": True, "moved_mm": 50.0}
         assert reevaluate({**row, "cause": cause}, model)["verdict"] == "reject"
 
     by_name = {row["condition"]: row for row in rows}

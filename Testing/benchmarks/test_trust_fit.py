@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from benchmarks import ROOT, trust_fit
 from benchmarks.protocol.acceptance import mtre
 from benchmarks.statistics import auroc
-from MultiViewRegistrationLib.assessment.prediction import KINDS, calibrated
+from MultiViewRegistrationLib.assessment.risk import KINDS, body_model
 
 pytestmark = pytest.mark.slow
 
@@ -22,10 +22,10 @@ FITTED_TO = {
 def test_shipped_model_equals_fit_and_separates_correct_from_wrong(kind):
     part, name = FITTED_TO[kind]
     rows, cts = trust_fit.of_protocols([ROOT / "benchmarks" / "rows" / name], part)
-    models = trust_fit.each_left_out(rows, calibrated("body"))
-    same(trust_fit.fitted(rows, calibrated("body")), calibrated(kind))
+    models = trust_fit.each_left_out(rows, body_model("body"))
+    same(trust_fit.fitted(rows, body_model("body")), body_model(kind))
     for name, model in models.items():
-        same(model, calibrated(kind, cts[name]))
+        same(model, body_model(kind, cts[name]))
     judged = [row for row in trust_fit.as_judged(rows, models) if row["error"] is None]
     assert auroc([row["failure_probability"] for row in judged], mtre(judged) > 2) > 0.97
     assert not [row for row in judged if row["verdict"] == "accept" and row["mtre_mm"] > 2]

@@ -281,7 +281,7 @@ class Tab:
         return self.state("answer.kind") in ("accept", "check", "reject")
 
     def history(self):
-        """The poses so far: time, method, verdict, likely error, seconds."""
+        """The poses so far: time, method, verdict, expected error, seconds."""
         table = self.control("register", "history")
         return [[cell["text"] for cell in line["cells"]] for line in table["lines"]]
 

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from helpers.file_io import read_json
 from helpers.program import mvreg
 
-from MultiViewRegistrationLib.assessment.bodies import Together
+from MultiViewRegistrationLib.assessment.bodies import JointResult
 from MultiViewRegistrationLib.cli import demo
 from MultiViewRegistrationLib.cli.demo import ERRORS, bone_errors
 from MultiViewRegistrationLib.geometry import rigid
@@ -28,7 +28,8 @@ def check_spine(content, out, printed):
     assert max(each["whole_ct_mm"] for each in bones.values()) > 4
     assert bones["T10"]["whole_ct_mm"] < 0.5
     assert all(each["own_mm"] < 0.5 and each["verdict"] != "reject" for each in bones.values())
-    assert "T12 lies" in content["results"][-1]["reasons"][0]
+    displaced = content["results"][-1]["findings"][0]
+    assert (displaced["code"], displaced["values"]["bone"]) == ("bone-displaced", "T12")
     report = (out / "report.html").read_text(encoding="utf-8")
     for name, each in bones.items():
         assert f"{name:3}  {each['whole_ct_mm']:.2f} mm, {each['own_mm']:.2f} mm" in printed
@@ -99,4 +100,4 @@ def test_the_error_of_a_bone_is_that_of_its_own_pose_and_its_own_truth():
     assert [each.name for each in errors] == ["T8", "T9"]
     assert [each.whole_ct_mm for each in errors] == pytest.approx([3.0, 5.5])
     assert [each.own_mm for each in errors] == pytest.approx([2.0, 0.5])
-    assert bone_errors(SimpleNamespace(world_from_ct=np.eye(4), together=Together()), {}) == []
+    assert bone_errors(SimpleNamespace(world_from_ct=np.eye(4), together=JointResult()), {}) == []

@@ -11,7 +11,8 @@ import numpy as np
 from helpers.file_io import write_json, write_values, write_volume
 from helpers.phantom import c_arm, view_of
 from helpers.segmentation_files import write_seg, write_seg_nrrd
-from MultiViewRegistrationLib.assessment.bodies import UNJUDGED, Alone
+from MultiViewRegistrationLib.assessment.bodies import BodyRegistration, BoneMotion
+from MultiViewRegistrationLib.assessment.records import UNASSESSED
 from MultiViewRegistrationLib.assessment.together import register_together
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body, Structures
@@ -158,10 +159,11 @@ def background(pose=POSE, device="cpu"):
     return Background.of(structures(), anatomy().on_device(device), pose)
 
 
-def together(bones, whole, judged=UNJUDGED, **more):
-    """The bones of the spine, registered before the rest of it."""
-    alone = Alone(Body(spine()[0], bones=bones), anatomy(), whole.world_from_ct, judged)
-    return register_together([alone], whole.views, **more)
+def together(bones, whole, assessment=UNASSESSED, **more):
+    """Register the bones of the spine in front of the rest of it, from its registration as a whole and its assessment."""
+    body = Body(spine()[0], bones=bones)
+    first = BodyRegistration(body, anatomy(), whole.world_from_ct, assessment)
+    return register_together([first], whole.views, **more)
 
 
 def write_spine_case(
@@ -192,11 +194,11 @@ def settle_spine(session, verdict="check"):
 
     poses = dict(zip(NAMES, (POSE @ motion for motion in bent_case().motions), strict=True))
     put_bones(session.registration, poses)
-    moved = {"mm": 5.2, "deg": 3.1, "axis": [0.0, 0.0, 1.0]}
-    told = {"moved": moved, "predicted_tre_mm": {"mean": 0.3, "upper95": 0.7}}
-    bodies = {
-        name: body(verdict, world_from_ct=pose.tolist(), **told) for name, pose in poses.items()
-    }
+    moved = BoneMotion(5.2, 3.1, np.array([0.0, 0.0, 1.0]))
+    bodies = [
+        body(name, verdict, position=(0.3, 0.7), world_from_ct=pose, moved=moved)
+        for name, pose in poses.items()
+    ]
     settle(session, POSE, verdict=verdict, bodies=bodies)
     return poses
 

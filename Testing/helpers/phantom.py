@@ -17,8 +17,8 @@ from MultiViewRegistrationLib.rendering.drr import Projector
 
 TRUE_POSE = rigid.turn_and_shift([0.05, -0.1, 0.08], [3.0, -4.0, 2.0])
 
-#: (8, 3) of a cube of 60 mm.
-CORNERS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+#: (8, 3) of a cube of 36 mm, within the blobs.
+CORNERS = 18.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
 
 
 def make_ct():

@@ -4,8 +4,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from helpers.assessments import assessed
 from helpers.phantom import CORNERS, TRUE_POSE, make_ct, make_views, off
 from helpers.planted_dicom import write_ct, write_xray
+from MultiViewRegistrationLib.assessment.bodies import BodyResult
 
 #: As a person leaves a CT who set it about right.
 START = off(TRUE_POSE, [2.0, -3.0, 2.0], [4.0, -3.0, 5.0])
@@ -97,7 +99,7 @@ def phantom_registration(scene, name="Phantom", world_from_ct=START):
 
 
 def settled_session(scene, name="Phantom", **told):
-    """A session whose pose, the true one, passes for the result of a registration, which nobody ran."""
+    """Return a session whose pose, the true one, is stored as a registration result; parameters as of `settle`."""
     from MultiViewRegistrationLib.session.session import Session
 
     session = Session(phantom_registration(scene, name))
@@ -105,21 +107,43 @@ def settled_session(scene, name="Phantom", **told):
     return session
 
 
-def settle(session, pose=TRUE_POSE, method="given", **told):
-    """Have a pose (4, 4) pass for the result of a registration, by default the true one, of which this was told."""
+def settle(session, pose=TRUE_POSE, method="given", verdict=None, findings=(), bodies=(), **fields):
+    """Store a pose (4, 4), by default the true one, as the result of a registration that was not run.
+
+    Parameters
+    ----------
+    verdict, findings
+        As of `assessments.assessed`.
+    bodies
+        List of `BodyResult`.
+    fields
+        "position", "overlay", "tested", "risk" and "cause" of the assessment, and fields of `HistoryEntry`.
+    """
     from MultiViewRegistrationLib.mrml.fingerprints import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
+    keys = fields.keys() & {"position", "overlay", "tested", "risk", "cause"}
+    assessment = assessed(verdict, findings, **{key: fields.pop(key) for key in keys})
     registration = session.registration
     registration.world_from_ct = pose
-    told["fingerprint"] = fingerprint(registration)
-    session.history.add(HistoryEntry.now(method, registration.world_from_ct, **told))
+    fields["fingerprint"] = fingerprint(registration)
+    fields = {"assessment": assessment, "bodies": {each.name: each for each in bodies}, **fields}
+    session.history.add(HistoryEntry.now(method, registration.world_from_ct, **fields))
 
 
-def body(verdict, **told):
-    """What a result says of one of its bodies, which view1 shows, at START."""
-    found = {"world_from_ct": START.tolist(), "reasons": [], "similarity": {"view1": 0.9}}
-    return {**found, "verdict": verdict, **told}
+def body(name, verdict, findings=(), *, position=None, overlay=None, **fields):
+    """Return a `BodyResult` with a verdict, at START and visible in view1.
+
+    Parameters
+    ----------
+    verdict, findings, position, overlay
+        As of `assessments.assessed`.
+    fields
+        Fields of `BodyResult`.
+    """
+    assessment = assessed(verdict, findings, position=position, overlay=overlay)
+    fields = {"world_from_ct": START, "similarity": {"view1": 0.9}, **fields}
+    return BodyResult(name, assessment=assessment, **fields)
 
 
 def remove(registration):

@@ -104,6 +104,16 @@ def result_in(folder):
     return result
 
 
+def codes_of(assessed):
+    """Codes of the findings in a part of a written JSON file."""
+    return {finding["code"] for finding in assessed["findings"]}
+
+
+def cautions_of(assessed):
+    """Codes of the findings that limit a verdict."""
+    return {each["code"] for each in assessed["findings"] if each["severity"] != "note"}
+
+
 def mtre_mm(world_from_ct, case):
     """mTRE against the truth of a parsed case.json."""
     true = np.array(case["truth"]["world_from_ct"])

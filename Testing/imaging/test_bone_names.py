@@ -1,12 +1,15 @@
 """Names of bones that contradict where these lie: `imaging.bone_names`."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.assessment.bodies import BodyResult, Moved, Together
-from MultiViewRegistrationLib.assessment.case_verdict import with_together
-from MultiViewRegistrationLib.assessment.verdict import Assessment
-from MultiViewRegistrationLib.errors import Reason, collect_warnings, doubted
+from MultiViewRegistrationLib.assessment.bodies import BodyResult, BoneMotion, JointResult
+from MultiViewRegistrationLib.assessment.combine import with_bones
+from MultiViewRegistrationLib.assessment.records import Assessment
+from MultiViewRegistrationLib.assessment.together import with_contradicted_name
+from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.body import StructureSource
 from MultiViewRegistrationLib.imaging.bone_names import NamedBone, contradictions, side_and_rest
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -83,9 +86,12 @@ def test_loading_labels_warns_of_contradictions():
 
 
 def test_contradicted_name_prevents_accept():
-    reason = Reason("name-contradicted", "Check the name.")
-    accepted = BodyResult("L3", np.eye(4), "accept", [], moved=Moved(0, 0, np.eye(3)[2]))
-    bone = doubted(accepted, [reason])
-    assert (bone.verdict, bone.reasons) == ("check", [reason])
-    whole = with_together(Assessment("accept", []), Together([bone]))
-    assert (whole.verdict, whole.reasons) == ("check", [reason])
+    moved = BoneMotion(0, 0, np.eye(3)[2])
+    accepted = BodyResult("L3", np.eye(4), Assessment(()), moved=moved)
+    structures = SimpleNamespace(contradictions=[(("L3",), "Check the name.")])
+    bone = with_contradicted_name(accepted, structures)
+    (finding,) = bone.assessment.findings
+    assert (bone.verdict, finding.code) == ("check", "name-contradicted")
+    assert finding.values["statement"] == "Check the name."
+    whole = with_bones(Assessment(()), JointResult([bone]))
+    assert (whole.verdict, whole.findings) == ("check", (finding,))

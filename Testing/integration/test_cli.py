@@ -16,7 +16,16 @@ import pytest
 import SimpleITK as sitk
 from helpers import phantom
 from helpers.file_io import read_json, read_values, write_json
-from helpers.program import ENVIRONMENT, LIBRARY, MVREG, changed, mtre_mm, mvreg, result_in
+from helpers.program import (
+    ENVIRONMENT,
+    LIBRARY,
+    MVREG,
+    cautions_of,
+    changed,
+    mtre_mm,
+    mvreg,
+    result_in,
+)
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from numpy.testing import assert_allclose
 
@@ -33,9 +42,9 @@ def test_register_writes_pose_verdict_and_digests_of_its_inputs(registered, case
     assert said.json == result
     mtre = mtre_mm(result["world_from_ct"], case)
     assert mtre < 0.1 < 8 < mtre_mm(case["world_from_ct"], case)
-    assert (result["verdict"], result["reasons"]) == ("accept", [])
+    assert result["verdict"] == "accept" and not cautions_of(result)
     assert mtre <= result["predicted_tre_mm"]["upper95"] < 2
-    assert result["uncertainty"]["failure_probability"] < 0.1
+    assert result["failure_probability"] < 0.1
     for views in (result["views"], result["uncertainty"]["views"]):
         assert [view["name"] for view in views] == ["view1", "view2"]
     assert result["errors"]["mtre_mm"] == pytest.approx(mtre, abs=1e-9)
@@ -293,7 +302,9 @@ def test_a_verdict_but_accept_is_said_before_anything_is_written(
 ):
     content = read_json(registered[0] / "result.json")
     uses = {"position": {"verdict": verdict}}
-    write_json(tmp_path / "result.json", {**content, "verdict": verdict, "uses": uses})
+    findings = [{"code": "unlike-known", "severity": "caution"}] if verdict == "check" else []
+    content |= {"verdict": verdict, "uses": uses, "findings": findings}
+    write_json(tmp_path / "result.json", content)
     out = tmp_path / "out"
     said = mvreg(f"export {tmp_path}/result.json --as tfm --out {out} --override").err
     before, _, written = said.partition("(result)/out")

@@ -123,7 +123,7 @@ def test_a_log_has_the_time_of_each_message(cases, tmp_path):
     first, *lines = log.read_text().splitlines()
     assert first == "before" and all(line[:4].isdigit() and line[10] == "T" for line in lines)
     said = [line for line in lines if " mvreg: " not in line]  # said every ten seconds of work
-    assert "Verdict: accept" in said[0] and "Report: " in said[-1]
+    assert "3D position (navigation): accept" in said[2] and "Report: " in said[-1]
 
 
 @pytest.mark.slow

@@ -12,17 +12,20 @@ from helpers import phantom
 from helpers.file_io import read_json, write_json
 from helpers.phantom import CORNERS, TRUE_POSE, make_ct, make_views
 from helpers.planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
-from helpers.program import mvreg
+from helpers.program import codes_of, mvreg
 from helpers.refusals import refuses
 
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.records import Assessment
 from MultiViewRegistrationLib.io.arrays import Body, View
-from MultiViewRegistrationLib.io.case import SAME_PATIENT, Case
+from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration import warm_up
+from MultiViewRegistrationLib.report.messages import MESSAGES
 from MultiViewRegistrationLib.report.result_page import save_result
 
 OTHER = "OTHER-77"
+SAME_PATIENT = MESSAGES["patient-confirmed"].headline
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def arrays(tmp_path, monkeypatch, no_cause):
 
     The 3D position of any pose would be accepted.
     """
-    monkeypatch.setattr(verdict, "decide", lambda *given, **more: "accept")
+    monkeypatch.setattr(verdict, "_concluded", lambda *given: Assessment(()))
     ct = make_ct()
     views = make_views(ct)
 
@@ -66,23 +69,24 @@ def test_different_patients_are_refused_before_anything_is_computed(arrays, monk
 @pytest.mark.slow
 def test_another_side_is_the_first_reason_of_a_check(arrays):
     result = register(arrays(Laterality="R"))
-    assert result.verdict == "check" and "are of different" in result.reasons[0]
+    assert result.verdict == "check" and result.findings[0].code == "different-sides"
     assert assess(result.case, TRUE_POSE, result.anatomy).verdict == "check"
     unassessed = replace(result, assessment=None)
-    assert unassessed.verdict is None and unassessed.reasons[0] == result.reasons[0]
+    assert unassessed.verdict is None and unassessed.findings[0] == result.findings[0]
 
 
 @pytest.mark.slow
 def test_one_patient_is_accepted_and_another_day_is_a_caution(arrays):
     assert register(arrays()).verdict == "accept"
     result = register(arrays(StudyDate="20190101"))
-    assert result.verdict == "accept" and "different days" in result.reasons[-1]
+    assert result.verdict == "accept" and result.findings[-1].code == "other-day"
 
 
 @pytest.mark.slow
 def test_a_person_may_say_that_it_is_the_same_patient_and_the_result_says_so(arrays, tmp_path):
     result = register(arrays(PatientID=OTHER, same_patient=True))
-    assert result.verdict == "accept" and result.reasons == [SAME_PATIENT]
+    assert result.verdict == "accept"
+    assert [finding.code for finding in result.findings] == ["patient-confirmed"]
     assert result.to_json()["same_patient"] is True
     save_result(result, tmp_path / "out")
     written = "".join(path.read_text() for path in (tmp_path / "out").glob("*.[jh]*"))
@@ -163,7 +167,7 @@ def test_register_needs_a_confirmation_for_different_patients_and_export_refuses
     assert not refused.out and "--same-patient" in refused.err and OTHER not in refused.err
     result = tmp_path / "result"
     said = mvreg(f"register {planted_case} --same-patient --out {result} --json")
-    assert SAME_PATIENT in said.json["reasons"]
+    assert "patient-confirmed" in codes_of(said.json)
     export = f"export {result} --case {planted_case} --as dicom --identity --out {tmp_path}/out"
     refused = mvreg(export, 2).err
     assert "different patients" in refused and OTHER not in refused

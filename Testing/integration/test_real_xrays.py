@@ -10,7 +10,7 @@ from helpers.file_io import write_json
 
 from benchmarks import real
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.cause import find_cause
+from MultiViewRegistrationLib.assessment.causes import find_cause
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
@@ -56,12 +56,12 @@ def assessed(portal, views):
 
 def test_a_right_answer_of_three_views_is_not_rejected_and_its_risk_is_not_told(portal):
     pose, said = assessed(portal, [portal.case.views[i] for i in (0, 4, 5)])
-    across_mm, depth_mm = portal.off_mm(pose, said.targets)
+    across_mm, depth_mm = portal.off_mm(pose, said.evidence.targets)
     assert across_mm < 1 and depth_mm < 3
-    assert said.verdict != "reject" and said.cause is None and said.prediction.carries
-    assert not said.prediction.familiar and "was not measured" in said.summary
-    assert across_mm < said.prediction.upper95_mm < 6
-    assert min(said.features.in_place) > 0.45
+    assert said.verdict != "reject" and said.cause is None
+    assert said.has("unfamiliar-images") and said.risk is None
+    assert across_mm < said.evidence.risk.upper95_mm < 6
+    assert min(said.evidence.features.in_place) > 0.45
 
 
 @pytest.mark.parametrize("fault", ["exchanged", "mirrored"])
@@ -69,6 +69,6 @@ def test_a_fault_is_rejected(portal, fault):
     """Whether the pose is wrong, or the others hold it where one view is mirrored."""
     views = [portal.case.views[i] for i in (0, 3, 5)]
     pose, said = assessed(portal, real.FAULTS[fault](views))
-    off_mm = max(portal.off_mm(pose, said.targets))
+    off_mm = max(portal.off_mm(pose, said.evidence.targets))
     assert said.verdict == "reject" and (off_mm > 1.5 if fault == "exchanged" else off_mm < 1)
-    assert min(said.features.in_place) < 0.3 and said.prediction.familiar
+    assert min(said.evidence.features.in_place) < 0.3 and said.evidence.risk.is_familiar

@@ -225,7 +225,7 @@ def test_where_the_files_cannot_be_written_the_older_result_stays_and_the_file_i
     first = assert_whole(out)
     ended = process([sys.executable, "-c", LIMITED, "register", done], stderr=subprocess.PIPE)
     said = ended.stderr
-    assert ended.returncode == 1 and "Verdict: " in said and "Report:" not in said
+    assert ended.returncode == 1 and "Verdict and expected error" in said and "Report:" not in said
     assert "result/report.html cannot be written (File too large)" in said
     assert assert_whole(out) == first
 

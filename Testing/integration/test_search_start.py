@@ -89,7 +89,7 @@ def test_the_program_lists_the_residual_of_each_landmark(landmark_case, tmp_path
     path, content = landmark_case(swap)
     said = mvreg(f"register {path} --start landmarks --out {tmp_path}/out")
     result = result_in(tmp_path / "out")
-    for words in ("mTRE", "misplaced by more than 2 mm", "Verdict: "):
+    for words in ("mTRE", "risk of an error of the 3D position above 2 mm", "Verdict and"):
         assert words in said.err
     assert mtre_mm(result["world_from_ct"], content) < 0.1
     left_out = [each for each in result["start"]["landmarks"] if not each["used"]]

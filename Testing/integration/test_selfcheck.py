@@ -9,10 +9,11 @@ import pytest
 import SimpleITK as sitk
 from helpers.file_io import read_json, write_json
 from helpers.phantom_study import write_scout
-from helpers.program import mvreg
+from helpers.program import codes_of, mvreg
 from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib import register
+from MultiViewRegistrationLib.assessment.records import Finding
 from MultiViewRegistrationLib.jobs import Job
 from MultiViewRegistrationLib.studies import selfcheck
 
@@ -37,7 +38,7 @@ def test_all_starts_lead_back_to_the_scanner(phantom_study, tmp_path):
 def test_a_scanner_pose_at_the_edge_of_the_search_is_no_reason(phantom_study, monkeypatch):
     def register_at_the_rim(*arguments, **options):
         found = register(*arguments, **options)
-        doubtful = replace(found.assessment, position="check", overlay="check")
+        doubtful = found.assessment.with_findings([Finding("unlike-known")])
         rim = replace(found.refinement, rim="55 mm from its middle")
         return replace(found, assessment=doubtful, refinement=rim)
 
@@ -45,7 +46,7 @@ def test_a_scanner_pose_at_the_edge_of_the_search_is_no_reason(phantom_study, mo
     monkeypatch.setattr(selfcheck, "START_DEG", 3.0)
     monkeypatch.setattr(selfcheck, "START_MM", 6.0)
     answer = mvreg(f"selfcheck {phantom_study} --starts 1 --json").json
-    assert answer["verdict"] == "check" and "range-too-small" not in answer["reason_codes"]
+    assert answer["verdict"] == "check" and "range-too-small" not in codes_of(answer)
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_study_with_a_wrong_scout_is_refused(phantom_study, tmp_path):
     write_scout(mirrored, "LAT", np.ascontiguousarray(pixels[:, ::-1]))
     missing = "is missing source_to_isocentre_mm (DistanceSourceToPatient)"
     assert f'{untold}: views[1] ("LAT") {missing}' in mvreg(f"selfcheck {untold}", 2).refusal
-    turned = "LAT: its image is mirrored left to right against its header"
+    turned = "LAT: the image is mirrored left to right against its header"
     assert turned in mvreg(f"selfcheck {mirrored}", 2).refusal
 
 

@@ -9,14 +9,13 @@ from helpers import phantom
 from helpers.bent_spine import NAMES, POSE, truth_of, write_case
 from helpers.file_io import read_json, write_json
 from helpers.moving import swing, track_of, write_moving_case
-from helpers.program import mvreg, result_in
+from helpers.program import codes_of, mvreg, result_in
 from helpers.refusals import refuses
 from helpers.result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib import Case, api, register
-from MultiViewRegistrationLib.assessment.bodies import Together
-from MultiViewRegistrationLib.assessment.prediction import percent
-from MultiViewRegistrationLib.assessment.verdict_reasons import is_about_risk
+from MultiViewRegistrationLib.assessment.bodies import JointResult
+from MultiViewRegistrationLib.assessment.records import Finding
 from MultiViewRegistrationLib.cli.register import summarise
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import NO_STRUCTURES
@@ -64,7 +63,7 @@ def test_result_transforms_and_report(written, registered):
     whole, *bones = content["bodies"].values()
     assert list(content["bodies"]) == ["CT", *NAMES]
     assert whole["world_from_ct"] == content["world_from_ct"]
-    assert content["verdict"] != "accept" and "lies" in content["reasons"][0]
+    assert content["verdict"] != "accept" and content["findings"][0]["code"] == "bone-displaced"
     for name, motion in zip(NAMES, motions, strict=True):
         pose = read_transform(out / f"{name}_world_from_ct.tfm")
         assert pose[:3, 3] == pytest.approx((POSE @ motion)[:3, 3], abs=1.0)
@@ -88,12 +87,16 @@ def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(result):
     picture = before_after(result)
     blue, orange = lines(picture)
     assert picture.shape[0] == PICTURE_ROWS and 0.5 * orange < blue < orange
-    unseen = replace(result, together=Together())
+    unseen = replace(result, together=JointResult())
     assert before_after(unseen) is None
 
 
+def to_check(body):
+    return replace(body, assessment=body.assessment.with_findings([Finding("unlike-known")]))
+
+
 def test_a_person_may_check_each_bone(result):
-    bodies = [replace(body, position="check") for body in result.together.bodies]
+    bodies = [to_check(body) for body in result.together.bodies]
     doubted = replace(result, together=replace(result.together, bodies=bodies))
     first, second = bodies[:2]
     views = [view.name for view in result.views]
@@ -103,11 +106,11 @@ def test_a_person_may_check_each_bone(result):
     assert_fits_schema(told | {"files": {}})
     one, other = (told["bodies"][body.name] for body in (first, second))
     assert one["checked"] is True and "checked" not in {**other, **told}
-    assert "edges-off" in other["reason_codes"] and "edges-off" not in one["reason_codes"]
+    assert "edges-off" in codes_of(other) and "edges-off" not in codes_of(one)
 
 
 def test_whoever_has_checked_every_bone_has_not_checked_the_ct_in_one_piece(result):
-    bodies = [replace(body, position="check") for body in result.together.bodies]
+    bodies = [to_check(body) for body in result.together.bodies]
     doubted = replace(result, together=replace(result.together, bodies=bodies))
     said = {f"{body.name}/{view}": True for body in bodies for view in body.similarity}
     checked = doubted.with_edge_checks(said)
@@ -115,22 +118,21 @@ def test_whoever_has_checked_every_bone_has_not_checked_the_ct_in_one_piece(resu
 
 
 def test_bones_that_are_all_accepted_are_the_answer(result, capsys):
-    assert result.verdict == "check" and result.each_accepted
+    assert result.verdict == "check" and result.each_bone_is_accepted
     sign, word, _ = words_of(result)
     assert (sign, word) == ("\u2713", "bones: accept")
-    assert ">bones: accept<" in result._repr_html_() and result.answer == "accept"
+    assert ">bones: accept<" in result._repr_html_() and result.overall_verdict == "accept"
     summarise(result)
-    assert "Verdict on each bone: accept. " in capsys.readouterr().err
+    assert "Verdict on each bone: accept\n" in capsys.readouterr().err
     first, *others = result.together.bodies
-    bodies = [replace(first, position="check"), *others]
-    assert not replace(result, together=replace(result.together, bodies=bodies)).each_accepted
+    bodies = [to_check(first), *others]
+    doubted = replace(result, together=replace(result.together, bodies=bodies))
+    assert not doubted.each_bone_is_accepted
 
 
-def test_the_risk_in_words_is_that_with_the_bones(result):
-    [sentence] = [reason for reason in result.assessment.reasons if is_about_risk(reason)]
-    risk = result.assessment.prediction.failure_probability
-    assert f"is {percent(risk)};" in sentence
-    assert risk >= len(result.together.displaced) / len(NAMES) > 0
+def test_displaced_bones_leave_no_risk_of_the_whole_ct(result):
+    assert result.together.displaced and result.assessment.risk is None
+    assert "risk" not in result.summary
 
 
 @pytest.mark.slow
@@ -151,8 +153,9 @@ def test_wrong_cameras_move_bones_in_the_room_and_hardly_against_each_other(writ
     true = {name: POSE @ motion for name, motion in zip(NAMES, written[1], strict=True)}
     for name, bone in bones.items():
         away_mm = bone.bone.apart(bone.world_from_ct, true[name])
-        assert 0.8 < away_mm < bone.lies.upper95_mm and bone.appearance.upper95_mm < 1
-        assert (bone.overlay, bone.verdict) == ("accept", "check")
+        errors = bone.assessment.errors
+        assert 0.8 < away_mm < errors["position"].upper95_mm and errors["overlay"].upper95_mm < 1
+        assert (bone.uses["overlay"].verdict, bone.verdict) == ("accept", "check")
     for told in result.together.motions:
         against, bone = bones[told.against], bones[told.name]
         found = rigid.inverse(against.world_from_ct) @ bone.world_from_ct
@@ -193,6 +196,7 @@ def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_p
     poses[2] = phantom.off(poses[2], [0, 0, 0], [0, 0, 400])
     found = track_of(of_one_bone(tmp_path, poses)).frames
     assert [each.how for each in found] == ["registered", "followed", "lost", "followed"]
-    assert found[2].reasons[1].startswith("Lost: the structure fits view1 worse")
+    (told,) = (finding for finding in found[2].findings if finding.code == "lost")
+    assert told.values["statement"].startswith("the structure fits view1 worse")
     assert found[2].pose is None and not found[2].background.kept
     assert phantom.error_mm(found[3].world_from_ct, poses[3]) < 0.3

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from helpers import phantom
 from helpers.file_io import read_json, read_table, write_json
 from helpers.moving import BLANK, COUNT, swing, turning
-from helpers.program import changed, mvreg
+from helpers.program import changed, codes_of, mvreg
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -48,7 +48,6 @@ def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked)
         else:
             assert off_mm(frame, pose) < 0.1
             assert frame["verdict"] in ("accept", "check") and len(frame["similarity"]) == 2
-        assert frame["scope"] == ("one-piece" if frame["verdict"] == "accept" else None)
     first, second, *_ = track["frames"]
     assert first["mtre_mm"] < 0.1  # the case's truth is that of its own frame
     assert "mtre_mm" not in second
@@ -88,7 +87,7 @@ def test_single_images_are_the_same_sequence(tracked, moving, single_frames, tmp
     frames = mvreg(f"track {words} --pace quick --json --out {tmp_path}/out").json["frames"]
     assert [frame["how"] for frame in frames] == ["registered", "followed", "followed"]
     assert [frame["name"] for frame in frames] == names
-    assert frames[1]["verdict"] == "check" and "not measured" in frames[1]["reasons"][0]
+    assert frames[1]["verdict"] == "check" and codes_of(frames[1]) == {"followed"}
     whole = read_json(tracked[0] / "track.json")["frames"]
     assert all(off_mm(each, like["world_from_ct"]) < 0.1 for each, like in zip(frames, whole))
     assert lists or all(frame["mtre_mm"] < 0.2 for frame in frames)
@@ -272,7 +271,18 @@ def test_a_track_of_before_has_motions_without_bounds_that_are_not_accepted(trac
     assert float(last["angle_deg"]) == pytest.approx(20, abs=1e-4)
 
 
-FRAME = {"number": 0, "verdict": "accept", "world_from_ct": None}
+FRAME = {
+    "number": 0,
+    "verdict": "accept",
+    "uses": {"position": {"verdict": "accept"}},
+    "findings": [],
+    "world_from_ct": None,
+}
+LOST = {
+    "verdict": "reject",
+    "uses": {"position": {"verdict": "reject"}},
+    "findings": [{"code": "lost", "severity": "failure", "values": {"statement": "nothing."}}],
+}
 
 
 @pytest.mark.parametrize(
@@ -281,7 +291,7 @@ FRAME = {"number": 0, "verdict": "accept", "world_from_ct": None}
         ({"frames_in_all": 7}, "is of 7 frames, expected the 5"),
         ({"centroid_ct": [1, 2]}, "centroid_ct"),
         ({"frames": [FRAME | {"world_from_ct": np.diag([1, 1, -1, 1]).tolist()}]}, "world_from_ct"),
-        ({"frames": [FRAME | {"verdict": "reject"}]}, "no frames of it"),
+        ({"frames": [FRAME | LOST]}, "no frames of it"),
     ],
 )
 def test_tracks_that_do_not_fit_are_refused_in_one_sentence(tracks, tmp_path, changes, words):

@@ -1,9 +1,13 @@
 """A result.json with overlays, as `Result.save` writes it, without a registration."""
 
 import numpy as np
+from helpers.assessments import assessed
 from helpers.file_io import write_json
 from PIL import Image
 from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.io.files import plain
+from MultiViewRegistrationLib.io.result_json import assessment_json
 
 WORLD_UID, CT_UID = "2.25.111", "1.2.826.0.1.3680043.8.498.2"
 XA = "1.2.840.10008.5.1.4.1.1.12.1"
@@ -19,6 +23,11 @@ def pose(seed):
     return matrix
 
 
+def assessment_content(verdict, findings=(), **more):
+    """Return the fields of a result.json about an assessment; parameters as of `assessments.assessed`."""
+    return plain(assessment_json(assessed(verdict, findings, **more)))
+
+
 def write_result(folder, **changes):
     """Writes result.json and two overlays; a key given as None is left out, but for the verdict.
 
@@ -29,7 +38,7 @@ def write_result(folder, **changes):
     content = {
         "version": 1,
         "world_from_ct": pose(1),
-        "verdict": None,
+        **assessment_content(changes.get("verdict")),
         "reasons": [],
         "predicted_tre_mm": None,
         "frame_of_reference_uid": {"world": WORLD_UID, "ct": CT_UID},

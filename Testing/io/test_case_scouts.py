@@ -72,13 +72,13 @@ def test_scouts_of_another_examination_are_refused_or_left_out(study, refused, c
 @pytest.mark.parametrize(
     "turn, said",
     [
-        (lambda image: image[::-1, ::-1], "LAT: its image is turned by 180 degrees"),
+        (lambda image: image[::-1, ::-1], "LAT: the image is turned by 180 degrees"),
     ],
 )
 def test_a_scout_that_was_turned_without_its_header_is_refused(study, refused, turn, said):
     image = turn(pydicom.dcmread(study / "LAT.dcm").pixel_array)
     write_scout(study, "LAT", np.ascontiguousarray(image))
-    refused(NEW, said, "export it again")
+    refused(NEW, said, "Export it again")
 
 
 @pytest.mark.slow

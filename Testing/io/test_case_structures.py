@@ -162,7 +162,7 @@ def test_a_dicom_segmentation_of_another_patient_is_one(folder, write_case):
     write_seg(folder / "seg.dcm", {"L1": L1}, PLACE, PatientID="somebody else")
     with warns("the labels and CT are of different patients"):
         case = Case.load(write_case(changed(structured("seg.dcm"), "ct", "ct")))
-    assert case.identity_reasons
+    assert case.identity_findings
 
 
 #: What takes the place of labels "labels.mha" and structures "all", and the sentence.

@@ -8,11 +8,20 @@ import json
 import numpy as np
 import pydicom
 import pytest
-from handed_result import CT_UID, OVERRIDE, WORLD_UID, dicom_views, pose, write_result
+from handed_result import (
+    CT_UID,
+    OVERRIDE,
+    WORLD_UID,
+    assessment_content,
+    dicom_views,
+    pose,
+    write_result,
+)
 from helpers.file_io import read_json
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 
+from MultiViewRegistrationLib.assessment.records import POSITION, Finding
 from MultiViewRegistrationLib.io.navigation import POSE_FORMATS
 from MultiViewRegistrationLib.io.navigation.exports import export_files, write_together
 from MultiViewRegistrationLib.io.result_json import RegistrationExport
@@ -74,27 +83,26 @@ def test_all_files_state_override_verdict_and_risk_but_no_name(exported):
     assert not any(OVERRIDE in text_of(file) for file in exported(override=None).values())
 
 
-RISK = "Error probably about 0.3 mm; 8 % risk that the bone is misplaced by more than 2 mm."
+RISK = "Expected error of the 3D position 3.1 mm (95 %: 7.0 mm)."
 DOUBTFUL = {
-    "verdict": "check",
-    "summary": RISK,
+    **assessment_content("check", position=(3.14, 7.0), overlay=(0.2, 0.4)),
     "case": {"file": "Doe.json", "images": ["ab12cd34" * 8, "56ef78ab" * 8]},
 }
 
 
-def test_exports_state_the_expected_error_of_the_3d_position(exported):
-    uses = {"overlay": {"verdict": "accept", "typical_mm": 0.2}}
-    uses["position"] = {"verdict": "check", "typical_mm": 3.14, "upper95_mm": 7.0}
-    for file in exported(verdict="check", uses=uses, views=dicom_views()).values():
+def test_exports_state_the_expected_error_of_the_3d_position_alone(exported):
+    finding = Finding("cameras-uncertain", uses=POSITION)
+    content = assessment_content("check", [finding], position=(3.14, 7.0), overlay=(0.2, 0.4))
+    assert content["uses"]["overlay"]["verdict"] == "accept"
+    for file in exported(**content, views=dicom_views()).values():
         text = text_of(file)
-        assert "check" in text and "accept" not in text.lower()
-        assert "Expected error of the 3D position 3.1 mm (95 %: 7.0 mm)" in text
+        assert "check" in text and "accept" not in text.lower() and RISK.rstrip(".") in text
 
 
-def test_bone_without_a_summary_is_exported_with_its_predicted_error(exported):
-    predicted = {"mean": 0.6, "upper95": 1.4}
-    file = exported("json", verdict="check", predicted_tre_mm=predicted)["world_from_ct.lps.json"]
-    assert read_json(file)["risk"] == "Error probably about 0.6 mm, 95 % below 1.4 mm."
+def test_an_error_that_is_withheld_is_not_exported(exported):
+    content = assessment_content("check", position=(0.6, 1.4))
+    file = exported("json", **content)["world_from_ct.lps.json"]
+    assert "risk" not in read_json(file)
 
 
 @pytest.mark.parametrize(

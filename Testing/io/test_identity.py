@@ -15,6 +15,7 @@ from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
 from tiny_case import DISTANCE, PLACE, case_of_arrays, minimal
 
 from MultiViewRegistrationLib import Case, CaseFile
+from MultiViewRegistrationLib.assessment.records import NOTE
 from MultiViewRegistrationLib.io import dicom_identity
 from MultiViewRegistrationLib.io.case_file import is_of_content
 from MultiViewRegistrationLib.io.case_writer import anonymise
@@ -111,7 +112,7 @@ def test_from_arrays_compares_the_frame_of_reference_of_a_segmentation(
     write_series(tmp_path / "ct", HU.astype(np.int16), PLACE, FrameOfReferenceUID="1.2.3.4")
     seg = write_seg("seg.dcm", {"L1": DISTANCE < 3}, PLACE, FrameOfReferenceUID="1.2.3.5")
     case = case_of_arrays(ct="ct", labels=seg)
-    assert [mismatch.code for mismatch in case.mismatches] == ["other-frame"]
+    assert [mismatch.finding.code for mismatch in case.mismatches] == ["other-frame"]
 
 
 @pytest.mark.parametrize(
@@ -152,17 +153,17 @@ def test_a_study_is_named_without_who_the_patient_is(tmp_path, tags, name):
 
 def test_different_days_are_a_note_of_the_case(dicom_case):
     case = Case.load(dicom_case(tags={"ct": {"StudyDate": "20240228"}}))
-    (note,) = case.identity_cautions
-    assert note.code == "other-day" and not case.identity_reasons
-    assert note == (
+    (note,) = case.identity_notes
+    assert (note.code, note.severity) == ("other-day", NOTE) and not case.identity_findings
+    assert note.values["statement"] == (
         "AP and LAT and CT were taken on different days (StudyDate) by their DICOM headers."
     )
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_header_is_that_of_the_series_which_the_case_names(dicom_case):
-    (reason,) = Case.load(dicom_case(others={"PatientID": "OTHER-1"})).identity_reasons
-    assert "patients (PatientID)" in reason
+    (finding,) = Case.load(dicom_case(others={"PatientID": "OTHER-1"})).identity_findings
+    assert "patients (PatientID)" in finding.values["statement"]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -182,9 +183,10 @@ def test_a_copy_without_headers_is_as_doubtful(dicom_case, tmp_path):
     written = anonymise(path, tmp_path / "copy").path
     case = Case.load(written)
     assert read_json(written)["header_mismatch"] == {"patient": True, "day": True}
-    (reason,), (caution,) = case.identity_reasons, case.identity_cautions
-    assert reason.startswith("CT and X-rays are of different patients ")
-    assert "different days" in caution
+    (finding,), (note,) = case.identity_findings, case.identity_notes
+    assert (finding.code, note.code) == ("patient-mismatch", "other-day")
+    assert "different patients" in finding.values["statement"]
+    assert "different days" in note.values["statement"]
 
 
 @pytest.mark.filterwarnings("ignore")

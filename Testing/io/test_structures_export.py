@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from handed_result import write_result
+from handed_result import assessment_content, write_result
 from helpers.bent_spine import NAMES, bent, cameras, spine, write_spine_case, xrays
 from helpers.file_io import read_json, read_values
 from numpy.testing import assert_allclose
@@ -39,9 +39,10 @@ def result(tmp_path):
     """A function that writes a result with the bones at POSES, and these verdicts."""
 
     def write(verdicts="check check check check", **more):
-        bodies = {"CT": {"world_from_ct": POSE, "verdict": "check"}}
+        bodies = {"CT": {"world_from_ct": POSE, **assessment_content("check")}}
         for name, pose, verdict in zip(NAMES, POSES, verdicts.split(), strict=True):
-            bodies[name] = {"world_from_ct": pose, "verdict": verdict.replace("_", " ")}
+            content = assessment_content(verdict.replace("_", " "))
+            bodies[name] = {"world_from_ct": pose, **content}
         views = []
         for n, camera in enumerate(cameras(0, 88)):
             at = {"camera_from_world": camera.camera_from_world}
@@ -100,7 +101,7 @@ def test_export_without_names_writes_usable_bones(result, export, tmp_path, verd
 
 
 def test_bones_with_a_ct_each_are_written_once_under_their_names(result, export, tmp_path):
-    own = {name: {"world_from_ct": pose, "verdict": "check", "ct_uid": f"1.2.{n}"}
+    own = {name: {"world_from_ct": pose, **assessment_content("check"), "ct_uid": f"1.2.{n}"}
            for n, (name, pose) in enumerate(zip(NAMES, POSES, strict=True))}  # fmt: skip
     assert export(result(bodies=own, world_from_ct=POSES[0]), "--as dicom txt --frame lps")[0] == 0
     assert {file.name.split("_")[0] for file in (tmp_path / "out").iterdir()} == set(NAMES)

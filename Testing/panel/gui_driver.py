@@ -104,7 +104,7 @@ class GuiDriver:
         )
 
     def answer(self):
-        """What the answer at the top says: "✔ ACCEPT: probably 0.1 mm"."""
+        """What the answer at the top says: "✔ ACCEPT: expected error < 0.5 mm"."""
         return f"{self.ui.answerChip.text}: {self.ui.answerHeadline.text}"
 
     @property

@@ -1,7 +1,5 @@
 """What a person does to the CT in Slicer's other modules: Segment Editor, Transforms, Markups, Data."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import slicer
@@ -25,8 +23,7 @@ def person(host, ct, views):
     """At a pose that was accepted."""
     person = GuiDriver(host)
     person.begin("register", begun(make_registration(host.scene, ct, views, STARTED_AT)))
-    settle(person.session)
-    person.session.history.add(replace(person.session.history.current, verdict="accept"))
+    settle(person.session, verdict="accept")
     person.wait(lambda: accepted(person))
     return person
 

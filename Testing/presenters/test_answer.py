@@ -12,13 +12,23 @@ from helpers.phantom_scene import START, add_view, body, phantom, phantom_regist
 from helpers.running_session import PausedRegistration
 from presenter_host import PresenterHost, act, control, text
 
-from MultiViewRegistrationLib.assessment.parts import CT_MISFIT
-from MultiViewRegistrationLib.errors import Reason
+from MultiViewRegistrationLib.assessment.bodies import BoneMotion
+from MultiViewRegistrationLib.assessment.records import (
+    FAILURE,
+    NOTE,
+    OVERLAY,
+    POSITION,
+    RELATIVE,
+    Assessment,
+    ExpectedError,
+    Finding,
+)
 from MultiViewRegistrationLib.geometry.machines import CArm
 from MultiViewRegistrationLib.io.dicom_identity import PATIENT_ID
 from MultiViewRegistrationLib.mrml.case import settings_of
 from MultiViewRegistrationLib.mrml.identity import remember_identity
 from MultiViewRegistrationLib.mrml.xray_record import Header
+from MultiViewRegistrationLib.report.messages import describe, sentences
 from MultiViewRegistrationLib.session.presenters.form import walk
 from MultiViewRegistrationLib.session.presenters.section import State
 from MultiViewRegistrationLib.session.registering import AutomaticRegistration
@@ -62,28 +72,29 @@ def rests(host, answer):
 
 
 def test_poses_and_motion_of_bones_are_reported(host, answer):
-    moved = {"mm": 5.23, "deg": 3.14, "axis": [0.0, 0.0, 1.0]}
-    reason = "L1 does not look like the X-rays."
-    bones = {
-        "L1": body("reject", moved=moved, reasons=[reason]),
-        "L2": body("check", predicted_tre_mm={"mean": 0.04, "upper95": 0.08}),
-    }
+    moved = BoneMotion(5.23, 3.14, np.array([0.0, 0.0, 1.0]))
+    unlike = Finding("bone-not-like-ct", FAILURE, values={"bone": "L1", "value": 0.1})
+    bones = [
+        body("L1", "reject", [unlike], moved=moved),
+        body("L2", "check", [Finding("unlike-known", NOTE), PLACED], position=(0.04, 3.0)),
+    ]
     flexion = "3.0 degrees of flexion"
     motions = [{"name": "L1", "against": "L2", "deg": 3.0, "mm": 2.0, "words": flexion}]
-    settle(host.session, START, verdict="check", reasons=[ELSEWHERE], bodies=bones, motions=motions)
+    settle(
+        host.session, START, verdict="check", findings=[DISPLACED], bodies=bones, motions=motions
+    )
     host.session.history.put(host.session.history.current)
     assert answer.answer().why[-3:] == (
-        f"L1: reject, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT. {reason}",
-        "L2: check, expected error < 0.5 mm.",
+        "L1: reject, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT. "
+        f"{describe(unlike)}",
+        f"L2: check, expected error < 0.5 mm. {describe(PLACED)}",
         "L1 on L2: 3.0 degrees of flexion, 2.0 mm at the joint.",
     )
 
 
 def test_each_use_has_a_line_with_its_verdict_and_expected_error(host, answer):
-    overlay = {"verdict": "accept", "typical_mm": 0.21, "upper95_mm": 0.4}
-    position = {"verdict": "check", "typical_mm": 3.1, "upper95_mm": 7.0}
-    uses = {"overlay": overlay, "position": position}
-    settle(host.session, START, verdict="check", reasons=[READINGS], typical_mm=3.1, uses=uses)
+    errors = {"overlay": (0.21, 0.4), "position": (3.1, 7.0)}
+    settle(host.session, START, verdict="check", findings=[READINGS], **errors)
     assert (kind(answer), answer.answer().headline.split(" \u00b7 ")[-1]) == (
         "check",
         "expected error 3.1 mm",
@@ -96,17 +107,18 @@ def test_each_use_has_a_line_with_its_verdict_and_expected_error(host, answer):
     assert control(answer, "overlay") is None
 
 
-def bent(host, verdict="accept", whole="check"):
-    """A pose of a CT in one piece, with a verdict, and of two bones apart from it, of which one is accepted."""
-    uses = {"overlay": {"verdict": verdict, "typical_mm": 0.3}, "position": {"verdict": "accept"}}
-    accepted = {"overlay": {"verdict": "accept", "typical_mm": 0.2}}
-    bones = {"L1": body("accept", uses=accepted), "L2": body(verdict, uses=uses)}
-    bones["L3"] = body("accept")
-    in_one = {"overlay": {"verdict": whole}, "position": {"verdict": whole, "typical_mm": 2.4}}
-    apart = Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")
-    told = {"verdict": whole, "uses": in_one, "reasons": [apart]}
-    told["views"] = dict.fromkeys(("view1", "view2"), "bad")
-    settle(host.session, START, bodies=bones, typical_mm=2.4, **told)
+def bent(host, verdict="accept", whole="check", findings=()):
+    """A pose of the whole CT, with a verdict, and of three bones displaced from it, of which two are accepted."""
+    bones = [
+        body("L1", "accept", overlay=(0.2, 0.4)),
+        body("L2", verdict, findings, overlay=(0.3, 0.4)),
+        body("L3", "accept", overlay=(0.1, 0.2)),
+    ]
+    values = {"bone": "L1", "distance_mm": 4.6, "further": 0, "accepted": 3, "total": 3}
+    displaced = [Finding("bone-displaced", values=values)]
+    views = dict.fromkeys(("view1", "view2"), "bad")
+    of_whole = {"verdict": whole, "findings": displaced, "position": (2.4, 5.0), "views": views}
+    settle(host.session, START, bodies=bones, **of_whole)
     host.session.history.put(host.session.history.current)
 
 
@@ -116,11 +128,54 @@ def test_the_answer_for_bones_that_lie_apart_is_that_of_each(host, answer, whole
     said = answer.answer()
     assert (said.kind, said.word) == ("accept", "BONES: ACCEPT")
     assert {view.state for view in said.views} == {"good"}
-    assert said.headline.startswith("L1 lies 4.6 mm from there") and "2.4 mm" not in said.headline
+    assert said.headline.startswith("L1 is displaced by 4.6 mm") and "2.4 mm" not in said.headline
     assert text(answer, "overlay") == "\u2714 Overlay on the X-rays: accept, < 0.5 mm"
     assert control(answer, "registration").primary  # Export
     assert control(answer, "edges") is None
     assert host.presenters.register.state() == State("done", "each bone: accept")
+
+
+LIMITS_OF_USES = {
+    "overlay": Finding("overlay-error-bound", uses=OVERLAY, values={"upper95_mm": 2.4}),
+    "relative": Finding("neighbour-not-shown", uses=RELATIVE, values={"bone": "L1", "other": "L2"}),
+    "position": Finding("error-bound", uses=POSITION, values={"upper95_mm": 2.4}),
+}
+
+
+@pytest.mark.parametrize("limited", LIMITS_OF_USES)
+def test_a_pose_is_accepted_only_if_each_of_its_uses_is(host, answer, limited):
+    """One line a use, with its own verdict, and none of them above the others."""
+    errors = dict.fromkeys(("overlay", "relative", "position"), ExpectedError(0.6, 1.2))
+    accepted = Assessment((), errors)
+    settle(host.session, START)
+    entry = replace(host.session.history.current, assessment=accepted)
+    host.session.history.replace_current(entry)
+    assert kind(answer) == "accept" and lines_of_uses(answer) == dict.fromkeys(errors, "\u2714")
+    assert control(answer, "registration").primary  # Export
+    finding = LIMITS_OF_USES[limited]
+    limit = replace(entry, assessment=accepted.with_findings([finding]))
+    host.session.history.replace_current(limit)
+    said = answer.answer()
+    assert (said.kind, said.word) == ("check", "CHECK")
+    assert said.headline.startswith(describe(finding).headline)
+    marks = {use: "\u26a0" if use == limited else "\u2714" for use in errors}
+    assert lines_of_uses(answer) == marks
+    assert not control(answer, "registration").primary
+    assert host.presenters.register.state().kind == "check"
+
+
+def lines_of_uses(answer):
+    """The symbol before each use."""
+    uses = ("overlay", "relative", "position")
+    return {use: text(answer, use)[0] for use in uses if control(answer, use)}
+
+
+def test_bones_are_accepted_only_for_all_uses(host, answer):
+    bent(host, findings=[LIMITS_OF_USES["overlay"]])
+    said = answer.answer()
+    assert (said.kind, said.word) == ("check", "CHECK")
+    assert text(answer, "overlay").startswith("\u26a0") and text(answer, "position")[0] == "\u2714"
+    assert host.presenters.register.state() == State("check", "check")
 
 
 def test_nobody_is_asked_about_the_edges_of_a_ct_from_which_bones_lie_apart(host, answer):
@@ -255,8 +310,8 @@ def test_next_action_of_an_incomplete_case(scene):
 
 
 def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registration(host, answer):
-    doubt = "view1 and CT are of different patients (PatientID) by their DICOM headers; check them."
-    settle(host.session, verdict="check", reasons=[Reason("patient-mismatch", doubt), CAUSE])
+    doubt = Finding("patient-mismatch", values={"statement": "view1 is of another patient."})
+    settle(host.session, verdict="check", findings=[doubt, CAUSE])
     asked = control(answer, "patient")
     assert asked.primary and asked.question.endswith("Are they of the same patient all the same?")
     act(answer, "patient")
@@ -294,59 +349,29 @@ def test_different_days_are_noted_in_the_section_of_x_rays(host, answer):
     assert host.session.notices.sentences == [] and control(answer, "register").primary
 
 
-@pytest.mark.parametrize("method, act_key", [("search", "look"), ("given", "search")])
-def test_ct_that_does_not_fit_leads_to_the_check_of_the_patient(host, answer, method, act_key):
-    """Only after a search, as a given start may be wrong instead."""
-    host.slicer_tools = None
-    give_headers(host, {PATIENT_ID: "A-1"}, {})
-    settle(host.session, method=method, verdict="reject", reasons=[CT_MISFIT])
-    assert answer.answer().headline == "Bone does not fit: another patient's CT?"
-    found = control(answer, act_key)
-    assert found.primary and (found.label == "Check the patient") == (method == "search")
-    if method == "search":
-        act(answer, act_key)
-        assert host.shown == ["ct"]
-        ct = host.presenters.ct
-        host.wait(ct, lambda: "CT A-1, view1 unknown" in text(ct, "facts"))
-
-
-CAUSE = Reason(
-    "cause-mirrored",
-    "view1 seems to be mirrored left to right\n: turned back, it fits. Check how it was loaded.",
-)
-PART = Reason(
-    "cause-part",
-    "The X-rays show another part of the CT than the start says\n: moved by 90 mm towards the feet, the CT fits. Check the start.",
-)
-PLACED = Reason(
-    "pose-set",
-    "The pose was set, not registered\n: the failure probability was not measured for such poses.",
-)
-RISK = Reason("risk", "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted.")
-FURTHER = Reason(
-    "further-view",
-    "A further view near LAO 45\u00b0 would halve the error that noise and cameras explain, from 2 to 1 mm.",
-    "LAO 45\u00b0",
-)
-READINGS = Reason(
-    "cameras-uncertain",
-    "The cameras are known only to \u00b10.5\u00b0\n: the pose may be off by 3 mm.",
-)
-ELSEWHERE = Reason(
+CAUSE = Finding("cause-mirrored", views=("view1",))
+CAUSE_OF_FAILURE = replace(CAUSE, severity=FAILURE)
+PART = Finding("cause-part", values={"shift_mm": 90.0, "towards": "feet"})
+PLACED = Finding("pose-set")
+RISK = Finding("risk", uses=POSITION, values={"risk": 0.26, "accepted": 0.004})
+ANGLES = {"angles": "LAO 45\u00b0", "axes": "patient", "from_mm": 2.0, "to_mm": 1.0}
+FURTHER = Finding("further-view", NOTE, values=ANGLES)
+KNOWN_TO = {"known_to": "0.5 degrees", "bound_mm": 3.0, "risk": 0.1, "views": 2}
+READINGS = Finding("cameras-uncertain", uses=POSITION, values=KNOWN_TO)
+DISPLACED = Finding(
     "part-displaced",
-    "The upper part of the bone lies elsewhere than this pose has it\n: it may be bent.",
+    values={"count": 3, "total": 8, "points": "test points", "distance_mm": 4.0},
 )
-WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error above 2 mm.")
+WRONG = Finding("most-likely-wrong", FAILURE, values={"risk": 0.98})
 
 
 @pytest.mark.parametrize(
-    "verdict, reasons, typical_mm, risk, headline, next_action",
+    "verdict, findings, typical_mm, headline, next_action",
     [
         (
             "accept",
             [],
             0.052,
-            0.001,
             "expected error < 0.5 mm \u00b7 as a rigid body",
             "registration",
         ),
@@ -354,27 +379,32 @@ WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error ab
             "check",
             [RISK],
             1.12,
-            0.26,
-            "26 % risk of more than 2 mm, expected error 1.1 mm",
+            "26 % risk of an error above 2 mm \u00b7 expected error 1.1 mm",
             "edges",
         ),
-        ("check", [RISK, FURTHER], 1.12, 0.26, "26 % risk of more than 2 mm", "add_xrays"),
-        ("check", [READINGS], 1.0, 0.1, "The cameras are known only to", "geometry"),
-        ("check", [PLACED], 0.3, 0.003, "The pose was set, not registered", "register"),
-        ("check", [ELSEWHERE], 0.3, 0.003, "The upper part of the bone lies elsewhere", "look"),
-        ("reject", [CAUSE, WRONG], 14.0, 0.98, "view1 seems to be mirrored", "geometry"),
-        ("reject", [WRONG], 14.0, 0.98, "98 % risk of more than 2 mm", "search"),
+        ("check", [RISK, FURTHER], 1.12, "26 % risk of an error above 2 mm", "add_xrays"),
+        ("check", [READINGS], 1.0, "C-arm geometry approximate", "geometry"),
+        ("check", [PLACED], 0.3, "The pose was set, not registered", "register"),
+        ("check", [DISPLACED], 0.3, "Bone is displaced at 3 of 8 test points", "look"),
+        (
+            "reject",
+            [CAUSE_OF_FAILURE, WRONG],
+            14.0,
+            "Left and right of view1 may be exchanged",
+            "geometry",
+        ),
+        ("reject", [WRONG], 14.0, "98 % risk of an error above 2 mm", "search"),
     ],
 )
 def test_headline_and_next_action_of_a_verdict(
-    host, answer, verdict, reasons, typical_mm, risk, headline, next_action
+    host, answer, verdict, findings, typical_mm, headline, next_action
 ):
     views = dict.fromkeys(("view1", "view2"), "bad" if verdict == "reject" else "check")
-    result = {"verdict": verdict, "reasons": reasons, "typical_mm": typical_mm, "risk": risk}
-    settle(host.session, START, views=views, **result)
+    errors = {"position": (typical_mm, 3 * typical_mm)}
+    settle(host.session, START, verdict=verdict, findings=findings, views=views, **errors)
     said = answer.answer()
     assert said.kind == verdict and said.headline.startswith(headline)
-    assert said.why[: len(reasons)] == tuple(reasons)
+    assert said.why[: len(findings)] == tuple(sentences(findings))
     assert said.views[1].state == {"accept": "good", "check": "check", "reject": "bad"}[verdict]
     (primary,) = [each for each in walk(answer.form()).values() if each.primary]
     assert primary.key == next_action and primary.enabled
@@ -383,9 +413,9 @@ def test_headline_and_next_action_of_a_verdict(
     assert kind(answer) == "moved"
 
 
-@pytest.mark.parametrize("reason, section", [(PART, "start"), (ELSEWHERE, "ct")])
-def test_the_next_act_leads_to_the_section_where_it_is_done(host, answer, reason, section):
-    settle(host.session, START, verdict="check", reasons=[reason])
+@pytest.mark.parametrize("finding, section", [(PART, "start"), (DISPLACED, "ct")])
+def test_the_next_act_leads_to_the_section_where_it_is_done(host, answer, finding, section):
+    settle(host.session, START, verdict="check", findings=[finding])
     act(answer, "look")
     assert host.shown == [section]
 
@@ -394,7 +424,7 @@ def test_readings_of_a_c_arm_lead_to_what_can_be_done_without_a_phantom_first(ho
     for view in host.registration.xrays:
         c_arm = CArm.from_camera(view.camera, (1.25, 1.25))
         view.change(geometry=c_arm, image_pixel_mm=c_arm.pixel_mm)
-    settle(host.session, START, verdict="check", reasons=[READINGS])
+    settle(host.session, START, verdict="check", findings=[READINGS])
     assert control(answer, "edges").primary  # X-rays that were taken show no beads
     assert "phantom of steel balls" in answer.answer().why[-1]
     act(answer, "calibrate")

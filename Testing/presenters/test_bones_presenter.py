@@ -168,7 +168,7 @@ def test_row_shows_its_bone_in_all_views(host):
     act(section, "bones", "L1", 0)
     middle = rigid.transform_points(host.poses["L1"], host.session.bones.middle("L1"))
     assert np.linalg.norm(host.seen[-1].mean(axis=0) - middle) < 8
-    assert "chosen L1: check, probably 0.3 mm" in host.answer.answer().headline
+    assert host.answer.answer().headline.endswith("chosen L1: check")
     for name in NAMES[1:]:
         control(section, "bones").switch(name, False)
     assert "worst bone T12: check" in host.answer.answer().headline

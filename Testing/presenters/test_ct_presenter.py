@@ -10,7 +10,7 @@ from helpers.phantom import make_ct, write_ct_file
 from helpers.phantom_scene import phantom_volume, settle
 from presenter_host import PresenterHost, act, answer, cells, control, options, text
 
-from MultiViewRegistrationLib.errors import Reason
+from MultiViewRegistrationLib.assessment.records import Finding
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.mrml import case, manual_pose
 from MultiViewRegistrationLib.mrml.image import segmentation_node, structures_node
@@ -231,9 +231,9 @@ def test_it_says_that_a_segmentation_is_missing_where_the_bones_should_be_regist
 ):
     choose(section, phantom)
     assert text(section, "segment") == ""
-    elsewhere = "The upper part of the bone lies elsewhere than this pose has it."
-    reasons = [Reason("part-displaced", elsewhere)]
-    settle(host.session, host.registration.world_from_ct, verdict="check", reasons=reasons)
+    displaced = {"count": 3, "total": 8, "points": "test points", "distance_mm": 4.0}
+    findings = [Finding("part-displaced", values=displaced)]
+    settle(host.session, host.registration.world_from_ct, verdict="check", findings=findings)
     assert text(section, "segment").startswith("A segmentation of the bones in this CT is missing")
     segmentation_node(host.scene, "L1", make_ct().volume.values > 300, phantom)
     assert text(section, "segment") == ""

@@ -5,19 +5,19 @@ import pytest
 from helpers.phantom_scene import START, body, settle
 from presenter_host import act, control, text
 
-from MultiViewRegistrationLib.errors import Reason
+from MultiViewRegistrationLib.assessment.records import POSITION, Finding
+from MultiViewRegistrationLib.io.result_json import EDGES_OFF
 from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.ct_3d import put_bones
 from MultiViewRegistrationLib.session import assessment
 
-RISK = Reason("risk", "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted.")
-USES = {"overlay": {"verdict": "accept"}, "position": {"verdict": "check"}}
+RISK = Finding("risk", uses=POSITION, values={"risk": 0.26, "accepted": 0.004})
 BOX = [[1, 2], [20, 30]]
 
 
 @pytest.fixture
 def answer(host):
-    settle(host.session, START, verdict="check", reasons=[RISK], decisive={"view1": BOX})
+    settle(host.session, START, verdict="check", findings=[RISK], decisive={"view1": BOX})
     host.wait(host.answer, host.session.prepare)
     yield host.answer
     host.session.stop()
@@ -64,15 +64,16 @@ def test_confirmed_edges_are_stated_and_never_make_it_accepted(host, answer):
 
 
 def test_who_sees_the_edges_fit_has_not_said_whose_they_are(host, answer):
-    other = Reason("patient-mismatch", "view1 and CT are of different patients; check them.")
-    settle(host.session, START, verdict="check", reasons=[other])
+    statement = "view1 and CT are of different patients."
+    other = Finding("patient-mismatch", values={"statement": statement})
+    settle(host.session, START, verdict="check", findings=[other])
     look(answer, "yes", "yes")
     assert said(answer)[0] == "checked" and control(answer, "patient").primary
 
 
 def test_a_no_is_said_and_leads_to_the_geometry_of_that_x_ray(host, answer):
     look(answer, "yes", "no")
-    assert answer.answer().headline.startswith("Edges do not match the outline in view2")
+    assert answer.answer().headline.startswith("Edges do not match in view2")
     act(answer, "geometry")
     assert host.presenters.xrays.selected.name == "view2"
 
@@ -84,7 +85,7 @@ def test_a_no_in_every_x_ray_leads_to_another_start(host, answer):
 
 
 def test_a_no_takes_an_accept_of_another_use_away_and_a_later_yes_gives_it_back(host, answer):
-    settle(host.session, START, verdict="check", reasons=[RISK], uses=USES)
+    settle(host.session, START, verdict="check", findings=[RISK])
     look(answer, "yes", "no")
     assert text(answer, "overlay").startswith("\u26a0")
     look(answer, "yes", "yes")
@@ -92,7 +93,7 @@ def test_a_no_takes_an_accept_of_another_use_away_and_a_later_yes_gives_it_back(
 
 
 def test_rejected_pose_cannot_be_checked(host, answer):
-    settle(host.session, START, verdict="reject", reasons=[RISK])
+    settle(host.session, START, verdict="reject", findings=[RISK])
     assert control(answer, "edges") is None
 
 
@@ -117,13 +118,13 @@ def test_what_changes_an_x_ray_ends_it(host, answer):
 @pytest.fixture
 def bones(host, answer):
     """Of three bones two are to be checked, as the whole is; one of them is seen in one X-ray."""
-    bodies = {
-        "L1": body("check"),
-        "L2": body("accept"),
-        "L3": body("check", similarity={"view2": 0.9}),
-    }
-    put_bones(host.registration, dict.fromkeys(bodies, START))
-    settle(host.session, START, verdict="check", reasons=[RISK], bodies=bodies)
+    bodies = [
+        body("L1", "check"),
+        body("L2", "accept"),
+        body("L3", "check", similarity={"view2": 0.9}),
+    ]
+    put_bones(host.registration, dict.fromkeys(["L1", "L2", "L3"], START))
+    settle(host.session, START, verdict="check", findings=[RISK], bodies=bodies)
 
 
 def test_each_bone_that_is_to_be_checked_is_asked_about_where_it_is_shown(host, answer, bones):
@@ -143,5 +144,6 @@ def test_a_no_of_a_bone_is_a_reason_of_that_bone(host, answer, bones):
     look(answer, "yes", "yes", "no", "yes")
     assert said(answer)[0] == "check"
     of_bones = host.session.history.current.as_checked.bodies
-    assert "Edges of L1 do not match the outline in view1" in of_bones["L1"].reasons[0]
-    assert not of_bones["L3"].reasons
+    (no,) = [each for each in of_bones["L1"].assessment.findings if each.code == EDGES_OFF]
+    assert (no.views, no.values["bone"]) == (("view1",), "L1")
+    assert not of_bones["L3"].assessment.has(EDGES_OFF)

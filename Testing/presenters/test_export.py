@@ -97,7 +97,7 @@ def test_transforms_of_a_pose_that_the_export_rejects_are_not_written(export, tm
 def test_usable_bones_of_a_ct_that_was_rejected_in_one_piece_go_to_navigation(
     export, verdict, possible
 ):
-    settle(export.session, verdict="reject", bodies={"L1": body(verdict)})
+    settle(export.session, verdict="reject", bodies=[body("L1", verdict)])
     export.session.history.put(export.session.history.current)
     assert (control(export, "stale_reason") is None) == possible
     assert control(export, "send").enabled == possible

@@ -66,7 +66,7 @@ def test_page_and_panel_ask_and_the_command_line_does_not_accept(
         loaded = Case.load(case)
     found = [each for each in loaded.mismatches if each.kind != DAY]
     assert [named in each.sentence for each in found] == [True] * bool(named)
-    assert bool(loaded.identity_reasons) == bool(named)
+    assert bool(loaded.identity_findings) == bool(named)
     drop(host, path)
     if named:
         assert named in text(host.files, "asked.title") and host.registration.segmentation is None

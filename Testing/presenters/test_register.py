@@ -18,7 +18,7 @@ def register(host):
 
 def test_history_goes_back_and_forth(host, register):
     host.session.history.note("before")
-    settle(host.session, verdict="accept", typical_mm=0.21, seconds=1.5)
+    settle(host.session, verdict="accept", position=(0.21, 0.4), seconds=1.5)
     assert text(register, "outcome") == "Done in 1.5 s on the processor."
     before, after = (row[1:4] for row in cells(register, "history"))
     assert before == ["Before", "", ""] and after == ["From here", "accept", "< 0.5 mm"]
@@ -58,16 +58,16 @@ def test_failure_is_reported(host, register, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "verdict, typical_mm, state",
+    "verdict, position, state",
     [
-        ("accept", 0.21, ("done", "accept, expected error < 0.5 mm")),
+        ("accept", (0.21, 0.4), ("done", "accept, expected error < 0.5 mm")),
         ("check", None, ("check", "check")),
-        ("reject", 0.3, ("reject", "reject")),
+        ("reject", (0.3, 3.0), ("reject", "reject")),
         (None, None, ("ready", "registered, not assessed")),
     ],
 )
-def test_state_is_the_verdict_until_the_result_is_stale(host, register, verdict, typical_mm, state):
-    settle(host.session, verdict=verdict, typical_mm=typical_mm)
+def test_state_is_the_verdict_until_the_result_is_stale(host, register, verdict, position, state):
+    settle(host.session, verdict=verdict, position=position)
     assert (register.state().kind, register.state().text) == state
     host.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 1.0})
     assert register.state().kind == "ready"

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.assessments import assessed
 from helpers.moving import BLANK, COUNT, swing, write_moving_case
 from helpers.phantom import off
 from PIL import Image
 from presenter_host import PresenterHost, act, control, text
 
-from MultiViewRegistrationLib.assessment.metrics import UseVerdict
-from MultiViewRegistrationLib.errors import Reason
+from MultiViewRegistrationLib.assessment.records import POSITION, Finding
 from MultiViewRegistrationLib.session.presenters.frontend import Opening
 from MultiViewRegistrationLib.session.result_files import read_track
 
@@ -71,9 +71,10 @@ def test_track_is_stepped_through_and_played(sequence):
 @pytest.mark.slow
 def test_verdict_of_a_frame_with_displaced_bones_is_that_of_each_bone(sequence):
     frames = sequence.player.played.frames
-    apart = Reason("bone-displaced", "L1 lies 4.6 mm from there\n: use each bone's own pose.")
-    accepted = replace(frames[0], verdict="accept")
-    frames[0] = replace(frames[0], verdict="check", reasons=[apart], bones={"L1": accepted})
+    accepted = replace(frames[0], assessment=assessed("accept"))
+    values = {"bone": "L1", "distance_mm": 4.6, "further": 0, "accepted": 1, "total": 1}
+    whole = assessed("check", [Finding("bone-displaced", values=values)])
+    frames[0] = replace(frames[0], assessment=whole, bones={"L1": accepted})
     assert text(sequence, "headline") == "Frame 0: registered, each bone: accept."
     said = sequence.host.answer.answer()
     assert (said.kind, said.word) == ("accept", "BONES: ACCEPT")
@@ -87,33 +88,33 @@ def test_answer_and_sections_show_the_verdict_of_a_frame(sequence):
     answer, check = host.answer, host.presenters.check
 
     def said():
-        return answer.answer().kind, answer.answer().headline
+        headline, _separator, uses = answer.answer().headline.partition(" \u00b7 ")
+        return answer.answer().kind, headline, uses.count(": accept")
 
-    kind, headline = said()
-    assert kind == "accept" and headline.startswith("frame 0 was registered \u00b7 error below 1.")
+    assert said() == ("accept", "frame 0 was registered", 2)
     assert check.state().text == "frame 0: accept" and not control(check, "leave_out").enabled
     assert host.presenters.export.state().kind == "todo"  # frames are exported by section Sequence
     act(sequence, "frame", float(BLANK))
     shown(sequence, BLANK)
-    assert said() == ("reject", "frame 3 was lost")
+    assert said() == ("reject", "frame 3 was lost", 0)
     act(sequence, "frame", 1.0)
     shown(sequence, 1)
-    assert said() == ("check", "frame 1 was followed") and control(answer, "poses").enabled
+    assert said() == ("check", "frame 1 was followed", 0) and control(answer, "poses").enabled
     pose = registration.world_from_ct
     registration.world_from_ct = off(pose, (0, 0, 1.0), (1.0, 0, 0))
-    assert said() == ("moved", "the CT was moved away from its place in frame 1")
+    assert said()[:2] == ("moved", "the CT was moved away from its place in frame 1")
     assert check.state().kind == "todo"
     registration.world_from_ct = pose
     assert said()[0] == "check"
     view = registration.xrays[0]
     view.change(geometry=view.record.geometry.corrected(1.0, np.array([2.0, 0.0])))
-    assert said() == ("moved", "the CT or the geometry of an X-ray has changed since")
+    assert said()[:2] == ("moved", "the CT or the geometry of an X-ray has changed since")
 
 
 def test_a_frame_says_what_it_is_accepted_for(sequence):
     frames = sequence.player.played.frames
-    uses = {"overlay": UseVerdict("accept", 0.2), "position": UseVerdict("check")}
-    frames[1] = replace(frames[1], uses=uses)
+    uncertain = Finding("error-bound", uses=POSITION, values={"upper95_mm": 3.0})
+    frames[1] = replace(frames[1], assessment=assessed("check", [uncertain], overlay=(0.2, None)))
     act(sequence, "on")
     shown(sequence, 1)
     told = "Overlay on the X-rays: accept, < 0.5 mm. 3D position (navigation): check"

@@ -78,7 +78,7 @@ def _of_result(result):
     # time.
     return {
         "world_from_ct": result["world_from_ct"], "verdict": result["verdict"], "has reasons": bool(result["reasons"]),
-        "failure_probability": (result["uncertainty"] or {"failure_probability": None})["failure_probability"],
+        "failure_probability": result.get("failure_probability"),
         "predicted_tre_mm": result["predicted_tre_mm"], "errors": result.get("errors"),
         "similarity": [view["similarity"] for view in result["views"]],
         "camera_from_world": [view["camera_from_world"] for view in result["views"]],

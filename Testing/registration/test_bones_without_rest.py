@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from helpers.two_bones import BONES, bone_cts, error_mm, off, poses, xrays
 
-from MultiViewRegistrationLib.assessment.bodies import Alone
-from MultiViewRegistrationLib.assessment.together import NO_EDGE, judge_together
+from MultiViewRegistrationLib.assessment.bodies import BodyRegistration
+from MultiViewRegistrationLib.assessment.checks import ambiguity
+from MultiViewRegistrationLib.assessment.together import NO_EDGE, assess_together
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.body import Body
@@ -53,13 +54,15 @@ def bones(two):
     return [Bone.of_ct(*each) for each in zip(BONES, two.anatomies)]
 
 
-def judged(two, found):
+def assessed(two, found):
+    """Return the bones, assessed, of a registration of both."""
     singly = []
     for n, (anatomy, single, start) in enumerate(zip(two.anatomies, two.alone, two.starts)):
-        told = assess(anatomy, two.views, single, start)
+        assessment = assess(anatomy, two.views, single, start)
         body = Body(two.cts[n], BONES[n], uid=f"1.2.{n}")
-        singly.append(Alone(body, anatomy, single.world_from_ct, told, single.alternative))
-    return judge_together(found, [NO_EDGE] * 2, singly).bodies
+        pose = single.world_from_ct
+        singly.append(BodyRegistration(body, anatomy, pose, assessment, single.alternative))
+    return assess_together(found, [NO_EDGE] * 2, singly).bodies
 
 
 def together(bones, views, starts):
@@ -77,30 +80,33 @@ def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, fo
     for ct, single, pose, truth in zip(two.cts, two.alone, found.poses, two.true):
         alone_mm = error_mm(ct, single.world_from_ct, truth)
         assert error_mm(ct, pose, truth) < min(0.02, 0.3 * alone_mm)
-    for n, bone in enumerate(judged(two, found)):
+    for n, bone in enumerate(assessed(two, found)):
         assert bone.verdict == "check" and bone.moved is None
-        assert bone.ct_uid == f"1.2.{n}" and bone.predicted_tre_mm["upper95"] < 2
+        assert bone.ct_uid == f"1.2.{n}" and bone.assessment.errors["position"].upper95_mm < 2
 
 
 def test_a_bone_that_ends_elsewhere_than_alone_is_rejected(two, found):
     there = off(found.poses[0], two.cts[0], 0, 3, 1)
-    first, second = judged(two, replace(found, poses=[there, found.poses[1]]))
+    first, second = assessed(two, replace(found, poses=[there, found.poses[1]]))
     assert (first.verdict, second.verdict) == ("reject", "check")
-    assert f"Together with the others {BONES[0]} ends 3.0 mm" in first.reasons[0]
+    finding = first.assessment.findings[0]
+    assert (finding.code, finding.values["bone"]) == ("joint-pose-differs", BONES[0])
+    assert finding.values["distance_mm"] == pytest.approx(3.0, abs=0.05)
 
 
 def test_a_bone_that_x_rays_show_only_in_part_is_told_so(two, found):
     partly = replace(found, fit=replace(found.fit, shown=np.full_like(found.fit.shown, 0.55)))
-    for bone in judged(two, partly):
-        assert f"The X-rays show only 55 % of {bone.name}." in bone.reasons
+    for bone in assessed(two, partly):
+        (finding,) = (each for each in bone.assessment.findings if each.code == "partly-shown")
+        assert finding.values["value"] == pytest.approx(0.55)
 
 
 def test_another_pose_that_fits_nearly_as_well_is_told_of_its_bone(two, found):
     rivals = None, AlternativeSolution(two.true[1], 1.05, 4.0, 2.0)
     doubtful = [replace(each, alternative=rival) for each, rival in zip(two.alone, rivals)]
-    first, second = judged(two._replace(alone=doubtful), found)
-    told = "Ambiguous: another pose, 4.0 mm and 2.0 degrees away, fits nearly as well (evidence ratio 1.05)."
-    assert told in second.reasons and told not in first.reasons
+    first, second = assessed(two._replace(alone=doubtful), found)
+    (finding,) = ambiguity(1.05, 4.0, 2.0)
+    assert finding in second.assessment.findings and not first.assessment.has("ambiguous")
 
 
 @pytest.mark.slow
@@ -114,9 +120,10 @@ def test_bones_in_one_place_are_rejected(two, bones):
     starts = [two.alone[0].world_from_ct, near]
     found = together([bones[0], again], two.views, starts)
     twice = Two(*(2 * each[:1] for each in two))._replace(views=two.views)
-    for bone, other in zip(judged(twice, found), ("again", BONES[0])):
+    for bone, other in zip(assessed(twice, found), ("again", BONES[0])):
         assert bone.verdict == "reject"
-        assert any(f"{bone.name} overlaps {other}:" in reason for reason in bone.reasons)
+        (finding,) = (each for each in bone.assessment.findings if each.code == "bones-overlap")
+        assert finding.values == {"bone": bone.name, "other": other}
 
 
 def test_a_bone_that_no_view_shows_stays_and_is_rejected(two, bones):

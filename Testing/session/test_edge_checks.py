@@ -74,7 +74,7 @@ def test_a_no_is_a_reason_of_the_result_and_stays_with_it(session, scene, tmp_pa
     write(session, tmp_path)
     result = read_json(tmp_path / "result.json")
     assert_fits_schema(result)
-    assert "checked" not in result and "edges-off" in result["reason_codes"]
+    assert "checked" not in result and result["findings"][0]["code"] == "edges-off"
     again = Session(read_result(tmp_path)(scene))
     assert assessment.headline(again).startswith(assessment.headline(session))
 

@@ -7,8 +7,8 @@ from helpers.phantom_scene import make_registration, settled_session
 from helpers.refusals import refuses
 from helpers.running_session import ELSEWHERE, new_session, poll, register_given
 
+from MultiViewRegistrationLib.assessment import records
 from MultiViewRegistrationLib.assessment.features import Tile
-from MultiViewRegistrationLib.assessment.metrics import UseVerdict
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.view_record import LEFT_OUT
@@ -43,7 +43,8 @@ def test_masked_tool_prevents_an_accept(scene, ct, views):
     register_given(session)
     entry = session.history.current
     assert error_mm(entry.pose) < 0.3 and entry.verdict == "check"
-    assert entry.reasons[-1] == f"Assumed: view1: {LEFT_OUT}"
+    (assumed,) = [finding for finding in entry.findings if finding.code == "assumed"]
+    assert assumed.values["assumptions"] == f"view1: {LEFT_OUT}".rstrip(".")
     written = [view.get("assumptions") for view in case_content(session)["views"]]
     assert written == [[LEFT_OUT], None]
     session.registration.world_from_ct = ELSEWHERE
@@ -73,13 +74,14 @@ def test_what_disagrees_without_any_bone_is_no_place_to_look_at():
 
 
 def test_tested_points_are_drawn_while_the_pose_holds(scene):
-    tested = {"overlay": [[10.0, 20.0, 30.0]], "position": []}
-    uses = {use: UseVerdict("accept", 0.3, 0.6) for use in ("overlay", "position")}
-    session = settled_session(scene, verdict="accept", uses=uses, tested=tested)
+    points = np.array([[10.0, 20.0, 30.0]])
+    no, yes = np.zeros(1, bool), np.ones(1, bool)
+    tested = records.TestedPoints(points, in_place=no, overlay_in_place=yes, displaced=no)
+    session = settled_session(scene, verdict="accept", position=(0.3, 0.6), tested=tested)
     detector = detectors(session.registration)[0]
     poll(session, 20.0, lambda: bool(session.bones.marks))
     (cross,) = session.bones.outlines(detector)
-    place = rigid.transform_points(TRUE_POSE, np.array(tested["overlay"]))
+    place = rigid.transform_points(TRUE_POSE, points)
     assert cross.lines.mean(axis=(0, 1)) == pytest.approx(detector.camera.project(place)[0])
     assert cross.colour == TESTED_COLOUR
     for mode in ("difference", "edges"):  # in the first, the DRR has the colour of the marks

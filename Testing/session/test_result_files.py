@@ -113,7 +113,7 @@ def test_a_result_of_a_case_that_has_changed_since_is_stale(scene, registered, t
     case = read_json(folder / "case.json")
     write_json(folder / "case.json", {**case, "search": {"rotation_deg": 10, "translation_mm": 10}})
     stale = Session(read_result(folder)(scene))
-    assert "has changed since" in " ".join(stale.history.current.reasons) and stale_reason(stale)
+    assert "has changed since" in " ".join(stale.history.current.notes) and stale_reason(stale)
     (folder / "case.json").unlink()
     with refuses("found no case.json beside it"):
         read_result(folder)

@@ -134,11 +134,11 @@ def test_the_case_of_a_scene_has_mismatches(loaded):
     (view,) = registration.xrays
     view.change(geometry=CArm(**READING, size=view.size))
     case = Session(registration).case()
-    assert len(case.identity_reasons) == 1 and not case.identity_cautions
+    assert len(case.identity_findings) == 1 and not case.identity_notes
     assert case_content(Session(registration))["header_mismatch"] == {"patient": True}
     UnreadNotices(registration).say_same_patient()
     case = Session(registration).case()
-    assert not case.identity_reasons and case.identity_cautions == [SAME_PATIENT]
+    assert not case.identity_findings and case.identity_notes == [SAME_PATIENT]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -147,9 +147,9 @@ def test_the_doubt_of_a_case_without_headers_is_that_of_its_scene(scene, tmp_pat
     content = read_json(path)
     write_json(path, {**content, "header_mismatch": {"patient": True}})
     registration = read_case(path)(scene)
-    assert patients_in_doubt(registration) and Session(registration).case().identity_reasons
+    assert patients_in_doubt(registration) and Session(registration).case().identity_findings
     write_json(path, {**content, "header_mismatch": {"patient": True}, "same_patient": True})
-    assert Session(read_case(path)(scene)).case().identity_cautions == [SAME_PATIENT]
+    assert Session(read_case(path)(scene)).case().identity_notes == [SAME_PATIENT]
 
 
 #: A header that says all of a geometry, and of the grey scale; the right half of the image was

@@ -87,10 +87,11 @@ def test_bones_are_registered_and_written_as_by_the_command_line(scene, files, f
     register_given(session)
     entry = session.history.current
     assert session.ended == "done" and assessment.verdict(session) == "check"
-    headline = "4 of 4 bones are accepted, each at its own pose; L3 lies "
-    assert entry.reasons[0].startswith(headline)
+    finding = entry.findings[0]
+    assert (finding.code, finding.values["bone"]) == ("bone-displaced", "L3")
+    assert (finding.values["accepted"], finding.values["total"]) == (4, 4)
     for each, motion in zip(entry.bodies.values(), motions, strict=True):
-        assert (POSE @ motion)[:3, 3] == pytest.approx(each.pose[:3, 3], abs=1.0)
+        assert (POSE @ motion)[:3, 3] == pytest.approx(each.world_from_ct[:3, 3], abs=1.0)
     write_result(session, tmp_path / "panel")()
     content = read_json(tmp_path / "panel" / "result.json")
     for key in ("files", "reasons"):

@@ -7,6 +7,7 @@ import pytest
 import scipy
 import SimpleITK as sitk
 from helpers import phantom, two_bones
+from helpers.assessments import assessed
 from helpers.bent_spine import (
     NAMES,
     POSE,
@@ -21,19 +22,18 @@ from helpers.bent_spine import (
     xrays,
 )
 from helpers.file_io import read_json, read_table, write_json
-from helpers.program import mvreg
+from helpers.program import codes_of, mvreg
 from helpers.two_bones import BONES, bone_cts, poses, write_moving_bones
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from MultiViewRegistrationLib.assessment.bodies import UNJUDGED
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.bone import bones_of, parts_of
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.sequence.run import PACES, REST_LOST, BoneTracker
+from MultiViewRegistrationLib.sequence.run import PACES, BoneTracker
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
-from MultiViewRegistrationLib.sequence.tracker import FOLLOWED, Tracked, lost
+from MultiViewRegistrationLib.sequence.tracker import Tracked, lost
 
 #: Of a frame against the one before, of each vertebra against the one above; and the frame that
 #: shows nothing.
@@ -84,8 +84,8 @@ def test_each_bone_has_its_pose_in_each_frame(tracked):
                 assert min(bone["similarity"]) > 0.9
                 assert ("mtre_mm" in bone) == (frame["number"] == 0)
     assert frames[0]["bodies"][NAMES[0]]["mtre_mm"] < 0.1
-    assert FOLLOWED in frames[3]["bodies"][NAMES[0]]["reasons"]
-    assert any("use each bone's own pose" in reason for reason in frames[3]["reasons"])
+    assert "followed" in codes_of(frames[3]["bodies"][NAMES[0]])
+    assert "bone-displaced" in codes_of(frames[3])
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_frames_with_different_structures_are_rejected(two_tracked, tmp_path):
 def begun():
     """A tracker whose first frame is unbent."""
     found = BoneTracker(anatomy(), structures(), PACES["quick"])
-    whole = Tracked(0, "registered", POSE, (0.99, 0.99), verdict="check")
+    whole = Tracked(0, "registered", POSE, (0.99, 0.99), assessment=assessed("check"))
     bones = {name: replace(whole, similarity=(0.98, 0.98)) for name in NAMES}
     found.keep(replace(whole, bones=bones))
     return found
@@ -138,8 +138,7 @@ def taken(motions):
 
 
 def whole_in(frame, verdict="check"):
-    whole = Tracked(frame, "followed", POSE, similarity=(0.9, 0.9))
-    return whole.assessed(replace(UNJUDGED, position=verdict, overlay=verdict))
+    return Tracked(frame, "followed", POSE, (0.9, 0.9), assessment=assessed(verdict))
 
 
 def without_lowest(views):
@@ -171,7 +170,7 @@ def test_a_lost_bone_stops_no_other_and_is_found_again():
         lowest = found.bones["L3"]
         if frame == 2:
             assert (lowest.how, lowest.verdict) == ("lost", "reject")
-            assert "in the frames before (0.9" in lowest.reasons[0]
+            assert "in the frames before (0.9" in lowest.findings[0].values["statement"]
             assert ("L2", "L3") not in [(each.name, each.against) for each in found.motions]
         else:
             assert lowest.kept and error_mm(lowest.world_from_ct, motions[frame][3]) < 0.3
@@ -181,16 +180,17 @@ def test_a_lost_bone_stops_no_other_and_is_found_again():
 def test_the_whole_ct_is_not_accepted_where_a_bone_is_lost():
     found = begun().follow(whole_in(1, "accept"), without_lowest(unbent_views()), POSE)
     assert found.bones["L3"].verdict == "reject" and found.verdict == "check"
-    assert found.reasons[0].endswith("L3 may lie elsewhere than this pose has it.")
-    assert not any("from where this pose" in each for each in found.reasons)
+    lost_bones = found.findings[0]
+    assert lost_bones.code == "bone-lost" and lost_bones.values["bones"].endswith("L3")
+    assert not found.assessment.has("bone-displaced")
 
 
 def test_bones_are_followed_where_the_whole_ct_is_lost_and_say_so():
     whole = lost(1, "the X-rays show too little.")
     found = begun().follow(whole, taken(motions_in(0.25)), POSE)
-    assert found.verdict == "reject" and found.reasons == whole.reasons
+    assert found.verdict == "reject" and found.findings == whole.findings
     for bone, motion in zip(found.bones.values(), motions_in(0.25), strict=True):
-        assert bone.verdict == "check" and REST_LOST in bone.reasons
+        assert bone.verdict == "check" and bone.assessment.has("rest-lost")
         assert error_mm(bone.world_from_ct, motion) < 0.3
 
 
@@ -247,7 +247,8 @@ def test_a_lost_bone_is_not_drawn(two_tracked):
     found = StoredTrack.read(two_tracked).frames[1]
     (second,) = found.drawn(bodies, parts)[0].beside
     assert second[1] is found.bones[BONES[1]].pose
-    bones = {**found.bones, BONES[1]: replace(found.bones[BONES[1]], verdict="reject")}
+    rejected = replace(found.bones[BONES[1]], assessment=assessed("reject"))
+    bones = {**found.bones, BONES[1]: rejected}
     assert not replace(found, bones=bones).drawn(bodies, parts)[0].beside
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.assessments import assessed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,7 +10,7 @@ from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.assessment.error_by_cause import ErrorByCause, PoseError
-from MultiViewRegistrationLib.errors import UNUSABLE
+from MultiViewRegistrationLib.assessment.records import UNUSABLE
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.sequence.motion import COMPONENTS, MATRIX, SCREW, Motion
 from MultiViewRegistrationLib.sequence.tracker import Tracked, predict_pose
@@ -25,7 +26,9 @@ def motion_of(fixed, moving, errors=(None, None), verdict="accept"):
         frames = []
         for number, pose in enumerate(poses):
             how = ("lost", "reject") if pose is None else ("followed", verdict)
-            frames.append(Tracked(number, how[0], pose, verdict=how[1], pose_error=error))
+            frames.append(
+                Tracked(number, how[0], pose, assessment=assessed(how[1]), pose_error=error)
+            )
         tracks.append(frames)
     return Motion.of(("fixed", tracks[0]), ("moving", tracks[1]), CENTROID, len(fixed))
 

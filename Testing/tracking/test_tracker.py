@@ -4,21 +4,20 @@ How exactly, what becomes of a frame that is lost, and from what the next one be
 """
 
 import shutil
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers import phantom
+from helpers.assessments import assessed
 from helpers.file_io import read_json, write_json
 from helpers.moving import BLANK, COUNT, Pelvis, swing, track_of, write_moving_case
 from helpers.refusals import refuses
 from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.assessment.prediction import Prediction
-from MultiViewRegistrationLib.assessment.verdict import Assessment
 from MultiViewRegistrationLib.io.files import JsonObject
+from MultiViewRegistrationLib.io.result_json import finding_json
 from MultiViewRegistrationLib.io.sequence import FrameFiles, FrameSequence
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -34,9 +33,9 @@ def begun(anatomy, views, pose, pace="quick", search=SEARCH):
     """A tracker after its first frame, which was registered from some mm off."""
     tracker = Tracker(anatomy, PACES[pace], search)
     first = refine(anatomy, views, phantom.off(pose, [1.0, -1.0, 1.0], [2.0, 1.0, -1.0]))
-    tracker.memory.keep(
-        Tracked(0, "registered", first.world_from_ct, first.fit.similarity, verdict="check")
-    )
+    check = assessed("check")
+    pose, similarity = first.world_from_ct, first.fit.similarity
+    tracker.memory.keep(Tracked(0, "registered", pose, similarity, assessment=check))
     return tracker
 
 
@@ -100,7 +99,7 @@ def test_a_lost_frame_is_told_and_the_next_one_is_found(anatomy, spoiled):
     found = followed(begun(anatomy, spoiled[0], poses[0], search=Range(4.0, 6.0)), spoiled[1:])
     assert [each.how for each in found] == ["followed"] * 2 + ["lost"] + ["followed"] * 2
     lost = found[2]
-    assert lost.verdict == "reject" and lost.reasons[0].startswith("Lost: ") and not lost.kept
+    assert lost.verdict == "reject" and lost.findings[0].code == "lost" and not lost.kept
     for each, pose in zip(found, poses[1:], strict=True):
         assert not each.kept or phantom.error_mm(each.world_from_ct, pose) < 0.2
 
@@ -119,7 +118,7 @@ def test_a_jump_is_found_again_by_a_search(ct, anatomy, frames):
 
 def test_a_frame_that_is_rejected_is_kept_by_nobody(anatomy, frames):
     tracker = begun(anatomy, frames[0], swing(1)[0])
-    tracker.memory.keep(Tracked(1, "lost", np.eye(4), verdict="reject"))
+    tracker.memory.keep(Tracked(1, "lost", np.eye(4), assessment=assessed("reject")))
     found = tracker.follow(2, frames[1])
     assert found.how == "followed" and phantom.error_mm(found.world_from_ct, swing(2)[1]) < 0.2
 
@@ -140,15 +139,14 @@ def test_a_later_case_of_another_patient_is_a_doubt_of_the_sequence(tmp_path):
     first = write_moving_case(tmp_path, swing(1))
     later = first.with_name("later.json")
     write_json(later, {**read_json(first), "header_mismatch": {"side": True}})
-    assert FrameSequence.of_cases([first, first]).first.identity_reasons == []
-    assert len(FrameSequence.of_cases([first, later, later]).first.identity_reasons) == 1
+    assert FrameSequence.of_cases([first, first]).first.identity_findings == []
+    assert len(FrameSequence.of_cases([first, later, later]).first.identity_findings) == 1
 
 
-def test_a_frame_of_another_kind_has_no_bound_of_its_error():
-    prediction = Prediction(1.0, 3.0, 0.1, 0.1, bounded=True, familiar=False)
-    for known, bound in ((prediction, None), (replace(prediction, familiar=True), 3.0)):
-        frame = Tracked(0, "followed", np.eye(4)).assessed(Assessment("check", [], known))
-        assert frame.upper95_mm == bound
+@pytest.mark.parametrize("bound", [None, 3.0])
+def test_a_frame_has_the_bound_of_its_error_if_it_is_known(bound):
+    assessment = assessed("check", position=(1.0, bound))
+    assert Tracked(0, "followed", np.eye(4), assessment=assessment).upper95_mm == bound
 
 
 def test_what_was_found_is_read_back(study):
@@ -156,8 +154,12 @@ def test_what_was_found_is_read_back(study):
     assert (track.name, track.count) == ("case", COUNT)
     assert track.names == [f"frame {n}" for n in range(COUNT)]
     for frame, like in zip(track.frames, told["frames"], strict=True):
-        for key in ("how", "verdict", "reasons", "similarity", "uses"):
-            assert list(getattr(frame, key)) == list(like[key])
+        for key in ("how", "verdict"):
+            assert getattr(frame, key) == like[key]
+        assert list(frame.similarity) == like["similarity"] and list(frame.uses) == list(
+            like["uses"]
+        )
+        assert [finding_json(finding) for finding in frame.findings] == like["findings"]
         if frame.number != BLANK:
             assert_allclose(frame.world_from_ct, like["world_from_ct"], atol=1e-12)
             assert [camera.size for camera in frame.cameras] == [(128, 128)] * 2
@@ -217,7 +219,7 @@ def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, cha
     "changes, words",
     [
         ({"similarity": ["high"]}, "similarity"),
-        ({"reasons": [1]}, "reasons"),
+        ({"findings": [1]}, "findings"),
         ({"cameras": [{"intrinsics": 1, "camera_from_world": 2, "size": [1, 1]}]}, "cameras"),
         ({"seconds": -1}, "seconds"),
     ],

@@ -224,7 +224,7 @@ def spine(walk, files):
     walk.tab.open_step("5. Check")
     walk.click("vertebrae_T11")
     walk.settle()
-    walk.step("A click on its row: T11 in all views, with its verdict, likely error and motion.")
+    walk.step("A click on its row: T11 in all views, with its verdict, expected error and motion.")
     errors = material.spine_errors_mm(
         export(walk, files, "Exported: a transform for each vertebra.")
     )

@@ -390,7 +390,7 @@ def spine(walk, files):
     walk.by.wait(lambda: "worst bone vertebrae_T" in walk.bar(), "each vertebra", 600)
     walk.step("The segmentation dropped: each vertebra is found, and outlined in its colour.")
     walk.unfold("check")
-    walk.step("A row for each: its verdict, likely error and motion.")
+    walk.step("A row for each: its verdict, expected error and motion.")
     export(walk, files)
     errors = material.spine_errors_mm(files / "out")
     assert len(errors) >= 4 and max(errors.values()) < 2, errors

@@ -27,6 +27,8 @@ from notebook_page import notebook_page  # noqa: E402
 LIBRARY = ROOT / "MultiViewRegistration" / "MultiViewRegistrationLib"
 SCREENSHOTS = ROOT / "Resources" / "Screenshots"
 GENERATED = re.compile(r"<!-- generated: (\w+) -->")
+#: Format of a number in a message, such as ":.1f}".
+FORMAT = re.compile(r":[^{}]*\}")
 LINK = re.compile(r"(\]\()((?:\.\./)+[^)\s#]+|[^)\s#:]+\.ipynb)([^)\s]*\))")
 CODE_OR_FORMULA = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
 
@@ -141,19 +143,20 @@ def _schema(path: Path) -> Iterator[str]:
     yield from rows(schema, "")
 
 
-def _reasons() -> Iterator[str]:
-    """The codes of reasons, as a table."""
-    yield "| code | meaning |\n| --- | --- |"
-    schema = json.loads((LIBRARY / "io" / "result.schema.json").read_text(encoding="utf-8"))
-    codes = schema["$defs"]["code"]["oneOf"]
-    yield from (
-        f"| `{each.get('const') or each['title']}` | {each['description']} |" for each in codes
-    )
+def _findings() -> Iterator[str]:
+    """The codes of findings with headline and action, as a table."""
+    sys.path.insert(0, str(LIBRARY.parent))
+    from MultiViewRegistrationLib.report.messages import MESSAGES
+
+    yield "| code | message | what to do |\n| --- | --- | --- |"
+    for code, message in MESSAGES.items():
+        texts = (FORMAT.sub("}", text) for text in (message.headline, message.action))
+        yield f"| `{code}` | {' | '.join(texts)} |"
 
 
 GENERATORS = {
     "commands": _commands,
     "case": lambda: _schema(LIBRARY / "io" / "case.schema.json"),
-    "reasons": _reasons,
+    "findings": _findings,
     "result": lambda: _schema(LIBRARY / "io" / "result.schema.json"),
 }

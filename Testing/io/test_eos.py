@@ -150,4 +150,4 @@ def test_a_lateral_that_shows_all_a_third_of_a_millimetre_higher_is_within_the_b
     usual = usual_uncertainty("slot_scan", views[0].xray.pixel_mm)
     case = Case((Body(make_ct(), world_from_ct=START),), [replace(view, **usual) for view in views])
     result = register(case)
-    assert error_mm(result.world_from_ct) < 0.2 < result.predicted_tre_mm.typical
+    assert error_mm(result.world_from_ct) < 0.2 < result.predicted_tre_mm["typical"]

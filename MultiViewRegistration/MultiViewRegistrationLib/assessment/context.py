@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from ..imaging.xray import CALIBRATED, SharedUnknowns, View
 from ..registration.optimizer import Refinement
 from ..registration.prepared_ct import PreparedCT
 from .displacement import Displacement
-from .error_by_cause import PoseError
 from .features import ReliabilityFeatures
 from .risk import BodyModel, Risk, model_inputs
 from .uncertainty import SDS_95, PoseUncertainty, TargetUncertainty, ViewSplit
+
+if TYPE_CHECKING:
+    from .error_by_cause import PoseError
 
 
 class Correction(NamedTuple):
@@ -207,6 +209,8 @@ class Evidence:
     @property
     def pose_error(self) -> PoseError:
         """Error of the pose relative to the X-rays, by its causes."""
+        from .error_by_cause import PoseError
+
         from_noise, from_cameras = self.features.image_plane
         return PoseError.of(from_noise + from_cameras, max(1.0, self.inflation))
 

@@ -111,7 +111,7 @@ def test_a_view_is_bent_if_one_side_of_the_bone_is_likelier_displaced_as_one():
     by_view[10:, :, 1, 0, 5] = 1  # in one direction
     by_view[range(16), :, 2, 0, range(16)] = 4  # each in another
     evidence = displacement._Evidence(by_view[:, :, 0], by_view, np.ones((16, 1, 16), bool))
-    assert evidence.bent_views(points).tolist() == [False, True, False]
+    assert evidence.views_displaced_on_one_side(points).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("use", ["overlay", "position"])

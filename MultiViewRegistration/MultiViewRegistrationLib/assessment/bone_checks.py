@@ -50,9 +50,9 @@ class FeatureLimit(NamedTuple):
     code
         Of the finding.
     uses
-        Uses that it limits.
+        Uses of the pose, such as the overlay, that the finding limits.
     explains_risk
-        The risk includes the feature already; it only explains a high risk.
+        The risk model includes the feature, so that it is reported only to explain a high risk.
     """
 
     limit: float

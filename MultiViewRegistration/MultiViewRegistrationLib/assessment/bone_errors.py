@@ -38,8 +38,8 @@ SAMPLING = 0.1
 BOUNDED = 0.95
 
 
-class CamerasShare(NamedTuple):
-    """Effect of camera errors on the bone poses.
+class CameraSensitivity(NamedTuple):
+    """Sensitivity of the bone poses to camera errors.
 
     Attributes
     ----------
@@ -58,9 +58,11 @@ class CamerasShare(NamedTuple):
         return self.moved @ uncertainty.joint[6:, 6:] @ self.moved.T
 
 
-def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> CamerasShare:
-    """Return the sensitivity of each bone pose to the cameras of the registration of the whole CT."""
-    unknowns = of_whole.unknowns
+def camera_sensitivity(
+    found: BonesRegistration, whole_ct_features: ReliabilityFeatures
+) -> CameraSensitivity:
+    """Return the sensitivity of each bone pose to the camera parameters of the whole-CT registration."""
+    unknowns = whole_ct_features.unknowns
     objective = found.objectives[-1]
     poses = np.array(found.poses)
     pivots = objective.pivots(poses)
@@ -74,13 +76,16 @@ def cameras_share(found: BonesRegistration, of_whole: ReliabilityFeatures) -> Ca
     moved = np.eye(count + unknowns.sd.size, unknowns.sd.size, -count)
     if columns.size:
         fit = objective.linearise(poses, objective.shadows(poses, intrinsics=True), intrinsics=True)
-        ways = unknowns.jacobians(views, pivots, len(fit.gradient), considered=True)
-        hessian = sum(way.T @ each @ way for way, (_, each) in zip(ways, fit.by_view, strict=True))
+        jacobians = unknowns.jacobians(views, pivots, len(fit.gradient), considered=True)
+        by_view = zip(jacobians, fit.by_view, strict=True)
+        hessian = sum(
+            jacobian.T @ view_hessian @ jacobian for jacobian, (_, view_hessian) in by_view
+        )
         share = prior_share(fit, objective.settings)
         add_prior(found.ties, poses, pivots, share, np.zeros(len(hessian)), hessian)
         inverse, _unseen = inverted(hessian[:count, :count])
         moved[:count, columns] = -inverse @ hessian[:count, count:]
-    return CamerasShare(moved, seen)
+    return CameraSensitivity(moved, seen)
 
 
 def noise_share(found: BonesRegistration, noises: Sequence[BoneNoise]) -> np.ndarray:
@@ -115,17 +120,17 @@ class BoneErrors:
     def __init__(
         self,
         found: BonesRegistration,
-        of_whole: ReliabilityFeatures,
+        whole_ct_features: ReliabilityFeatures,
         noises: Sequence[BoneNoise],
         features: Sequence[BoneFeatures],
     ) -> None:
         self._found = found
-        self._cameras = cameras_share(found, of_whole)
+        self._cameras = camera_sensitivity(found, whole_ct_features)
         aside_mm = [0.0] * 3 + [SAMPLING * found.objectives[-1].voxel_mm] * 3
         aside = np.tile(aside_mm, len(found.poses))
         self._noise = noise_share(found, noises) + np.diag(aside**2)
-        self._in_room = self._cameras.joint_covariance(of_whole.total_uncertainty)
-        of_noise, of_cameras = of_whole.image_plane
+        self._absolute = self._cameras.joint_covariance(whole_ct_features.total_uncertainty)
+        of_noise, of_cameras = whole_ct_features.image_plane
         self._joint = self._cameras.joint_covariance(of_noise + of_cameras)
         self._joint[: len(self._noise), : len(self._noise)] += self._noise
         self._noises = noises
@@ -140,23 +145,25 @@ class BoneErrors:
     def pose(self, b: int) -> PoseUncertainty:
         """Return the uncertainty of a bone's absolute pose that noise and cameras explain."""
         noise = self._of(self._noise, b)
-        return noise + PoseUncertainty(self._of(self._in_room, b).covariance, noise.pivot)
+        return noise + PoseUncertainty(self._of(self._absolute, b).covariance, noise.pivot)
 
-    def by_cause(self, b: int, times: float | None = None) -> PoseError:
+    def by_cause(self, b: int, error_ratio: float | None = None) -> PoseError:
         """Return the error of a bone's pose relative to the X-rays, split by cause.
 
         Parameters
         ----------
-        times
+        error_ratio
             Ratio of the errors to those that noise and cameras explain. Default: the ratio
             predicted from the features of the bone.
         """
-        return PoseError.of(self._of(self._joint, b), self._times(b) if times is None else times)
+        return PoseError.of(
+            self._of(self._joint, b), self._error_ratio(b) if error_ratio is None else error_ratio
+        )
 
     def position(self, b: int) -> ExpectedError:
         """Return the error of a bone's absolute position."""
         exact = self._exact(b)
-        cameras = self._of(self._in_room, b).at(self._surface(b))
+        cameras = self._of(self._absolute, b).at(self._surface(b))
         return ExpectedError(
             hypot(exact.typical_mm, cameras.mean_mm), hypot(exact.upper95_mm, cameras.bound_mm())
         )
@@ -212,7 +219,7 @@ class BoneErrors:
         times = max(map(self._beyond, bones))
         return ExpectedError(explained.mean_mm, times * explained.bound_mm(BOUNDED))
 
-    def _times(self, b: int) -> float:
+    def _error_ratio(self, b: int) -> float:
         """Return the ratio of a bone's errors to those that noise explains, as used by `_error`."""
         right = 1 - self._exact(b).failure
         if right <= BOUNDED:

@@ -94,7 +94,7 @@ class Cause:
 
     @property
     def rejects(self) -> bool:
-        """Whether another pose clearly explains the X-rays better, without a changed camera."""
+        """Whether another pose, with the same cameras, explains the X-rays clearly better."""
         return self.is_clear and not (self.fault.is_of_camera or self.fault.is_untested)
 
     @property

@@ -488,7 +488,7 @@ def _distance_change(hypothesis: Hypothesis, run: Descent) -> float:
 
 
 def _camera_change(search: CauseSearch, hypothesis: Hypothesis, run: Descent) -> dict[str, Any]:
-    """Return how the estimated camera differs from the stated one; empty if by too little to be the cause."""
+    """Return how the estimated camera differs from the stated one; empty if the difference is too small to explain the poor fit."""
     own = run.corrections[:-6].reshape(-1, OWN)
     last = hypothesis.views[-1]
     values: dict[str, Any] = {"corrected": last.name}

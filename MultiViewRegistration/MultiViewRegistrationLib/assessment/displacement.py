@@ -238,7 +238,7 @@ def find_displacement(
     distance_mm = np.linalg.norm(MOTIONS_MM[gains.argmax() % len(MOTIONS_MM)]).item()
     if not are_targets and displaced.sum() == 1 and distance_mm <= WRONG_MM:
         displaced[:] = False  # of many tested points one may seem displaced by chance
-    is_bent = evidence.bent_views(points) & (not are_targets)
+    is_bent = evidence.views_displaced_on_one_side(points) & (not are_targets)
     moves_as_one = False
     is_shown = visible.any(axis=0)
     if are_targets and is_shown.any():
@@ -297,8 +297,8 @@ class _Evidence(NamedTuple):
         is_contradicted = (margin > 0) & (power > LIMITS.power)
         return np.any(is_likelier, axis=1) & ~np.any(is_contradicted, axis=1)
 
-    def bent_views(self, points: np.ndarray) -> np.ndarray:
-        """Return the views (V,) bool that show the points (N, 3) on one side of the others displaced together."""
+    def views_displaced_on_one_side(self, points: np.ndarray) -> np.ndarray:
+        """Return which views (V,) bool show a common displacement of all points (N, 3) on one side of a plane."""
         gain = self.by_view[:, :, :, 0].mean(axis=1)
         counts = np.arange(1, len(points) + 1)
         is_side = np.minimum(counts, len(points) - counts) >= LIMITS.side
@@ -433,7 +433,9 @@ class _Bone(NamedTuple):
             shells = self._shells(point, *extent)
             of_extent = []
             for view, is_visible in zip(views, visible, strict=True):
-                of_extent.append(self._table(view, shells * bool(is_visible), point, extent[1]))
+                of_extent.append(
+                    self._shift_table(view, shells * bool(is_visible), point, extent[1])
+                )
             tables.append(of_extent)
         by_step = np.array(tables)
         moved = np.zeros((len(tables), 2, len(MOTIONS_MM)))
@@ -470,10 +472,10 @@ class _Bone(NamedTuple):
             projectors.append(Projector(part, cut=np.zeros(6, bool)))
         return projectors
 
-    def _table(
+    def _shift_table(
         self, view: _Compared, shells: Sequence[Projector], point: np.ndarray, rim_mm: float
     ) -> np.ndarray:
-        """Return the log-likelihood gain and the information (2, columns, rows) of bone moved in the image, by STEPS_MM."""
+        """Return a table (2, columns, rows) of log-likelihood gain and information for bone shifted in the image by STEPS_MM."""
         side = len(STEPS_MM)
         corners = point + rigid.grid_points(*3 * [(-rim_mm, rim_mm)])
         pixels = view.camera.project(rigid.transform_points(self.world_from_ct, corners))

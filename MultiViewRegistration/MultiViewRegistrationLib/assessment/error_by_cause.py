@@ -92,12 +92,12 @@ class PoseError:
     by_cause: ErrorByCause
 
     @classmethod
-    def of(cls, uncertainty: PoseUncertainty, times: float = 1.0) -> PoseError:
+    def of(cls, uncertainty: PoseUncertainty, error_ratio: float = 1.0) -> PoseError:
         """Split the uncertainty of a pose and all camera corrections into noise and camera errors.
 
         Parameters
         ----------
-        times
+        error_ratio
             Ratio of the errors to those that noise and cameras explain.
         """
         joint = uncertainty.joint
@@ -109,7 +109,9 @@ class PoseError:
         root = axes[:, kept] / np.sqrt(squares[kept]) @ axes[:, kept].T
         by_cameras = joint[:6, 6:] / units @ root
         noise = joint[:6, :6] - by_cameras @ by_cameras.T
-        return cls(uncertainty.pivot, ErrorByCause(times**2 * noise, times * by_cameras))
+        return cls(
+            uncertainty.pivot, ErrorByCause(error_ratio**2 * noise, error_ratio * by_cameras)
+        )
 
     def propagated(self, world_motion: np.ndarray, noise_sd: np.ndarray) -> PoseError:
         """Propagate the pose error through a rigid world transform (4, 4) and add independent noise with these standard deviations (6,)."""

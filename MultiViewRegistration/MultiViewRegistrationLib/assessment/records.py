@@ -57,7 +57,7 @@ class Finding:
     severity
         CAUTION limits the verdict to "check", FAILURE to "reject".
     uses
-        Uses that it limits.
+        Uses of the pose that the finding limits.
     views
         Names of the views that it is about.
     values

@@ -267,10 +267,10 @@ class ErrorModel:
         return LogNormal(float(self.near[0] + scaled @ self.near[1:]), self.near_sd)
 
     def is_likely_wrong(self, risk: Risk) -> bool:
-        """Return whether the model expects an error above WRONG_MM, unless most tiles are in place.
+        """Return whether the model expects an error above WRONG_MM, and the tile votes do not contradict it.
 
-        The model was fitted to simulated X-rays. Other X-rays at a correct pose may look the same,
-        so that this rules out an accept and does not reject.
+        The model was fitted to simulated X-rays. Real X-rays at a correct pose may have the same
+        features. Therefore such a pose is not accepted, but it is not rejected either.
         """
         return risk.image_failure >= self.reject and not risk.has_tiles_in_place
 
@@ -433,7 +433,7 @@ def _model_of(kind: type[T], content: dict) -> T:
 
 
 def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
-    """Return the features by the names that `BodyModel.predict` uses, of the worst view."""
+    """Return each feature by the name that `BodyModel.predict` uses, with its largest finite value over the views."""
     names = *COLUMNS, *EXTRA_FEATURES, "vote_risk"
     values = {name: np.atleast_1d(getattr(features, name)) for name in names}
     return {

@@ -98,12 +98,13 @@ class PoseUncertainty:
     def in_view(
         self, points: np.ndarray, camera: Camera, by_cameras: np.ndarray
     ) -> TargetUncertainty:
-        """Return the uncertainty of the projection of targets (N, 3), world mm, in a view, mm across its beam at each target.
+        """Return the uncertainty of projected targets (N, 3), world mm, in mm perpendicular to the beam at each target.
 
         Parameters
         ----------
         by_cameras
-            (9, N) derivatives of the view by the corrections, `cameras.CameraCorrections.seen`.
+            (9, N) Jacobian of the camera of the view with respect to the corrections,
+            `cameras.CameraCorrections.seen`.
         """
         pixels = camera.jacobians(points)
         moved = pixels[..., :3] @ target_jacobians(points, self.pivot)
@@ -112,7 +113,10 @@ class PoseUncertainty:
         return TargetUncertainty(points, seen * camera.pixel_mm(points)[..., None], self.joint)
 
     def least_certain_rotation(self) -> tuple[float, np.ndarray]:
-        """Return the standard deviation in rad and the world axis (3,) of the least certain rotation, for a long bone about its shaft."""
+        """Return the standard deviation in rad and the world axis (3,) of the least certain rotation.
+
+        For a long bone this is usually the rotation about its shaft.
+        """
         variances, axes = np.linalg.eigh(self.covariance[:3, :3])
         return float(np.sqrt(max(variances[-1], 0.0))), axes[:, -1]
 

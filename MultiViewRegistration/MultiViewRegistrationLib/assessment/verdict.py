@@ -150,8 +150,8 @@ def _risk_findings(
 def _test_displacement(context: AssessmentContext, findings: Sequence[Finding]) -> Displacement:
     """Test whether bone is displaced; a pose that may be accepted is tested twice.
 
-    An X-ray in which bone near user targets is displaced on one side is no single projection.
-    Without user targets, bone is also tested where X-rays and CT agree least.
+    An X-ray in which bone near user targets is displaced on one side only, as in a stitched image, is
+    not a single projection. Without user targets, bone is also tested where X-rays and CT agree least.
     """
     uncovered = context.features.uncovered(context.views)
     test = partial(

@@ -317,8 +317,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "further-view": Message(
         "Recommended further X-ray: {angles}",
-        "An X-ray at these angles, by the axes of the {axes}, would {reduce} the error due to noise and "
-        "cameras, from {from_mm:.2g} to {to_mm:.2g} mm.",
+        "An X-ray at these angles, relative to the {axes}, would {reduce} the error due to noise and "
+        "cameras from {from_mm:.2g} to {to_mm:.2g} mm.",
         "",
         "xray",
     ),
@@ -372,8 +372,8 @@ MESSAGES: dict[str, Message] = {
         "The motion against a neighbour is unusual: it may be another {kind}.",
     ),
     "whole-ct-in-doubt": Message(
-        "Doubts about the whole CT hold here, too",
-        "The doubts concern the cameras and the X-rays.",
+        "Findings on the whole CT apply here, too",
+        "The findings concern the cameras and X-rays, which are the same for this bone.",
     ),
     "name-contradicted": Message("{statement}", "", "", "ct"),
     "bone-displaced": Message(

@@ -36,7 +36,7 @@ def test_a_job_registers_and_shows_how_it_goes(case_file, tmp_path):
     fractions = [record.fraction for record in reported]
     assert fractions == sorted(fractions) and fractions[-1] == 1 and len(reported) > 2
     assert reported[-1].world_from_ct == job.result["world_from_ct"] and reported[-1].cost > 0
-    assert "judging the pose" in [record.stage for record in reported]
+    assert "assessing the pose" in [record.stage for record in reported]
 
 
 @pytest.mark.parametrize("stage", ["preparing", "case"])

@@ -43,7 +43,7 @@ def person(host, ct, views, monkeypatch):
 def test_an_action_that_needs_a_package_asks_and_works_then(person):
     person.choose("check", "overlay", "Edges")
     (asked,) = person.host.shown("question")
-    assert asked.startswith(SENTENCE) and person.host.shown("pip") == ["numba>=0.60"]
+    assert asked.startswith(SENTENCE) and person.host.shown("pip") == ["matplotlib>=3.8 numba>=0.60"]
     person.wait(lambda: person.session.anatomy is not None, 60)  # by itself
     person.wait_for_work()
     assert person.message == "" and person.control("ct", "install") is None
@@ -78,7 +78,7 @@ def test_why_it_cannot_be_installed(host, monkeypatch, capsys, failure, printed,
     monkeypatch.setattr(slicer.packaging, "pip_ensure", install)
     with pytest.raises(InputError) as raised:
         packages.ensure(REQUIREMENTS)
-    assert str(raised.value) == f"Packages: numba could not be installed: {why}"
+    assert str(raised.value) == f"Packages: matplotlib, numba could not be installed: {why}"
     assert printed in capsys.readouterr().out  # the console has it, too
 
 

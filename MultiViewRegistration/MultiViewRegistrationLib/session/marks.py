@@ -38,9 +38,9 @@ class TargetRing(NamedTuple):
 
 
 def target_rings(entry: HistoryEntry) -> list[TargetRing]:
-    """Return a ring for each target that was tested for displaced bone."""
+    """Return a ring for each target that was tested for displaced bone; none beside bones with poses of their own."""
     tested = entry.assessment.tested if entry.assessment else None
-    if tested is None or not tested.are_targets:
+    if tested is None or not tested.are_targets or entry.bodies:
         return []
     position = entry.uses.get("position")
     radius_mm = (position.upper95_mm if position else None) or WRONG_MM

@@ -43,7 +43,9 @@ def person(host, ct, views, monkeypatch):
 def test_an_action_that_needs_a_package_asks_and_works_then(person):
     person.choose("check", "overlay", "Edges")
     (asked,) = person.host.shown("question")
-    assert asked.startswith(SENTENCE) and person.host.shown("pip") == ["matplotlib>=3.8 numba>=0.60"]
+    assert asked.startswith(SENTENCE) and person.host.shown("pip") == [
+        "matplotlib>=3.8 numba>=0.60"
+    ]
     person.wait(lambda: person.session.anatomy is not None, 60)  # by itself
     person.wait_for_work()
     assert person.message == "" and person.control("ct", "install") is None

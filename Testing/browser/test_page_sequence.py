@@ -20,10 +20,18 @@ def shown(tab, number):
 
 
 def picture(tab):
-    """The first X-ray as its canvas shows it, in 48 x 48 pixels.
+    """Return the first X-ray as its canvas shows it once it has settled, in 48 x 48 pixels.
 
-    All of them take seconds to come.
+    All of its pixels take seconds to arrive.
     """
+    before, now = None, canvas(tab)
+    while not np.array_equal(before, now):
+        tab.page.wait_for_timeout(300)
+        before, now = now, canvas(tab)
+    return now
+
+
+def canvas(tab):
     return np.array(
         tab.page.evaluate("""() => { const small = new OffscreenCanvas(48, 48).getContext("2d");
         small.drawImage(document.querySelector(".mvx canvas"), 0, 0, 48, 48); return [...small.getImageData(0, 0, 48, 48).data]; }"""),
@@ -39,7 +47,7 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     tab.button("One frame on").click()
     shown(tab, 1)
     tab.page.get_by_text("Frame 1: followed").wait_for()
-    assert (np.abs(picture(tab) - first) > 5).mean() > 0.02
+    assert (picture(tab) != first).mean() > 0.2
 
     tab.button("Play").focus()
     tab.page.keyboard.press("Enter")  # by keys alone
@@ -48,7 +56,7 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     shown(tab, COUNT - 1)
     tab.button("First frame").click()
     shown(tab, 0)
-    assert np.abs(picture(tab) - first).max() <= 5  # scaled down by the browser
+    assert np.abs(picture(tab) - first).max() <= 2
 
     tab.page.get_by_role("slider", name="Frame").focus()
     tab.page.keyboard.press("ArrowRight")

@@ -339,9 +339,9 @@ def assess_alone(
 def for_case(assessment: Assessment, case: Case, anatomy: PreparedCT) -> Assessment:
     """Return the assessment of a body in a case: in doubt if the patients may differ, or that of an implant."""
     if np.isfinite(anatomy.saturates_at):
-        from .assessment.bone_checks import of_implant
+        from .assessment.bone_checks import adapt_to_implant
 
-        assessment = of_implant(assessment)
+        assessment = adapt_to_implant(assessment)
     return assessment.with_findings(case.identity_findings)
 
 
@@ -394,13 +394,13 @@ def _for_caller(
     assessment = result.assessment
     together = result.together
     if assessment:
-        from .assessment.combine import bone_of_mask, with_bones
+        from .assessment.combine import assess_masked_bone, with_bones
 
         bone, *others = together.bodies
         pose = bone.world_from_ct
         whole = together.whole or assessment
         together = replace(together, bodies=others)
-        assessment = bone_of_mask(whole, bone, result.views, given.targets)
+        assessment = assess_masked_bone(whole, bone, result.views, given.targets)
         assessment = with_bones(assessment, together).with_findings(given.identity_findings)
     similarity = similarity_at(masked, result.views, pose, rest)
     fit = replace(result.refinement.fit, similarity=similarity)

@@ -197,12 +197,12 @@ def test_a_ct_too_short_is_named(column, rows, short):
     views = make_views(column)
     found = refine(anatomy, views, TRUE_POSE)
     *_, last = CauseSearch(anatomy, views, found, TRUE_POSE).causes()
-    assert (last.cause == "short" and last.holds) == short
+    assert (last.cause == "short" and last.is_accepted) == short
 
 
 def test_a_sound_case_has_no_cause(registered):
     heard = list(CauseSearch(*registered).causes())
-    assert not [each for each in heard if each.holds]
+    assert not [each for each in heard if each.is_accepted]
     assert "mirrored" not in [
         each.cause for each in heard
     ]  # as the images look like the CT, nobody asks
@@ -471,7 +471,7 @@ def test_a_cause_holds_if_the_evidence_grows_and_every_x_ray_resembles_the_ct(
     cause, gain, similarity, holds
 ):
     found = Cause(cause, (), gain, similarity, TRUE_POSE)
-    assert found.holds == holds and found.is_clear == (gain >= 1.2 and min(similarity) >= 0.7)
+    assert found.is_accepted == holds and found.is_clear == (gain >= 1.2 and min(similarity) >= 0.7)
 
 
 def test_with_a_cause_nothing_is_accepted_and_the_bound_is_at_least_that_of_noise(

@@ -93,7 +93,7 @@ def test_each_view_alone_confirms_its_overlay_or_not():
     yes = np.ones(len(found.points), bool)
     in_place = replace(found, points=records.TestedPoints(found.points.points_mm, yes, yes, ~yes))
     context = SimpleNamespace(views=views)
-    first, *_ = displaced_bone(context, in_place, strictly=False)
+    first, *_ = displaced_bone(context, in_place, require_tested_fraction=False)
     assert (first.code, first.views) == ("view-unconfirmed", (last.name,))
 
 

@@ -358,7 +358,9 @@ def test_an_accept_counts_the_tested_points_and_names_unconfirmed_targets(regist
     case = context_of(registered, fine.evidence.features)
 
     def found(points):
-        (finding,) = displaced_bone(case, replace(displacement, points=points), strictly=False)
+        (finding,) = displaced_bone(
+            case, replace(displacement, points=points), require_tested_fraction=False
+        )
         return finding.code, finding.values.get("missing"), finding.values["count"]
 
     assert found(points) == ("targets-not-tested", "3", 7)

@@ -85,10 +85,10 @@ def test_poses_and_motion_of_bones_are_reported(host, answer):
     )
     host.session.history.put(host.session.history.current)
     assert answer.answer().why[-3:] == (
-        "L1: reject, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT. "
+        "L1: reject, displaced 5.2 mm and 3.1\u00b0 from the pose of the whole CT. "
         f"{describe(unlike)}",
         f"L2: check, expected error < 0.5 mm. {describe(PLACED)}",
-        "L1 on L2: 3.0 degrees of flexion, 2.0 mm at the joint.",
+        "Motion of L1 relative to L2: 3.0 degrees of flexion, 2.0 mm at the joint.",
     )
 
 

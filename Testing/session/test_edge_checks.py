@@ -35,8 +35,8 @@ def checked(slicer_app, tmp_path_factory):
 
 
 def say(session, first, second):
-    assessment.check_edges(session, "view1", first)
-    assessment.check_edges(session, "view2", second)
+    assessment.store_edge_check(session, "view1", first)
+    assessment.store_edge_check(session, "view2", second)
 
 
 def write(session, folder):

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..geometry import rigid
-from .records import UNASSESSED, UNUSABLE, WRONG_MM, Assessment, Use, UseAssessment, Verdict
+from .records import (
+    UNASSESSED,
+    UNUSABLE,
+    WRONG_MM,
+    Assessed,
+    Assessment,
+    Verdict,
+)
 
 if TYPE_CHECKING:  # a panel opens before numba is installed
     from ..imaging.body import Body
@@ -23,12 +30,12 @@ if TYPE_CHECKING:  # a panel opens before numba is installed
 
 
 class BoneMotion(NamedTuple):
-    """BoneMotion of a bone against the rest of its CT.
+    """Displacement of a bone from the pose of the whole CT.
 
     Attributes
     ----------
     mm, degrees
-        Of its centre, and the rotation angle.
+        Displacement of its centre, and the rotation angle.
     axis
         (3,) unit vector of the rotation, CT LPS.
     """
@@ -46,7 +53,7 @@ class BoneMotion(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class BodyResult:
+class BodyResult(Assessed):
     """Pose of a body, and its assessment.
 
     Attributes
@@ -93,16 +100,6 @@ class BodyResult:
     uncertainty: PoseUncertainty | None = field(default=None, repr=False)
     features: BoneFeatures | None = field(default=None, repr=False)
     pose_error: PoseError | None = field(default=None, repr=False)
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """Verdict on the 3D position; None without an assessment."""
-        return self.assessment.verdict if self.assessment else None
-
-    @property
-    def uses(self) -> dict[Use, UseAssessment]:
-        """Verdict and expected error of each use."""
-        return self.assessment.uses if self.assessment else {}
 
     @property
     def is_usable(self) -> bool:

@@ -48,7 +48,7 @@ class FeatureLimit(NamedTuple):
     limit
         The feature is at fault above it; below it if `is_minimum`.
     code
-        Of the finding.
+        Code of the finding.
     uses
         Uses of the pose, such as the overlay, that the finding limits.
     explains_risk
@@ -118,7 +118,7 @@ def bone_findings(
     views
         Names of the views that show it.
     model
-        By default the fitted one.
+        Risk model; by default the fitted one.
     """
     if not np.isfinite(features.noise_mm):
         return None, [Finding("bone-not-shown", NOT_SHOWN, values={"bone": name})]
@@ -142,7 +142,7 @@ def bone_findings(
 
 
 #: Codes of findings that hold for bones but not for implants.
-OF_BONES = (
+BONE_ONLY_FINDINGS = (
     "view-disagrees",
     "halves-disagree",
     "bone-halves-disagree",
@@ -192,7 +192,7 @@ class HiddenRotations(NamedTuple):
 
 
 def hidden_rotations(registration: BonesRegistration, n: int) -> HiddenRotations:
-    """Return the rotations of the n-th body about its principal axes that the X-rays do not show."""
+    """Return the rotations about its principal axes that the X-rays do not determine, for the n-th body."""
     objective = registration.objectives[-1]
     poses = np.array(registration.poses)
     volume = registration.bones[n].finest
@@ -224,8 +224,8 @@ def _numbers(axis: np.ndarray) -> str:
     return f"({', '.join(f'{number + 0:.2f}' for number in axis.round(2))})"
 
 
-def of_implant(assessment: Assessment) -> Assessment:
-    """Return the assessment of an implant, without what was measured for bones."""
+def adapt_to_implant(assessment: Assessment) -> Assessment:
+    """Return the assessment of an implant, without the findings and the risk that hold for bones only."""
     if assessment.evidence is None:
         return assessment
     findings = [Finding("implant")]
@@ -233,12 +233,12 @@ def of_implant(assessment: Assessment) -> Assessment:
         (split,) = assessment.evidence.splits
         values = {"depth_mm": split.depth_mm, "in_plane_mm": split.in_plane_mm}
         findings.append(Finding("implant-in-one-view", CAUTION, POSITION, (split.name,), values))
-    kept = assessment.without(*OF_BONES, *ABOUT_RISK)
+    kept = assessment.without(*BONE_ONLY_FINDINGS, *ABOUT_RISK)
     return replace(kept.with_findings(findings), risk=None)
 
 
 def implant_mismatch(name: str, similarity: np.ndarray) -> list[Finding]:
-    """Find that the X-rays do not show an implant at its pose, by its local NCC in each view."""
+    """Check by the local NCC of each view whether the X-rays show an implant at its pose."""
     if np.nanmin(similarity, initial=1.0) >= MIN_IMPLANT_NCC:
         return []
     return [Finding("implant-not-visible", FAILURE, values={"bone": name})]

@@ -164,7 +164,7 @@ def bone_noises(registration: BonesRegistration) -> list[BoneNoise]:
         own = slice(6 * b, 6 * b + 6)
         pivot = rigid.transform_points(pose, bone.centroid)
         at = target_jacobians(rigid.transform_points(pose, bone.surface), pivot)
-        parts = [_part(compared[v], b) for v in views]
+        parts = [_gradient_by_tile(compared[v], b) for v in views]
         noises.append(BoneNoise(views, parts, inverse[own, own], at))
     return noises
 
@@ -232,23 +232,28 @@ def bone_features(
     return features
 
 
-def _part(compared: ViewComparison, b: int) -> _Part:
-    part = compared.parts[b]
-    around = compared.around[b]
-    rows, columns = (each.stop - each.start for each in part)
+def _gradient_by_tile(compared: ViewComparison, bone_index: int) -> _Part:
+    """Sum the gradient with respect to the pose of a bone over tiles of TILE_SIDE // 2 pixels."""
+    region = compared.parts[bone_index]
+    enclosing_region = compared.around[bone_index]
+    rows, columns = (axis.stop - axis.start for axis in region)
     gradient = np.zeros((6, rows, columns))
-    for change, weights, residual in zip(
-        compared.changes[b], compared.weights, compared.residuals, strict=True
+    for derivative, weights, residual in zip(
+        compared.changes[bone_index], compared.weights, compared.residuals, strict=True
     ):
         gradient += np.einsum(
-            "pkrc,krc->prc", change, weights[part] * residual[:, part[0], part[1]]
+            "pkrc,krc->prc", derivative, weights[region] * residual[:, region[0], region[1]]
         )
     side = TILE_SIDE // 2
-    before = [own.start - all_.start for own, all_ in zip(part, around, strict=True)]
-    more = [
-        (first, -(first + size) % side) for first, size in zip(before, (rows, columns), strict=True)
+    offsets = [
+        axis.start - enclosing.start
+        for axis, enclosing in zip(region, enclosing_region, strict=True)
     ]
-    padded = np.pad(gradient, ((0, 0), *more))
+    padding = [
+        (offset, -(offset + size) % side)
+        for offset, size in zip(offsets, (rows, columns), strict=True)
+    ]
+    padded = np.pad(gradient, ((0, 0), *padding))
     tiles = padded.reshape(6, padded.shape[1] // side, side, -1, side).sum(axis=(2, 4))
     used = np.abs(tiles).sum(axis=0) > 0
     return _Part(tiles[:, used].T, np.argwhere(used)[:, ::-1])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def evidence_gain(run: Descent, evidence: float) -> float:
-    """Return the factor by which a registration has more evidence."""
+    """Return the ratio of the evidence of a registration to that of another one."""
     return run.fit.evidence / max(evidence, 1e-9)
 
 
@@ -45,7 +45,7 @@ class Cause:
     world_from_ct
         (4, 4) pose when corrected, at that resolution.
     values
-        For its message.
+        Values that are filled into its message.
     moved_mm
         How far correcting the cause moves the targets.
     corrected_from_ct
@@ -79,12 +79,12 @@ class Cause:
 
     @property
     def code(self) -> str:
-        """The code of its finding."""
+        """Code of the finding that reports the cause."""
         return f"cause-{self.cause.replace(' ', '-')}"
 
     @property
-    def holds(self) -> bool:
-        """Whether it explains the poor fit."""
+    def is_accepted(self) -> bool:
+        """Whether the evidence grows enough under this cause, or its fault cannot be tested."""
         return self.fault.is_untested or self._fits(self.fault.min_gain)
 
     @property
@@ -100,7 +100,7 @@ class Cause:
     @property
     def predicts_error(self) -> bool:
         """Whether the motion that it explains is the error of the pose."""
-        predicts = self.is_clear or (self.fault.predicts_error and self.holds)
+        predicts = self.is_clear or (self.fault.predicts_error and self.is_accepted)
         return predicts and not self.is_error_known
 
     def _fits(self, min_gain: float) -> bool:
@@ -114,7 +114,7 @@ class Cause:
         return max(moved_mm, float((abs(self.size_change) * radii_mm).mean()))
 
     def finding(self, *, is_failure: bool = False) -> Finding:
-        """Return the finding about it."""
+        """Return the finding that reports the cause."""
         values = dict(self.values)
         if self.fault.moves_ct and self.moved_mm:
             values["moved_mm"] = self.moved_mm

@@ -43,20 +43,20 @@ class Limits:
     Attributes
     ----------
     evidence_ratio
-        With a smaller evidence ratio to the next minimum nothing is accepted: of those between it
-        and `ambiguous_ratio` with a small risk 59 of 59 were correct (docs/tables/verdicts.md,
-        seeds 1 to 4).
+        Smallest ratio of the evidence of the pose to that of the next minimum for which a pose is
+        accepted. All 59 poses of low risk between it and `ambiguous_ratio` were correct
+        (docs/tables/verdicts.md, seeds 1 to 4).
     ambiguous_ratio
         A result with a smaller ratio is called ambiguous.
     same_direction_deg
-        Views whose directions differ by less show little of the depth.
+        Smallest angle between two views that determines the depth.
     grey_levels
-        With fewer the risk was not measured: dark bone occupies one or two of 16 levels, and 4 of
-        12 correct poses counted as most likely wrong; with 64 none of 12. Real images of 8 bits
-        have 150 and more.
+        Smallest number of grey levels for which the risk was measured. With 16 levels 4 of 12 correct
+        poses counted as most likely wrong, with 64 none of 12. Real images of 8 bits have 150 and
+        more.
     strain, contradiction
-        Corrections of cameras are expected within this many standard deviations; beyond the second
-        number they contradict the stated uncertainty.
+        Corrections of cameras above `strain` standard deviations are unexpected; those above
+        `contradiction` contradict the stated uncertainty.
     """
 
     evidence_ratio: float = 1.1
@@ -139,14 +139,14 @@ def _largest_angle_deg(views: list[View]) -> float:
 
 
 def target_coverage(context: AssessmentContext) -> list[Finding]:
-    """Find that the errors do not refer to bone that all views show."""
+    """Check whether the errors refer to bone that all views show."""
     codes = {"corners": "no-bone", "bone": "no-shared-bone"}
     code = codes.get(context.target_source)
     return [Finding(code)] if code else []
 
 
 def provenance(context: AssessmentContext) -> list[Finding]:
-    """Find that the risk was not measured for poses that originate like this one."""
+    """Check whether the risk was measured for poses of this origin."""
     findings = []
     if context.anatomy.structure:
         findings.append(Finding("one-structure"))
@@ -158,7 +158,7 @@ def provenance(context: AssessmentContext) -> list[Finding]:
 
 
 def alternative_solution(context: AssessmentContext) -> list[Finding]:
-    """Find that another pose has about the same evidence.
+    """Check whether another pose has about the same evidence.
 
     In X-rays of an unfamiliar kind a correct pose has hardly more evidence than others; there the
     other pose must have its tiles in place, too.
@@ -192,14 +192,15 @@ def ambiguity(ratio: float, distance_mm: float, rotation_deg: float) -> list[Fin
 
 
 def displaced_bone(
-    context: AssessmentContext, displacement: Displacement, *, strictly: bool
+    context: AssessmentContext, displacement: Displacement, *, require_tested_fraction: bool
 ) -> list[Finding]:
     """Find displaced bone, and targets near which it could not be excluded.
 
     Parameters
     ----------
-    strictly
-        As of `Displacement.confirms`, for the overlay.
+    require_tested_fraction
+        Whether the overlay, without user targets, needs `LIMITS.tested_fraction` of the points in
+        place (`Displacement.confirms`).
     """
     points = displacement.points
     names = [view.name for view in context.views]
@@ -218,12 +219,14 @@ def displaced_bone(
     unconfirmed = [
         use
         for use in tested_uses
-        if not displacement.confirms(use, strictly=strictly and use == "overlay")
+        if not displacement.confirms(
+            use, require_tested_fraction=require_tested_fraction and use == "overlay"
+        )
     ]
     if not unconfirmed:
         return [note]
     uses = frozenset(unconfirmed)
-    if all(displacement.confirms(use, by_all_views=True) for use in unconfirmed):
+    if all(displacement.confirms(use, ignore_single_views=True) for use in unconfirmed):
         view = names[displacement.view_fractions.argmin()]
         return [Finding("view-unconfirmed", uses=uses, views=(view,), values=values), note]
     hidden: tuple[str, ...] = ()
@@ -247,7 +250,7 @@ def numbered(chosen: np.ndarray) -> str:
 
 
 def third_view(context: AssessmentContext, risk: Risk) -> list[Finding]:
-    """Find that two views of an unfamiliar kind do not show which of them is wrong."""
+    """Check for only two views of an unfamiliar kind, which do not show which of them is wrong."""
     is_missing = len(context.views) < 3 and not risk.is_familiar
     return [Finding("third-view-missing", uses=POSITION)] if is_missing else []
 
@@ -328,7 +331,7 @@ def _low_similarity(features: ReliabilityFeatures, views: list[View]) -> Finding
 
 
 def camera_uncertainty(context: AssessmentContext, risk: Risk) -> list[Finding]:
-    """Find that the cameras are not known well enough for a 3D position."""
+    """Check whether the cameras are known well enough for a 3D position."""
     cameras = context.from_cameras
     if cameras is None or risk.cameras_suffice:
         return []

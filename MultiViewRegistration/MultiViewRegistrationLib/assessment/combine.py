@@ -28,6 +28,7 @@ from .records import (
     Assessment,
     ExpectedError,
     Finding,
+    Use,
     Verdict,
 )
 from .risk import Risk
@@ -43,12 +44,13 @@ ABOUT_IMAGES = CASE_WIDE | {*UNCERTAIN_CAMERAS, "image-cropped"}
 
 
 def with_motions(result: JointResult) -> JointResult:
-    """Return bodies with verdicts on the motions of neighbours, and on each body relative to its neighbours."""
+    """Assess the motions between neighbouring bones, and add their findings to those of both bones."""
     motions = [_assessed_motion(motion, result.by_name) for motion in result.motions]
     bodies = []
     for body in result.bodies:
-        own = [motion for motion in motions if body.name in (motion.name, motion.against)]
-        bodies.append(replace(body, assessment=_with_motions(body.assessment, own, body.name)))
+        body_motions = [motion for motion in motions if body.name in (motion.name, motion.against)]
+        assessment = body.assessment and _with_motions(body.assessment, body_motions, body.name)
+        bodies.append(replace(body, assessment=assessment))
     return replace(result, bodies=bodies, motions=motions)
 
 
@@ -77,10 +79,19 @@ MOTION_FINDINGS = {
 
 
 def _with_motions(
-    assessment: Assessment | None, motions: Sequence[NeighbourMotion], name: str = ""
-) -> Any:
-    """Return an assessment with the findings and the largest error of motions, if there are any."""
-    if not motions or assessment is None:
+    assessment: Assessment, motions: Sequence[NeighbourMotion], name: str = ""
+) -> Assessment:
+    """Add the findings on motions between neighbouring bones to an assessment.
+
+    The error of the relative pose becomes the largest error of the motions. Without motions the
+    assessment is unchanged.
+
+    Parameters
+    ----------
+    name
+        Bone that `assessment` describes; "" for a whole CT.
+    """
+    if not motions:
         return assessment
     findings = []
     for motion in motions:
@@ -92,32 +103,35 @@ def _with_motions(
                 values["upper95_mm"] = motion.error_mm.upper95_mm or np.inf
                 values["upper95_deg"] = motion.error_deg.upper95_mm or np.inf
             findings.append(Finding(code, severity, RELATIVE, values=values))
-    errors = [motion.error_mm for motion in motions]
+    errors = [motion.error_mm for motion in motions if motion.error_mm]
     largest = None
-    if all(errors):
-        largest = ExpectedError(*map(max, zip(*filter(None, errors), strict=True)))
-    old = assessment.without(*(code for code, _ in MOTION_FINDINGS.values()))
-    found = old.with_findings(findings, first=False)
-    return replace(found, errors={**assessment.errors, "relative": largest})
+    if len(errors) == len(motions):
+        bounds_mm = [error.upper95_mm for error in errors if error.upper95_mm is not None]
+        upper95_mm = max(bounds_mm) if len(bounds_mm) == len(errors) else None
+        largest = ExpectedError(max(error.typical_mm for error in errors), upper95_mm)
+    previous = assessment.without(*(code for code, _ in MOTION_FINDINGS.values()))
+    updated = previous.with_findings(findings, first=False)
+    return replace(updated, errors={**assessment.errors, "relative": largest})
 
 
-def with_bones(assessment: Assessment, result: JointResult, first: str = "") -> Assessment:
-    """Return the assessment of a body with the findings on what was registered together with it.
+def with_bones(assessment: Assessment, result: JointResult, reference: str = "") -> Assessment:
+    """Return the assessment of a body with the findings on jointly registered bones and implants.
 
-    A whole CT is not accepted if a bone is displaced, lost, not shown or wrongly named, or an implant
-    is lost. The first of bones with a separate CT each is not better than the worst of them.
+    A whole CT is not accepted if a bone is displaced, rejected, not shown or wrongly named, or an
+    implant is rejected. If each bone has a separate CT, the reference bone receives the worst verdict
+    of all bones.
 
     Parameters
     ----------
-    first
-        Name of the body of which the pose is; "" for a whole CT.
+    reference
+        Name of the body that `assessment` describes; "" for a whole CT.
     """
-    own = result.by_name.get(first)
-    if own:
-        return _of_first(assessment, result, own)
-    of_ct = replace(result, bodies=[body for body in result.bodies if body.moved])
+    reference_body = result.by_name.get(reference)
+    if reference_body:
+        return _with_separate_bones(assessment, result, reference_body)
+    bones = replace(result, bodies=[body for body in result.bodies if body.moved])
     implants = [body for body in result.bodies if not body.moved]
-    combined = _with_bones_of_ct(assessment, of_ct) if of_ct.bodies else assessment
+    combined = _with_bones_of_ct(assessment, bones) if bones.bodies else assessment
     return combined.with_findings(rejected_bodies(implants))
 
 
@@ -127,20 +141,22 @@ def rejected_bodies(bodies: Sequence[Any]) -> list[Finding]:
     return [Finding("bone-rejected", values={"bones": names})] if names else []
 
 
-def _of_first(assessment: Assessment, result: JointResult, own: BodyResult) -> Assessment:
-    lost = ", ".join(body.name for body in result.with_verdict("reject"))
+def _with_separate_bones(
+    assessment: Assessment, result: JointResult, reference: BodyResult
+) -> Assessment:
+    rejected = ", ".join(body.name for body in result.with_verdict("reject"))
     hidden = ", ".join(body.name for body in result.with_verdict("not shown"))
     findings = []
-    if lost:
-        findings.append(Finding("bone-rejected", FAILURE, values={"bones": lost}))
+    if rejected:
+        findings.append(Finding("bone-rejected", FAILURE, values={"bones": rejected}))
     if hidden:
-        severity = FAILURE if own.verdict == "not shown" else CAUTION
+        severity = FAILURE if reference.verdict == "not shown" else CAUTION
         findings.append(Finding("bones-not-shown", severity, values={"bones": hidden}))
-    findings.append(Finding("pose-of-one-bone", NOTE, values={"bone": own.name}))
+    findings.append(Finding("pose-of-one-bone", NOTE, values={"bone": reference.name}))
     combined = assessment.with_findings(findings)
     evidence = combined.evidence
-    if evidence and len(own.free_axes):
-        axis = own.world_from_ct[:3, :3] @ own.free_axes[0]
+    if evidence and len(reference.free_axes):
+        axis = reference.world_from_ct[:3, :3] @ reference.free_axes[0]
         combined = replace(
             combined, evidence=replace(evidence, least_certain_rotation=(180.0, axis))
         )
@@ -165,8 +181,8 @@ def _with_bones_of_ct(assessment: Assessment, result: JointResult) -> Assessment
         }
         findings.append(Finding("bone-displaced", uses=OF_WHOLE_CT, values=values))
     for body in result.bodies:
-        named = body.assessment.findings if body.assessment else ()
-        contradicted = [finding for finding in named if finding.code == "name-contradicted"]
+        bone_findings = body.assessment.findings if body.assessment else ()
+        contradicted = [finding for finding in bone_findings if finding.code == "name-contradicted"]
         findings += [finding for finding in contradicted if finding not in findings]
     if lost:
         findings.append(Finding("bone-lost", uses=OF_WHOLE_CT, values={"bones": lost}))
@@ -177,6 +193,7 @@ def _with_bones_of_ct(assessment: Assessment, result: JointResult) -> Assessment
     if displaced:
         assessment = assessment.without(*ABOUT_RISK, "third-view-missing", "part-displaced")
         distances = [body.displaced_mm for body in result.usable]
+        # Measured displacements replace the predicted error: the mean and the maximum.
         errors["position"] = ExpectedError(float(np.mean(distances)), max(distances))
         risk = None
     if not findings:
@@ -186,61 +203,75 @@ def _with_bones_of_ct(assessment: Assessment, result: JointResult) -> Assessment
     return _with_motions(combined, result.motions)
 
 
-def bone_of_mask(
+def assess_masked_bone(
     whole: Assessment, bone: BodyResult, views: Sequence[View], targets: np.ndarray | None
 ) -> Assessment:
-    """Return the assessment of the bone in a mask as the result of a case; the rest of the CT is its background.
+    """Return the assessment of a case whose target is the masked bone.
 
-    If no X-ray shows the bone, the result is rejected.
+    The rest of the CT is treated as background. If no X-ray shows the bone, the result is rejected.
 
     Parameters
     ----------
     whole
         Assessment of the whole CT by itself.
     views
-        With corrected cameras.
+        Views after the correction of their cameras.
     targets
-        (N, 3) CT mm, to which the errors refer; by default its surface.
+        (N, 3) points at which errors are predicted, CT mm; by default the points of the surface.
     """
     assert bone.bone and bone.moved and bone.assessment and bone.features
     surface = bone.bone.surface
     points = surface if targets is None else targets
-    own = bone.assessment.without("whole-ct-in-doubt", "error-bound", "overlay-error-bound")
+    bone_assessment = bone.assessment.without(
+        "whole-ct-in-doubt", "error-bound", "overlay-error-bound"
+    )
     about_images = [finding for finding in whole.findings if finding.code in ABOUT_IMAGES]
-    findings = [*map(_as_result, own.findings), *about_images]
+    findings = [*map(_as_result, bone_assessment.findings), *about_images]
     distance_mm, _ = scipy.spatial.cKDTree(surface).query(points)
     is_far = distance_mm > MAX_TARGET_DISTANCE_MM
     if is_far.any():
         values = {"missing": numbered(is_far), "distance_mm": MAX_TARGET_DISTANCE_MM}
         findings.insert(0, Finding("targets-far-from-bone", values=values))
-    errors = dict(own.errors)
-    evidence = None
-    known = bone.uncertainty
-    overlay = own.errors.get("overlay")
-    position = own.errors.get("position")
-    if known and whole.evidence and overlay and position:
-        at_surface = known.at(rigid.transform_points(bone.world_from_ct, surface))
-        world_points = rigid.transform_points(bone.world_from_ct, points)
-        growth = known.at(world_points).bound_mm() / at_surface.bound_mm()
-        position = _scaled(position, growth)
-        overlay = _scaled(overlay, max(growth, 1.0))
-        errors |= {"overlay": overlay, "position": position}
-        findings += _bound_findings(overlay, position)
-        risk = Risk(
-            position.typical_mm, position.upper95_mm or np.inf, own.risk or 0.0, own.risk or 0.0
-        )
-        features = replace(
-            whole.evidence.features,
-            uncertainty=known,
-            camera_uncertainty=None,
-            noise_mm=bone.features.noise_mm,
-        )
-        evidence = Evidence.of(features, risk, points, world_points, views, known)
+    errors, evidence = _errors_at(points, bone, whole.evidence, views)
+    if evidence:
+        findings += _bound_findings(errors)
     if bone.displaced_mm > MIN_REPORTED_MOTION_MM:
         values = {"distance_mm": bone.moved.mm, "rotation_deg": bone.moved.degrees}
         findings.append(Finding("rest-displaced", NOTE, values=values))
     cause = whole.cause if whole.cause and not whole.cause.fault.is_untested else None
-    return Assessment(tuple(findings), errors, own.risk, cause=cause, evidence=evidence)
+    return Assessment(tuple(findings), errors, bone_assessment.risk, cause=cause, evidence=evidence)
+
+
+def _errors_at(
+    points: np.ndarray, bone: BodyResult, evidence: Evidence | None, views: Sequence[View]
+) -> tuple[dict[Use, ExpectedError | None], Evidence | None]:
+    """Return the expected errors of a bone by use at points (N, 3), CT mm, and the evidence for them.
+
+    `evidence` is that of the whole CT. Without it, or without the errors at the surface of the bone,
+    there is no evidence and the errors are those at the surface.
+    """
+    assert bone.bone and bone.assessment and bone.features
+    errors = dict(bone.assessment.errors)
+    overlay = errors.get("overlay")
+    position = errors.get("position")
+    uncertainty = bone.uncertainty
+    if not (uncertainty and evidence and overlay and position):
+        return errors, None
+    world_surface = rigid.transform_points(bone.world_from_ct, bone.bone.surface)
+    world_points = rigid.transform_points(bone.world_from_ct, points)
+    growth = uncertainty.at(world_points).bound_mm() / uncertainty.at(world_surface).bound_mm()
+    position = _scaled(position, growth)
+    errors |= {"overlay": _scaled(overlay, max(growth, 1.0)), "position": position}
+    failure = bone.assessment.risk or 0.0
+    risk = Risk(position.typical_mm, position.upper95_mm or np.inf, failure, failure)
+    features = replace(
+        evidence.features,
+        uncertainty=uncertainty,
+        camera_uncertainty=None,
+        noise_mm=bone.features.noise_mm,
+    )
+    at_points = Evidence.from_features(features, risk, points, world_points, views, uncertainty)
+    return errors, at_points
 
 
 def _as_result(finding: Finding) -> Finding:
@@ -253,12 +284,16 @@ def _scaled(error: ExpectedError, factor: float) -> ExpectedError:
     return ExpectedError(factor * error.typical_mm, upper)
 
 
-def _bound_findings(overlay: ExpectedError, position: ExpectedError) -> list[Finding]:
-    """Find that the error at the targets of a bone may exceed WRONG_MM."""
+def _bound_findings(errors: Mapping[Use, ExpectedError | None]) -> list[Finding]:
+    """Check whether the error at the targets of a bone may exceed WRONG_MM."""
     findings = []
-    rows = ((overlay, OVERLAY, "overlay-error-bound"), (position, POSITION, "error-bound"))
-    for error, uses, code in rows:
-        bound_mm = np.inf if error.upper95_mm is None else error.upper95_mm
+    rows: tuple[tuple[Use, str], ...] = (
+        ("overlay", "overlay-error-bound"),
+        ("position", "error-bound"),
+    )
+    for use, code in rows:
+        error = errors[use]
+        bound_mm = np.inf if error is None or error.upper95_mm is None else error.upper95_mm
         if bound_mm > WRONG_MM:
-            findings.append(Finding(code, uses=uses, values={"upper95_mm": bound_mm}))
+            findings.append(Finding(code, uses=frozenset({use}), values={"upper95_mm": bound_mm}))
     return findings

@@ -128,7 +128,7 @@ class AssessmentContext:
 
     @cached_property
     def from_cameras(self) -> TargetUncertainty | None:
-        """The part of it that the cameras explain; None for exact cameras."""
+        """Target error that the cameras explain; None for exact cameras."""
         cameras = self.features.camera_uncertainty
         return cameras.at(self.world_targets) if cameras else None
 
@@ -176,7 +176,7 @@ class Evidence:
     displacement: Displacement | None = None
 
     @classmethod
-    def of(
+    def from_features(
         cls,
         features: ReliabilityFeatures,
         risk: Risk,
@@ -186,21 +186,25 @@ class Evidence:
         uncertainty: PoseUncertainty | None = None,
         displacement: Displacement | None = None,
     ) -> Evidence:
-        """Scale what noise and cameras explain to the predicted error.
+        """Create the evidence of a pose from its features and risk.
+
+        The uncertainty from noise and cameras is scaled to the predicted 95 % error.
 
         Parameters
         ----------
+        targets, world_targets
+            (N, 3) targets, CT mm and world mm.
         uncertainty
-            Of the pose; by default that of the features.
+            Uncertainty of the pose; by default `features.total_uncertainty`.
         """
         uncertainty = uncertainty or features.total_uncertainty
-        explained = uncertainty.at(world_targets)
-        bound_mm = explained.bound_mm()
+        target_uncertainty = uncertainty.at(world_targets)
+        bound_mm = target_uncertainty.bound_mm()
         inflation = (risk.position_error.upper95_mm or bound_mm) / bound_mm
         factor = SDS_95 * inflation
         splits = []
         for view in views:
-            depth, in_plane = explained.split(view.camera)
+            depth, in_plane = target_uncertainty.split(view.camera)
             splits.append(ViewSplit(view.name, factor * depth, factor * in_plane))
         sd, axis = uncertainty.least_certain_rotation()
         rotation = float(np.degrees(factor * sd)), axis

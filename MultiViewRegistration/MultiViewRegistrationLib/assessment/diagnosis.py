@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -158,7 +158,7 @@ class CauseSearch:
         Parameters and exceptions as of `causes`.
         """
         causes = self.causes(images_are_in_place=images_are_in_place)
-        return next((cause for cause in causes if cause.holds), None)
+        return next((cause for cause in causes if cause.is_accepted), None)
 
     def causes(self, *, images_are_in_place: bool = False) -> Iterator[Cause]:
         """Yield the likeliest cause of each kind, whether it holds or not: FAULTS by group, cameras, level, part.
@@ -195,11 +195,11 @@ class CauseSearch:
             likeliest = self._likeliest_image_fault(list(members), min_evidence, evidence)
             if likeliest is None:
                 continue
-            if likeliest.in_place and likeliest.holds:  # another one may be more similar
+            if likeliest.in_place and likeliest.is_accepted:  # another one may be more similar
                 by_votes.append(likeliest)
             elif likeliest.cause == "angle sign":  # an error of a camera may explain it better
                 signs.append(likeliest)
-                if likeliest.holds:
+                if likeliest.is_accepted:
                     break
             else:
                 yield likeliest
@@ -293,15 +293,18 @@ PART_SHIFTS_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
 MAX_BEYOND = 0.5
 
 
-def other_level(search: CauseSearch, here: Descent) -> Cause | None:
-    """Return a pose shifted along the CT's long axis by about a vertebra that fits as well as `here`."""
+def other_level(search: CauseSearch, current: Descent) -> Cause | None:
+    """Return the cause that another level of the spine fits about as well as `current` or better, else None.
+
+    Its pose is shifted along the CT's long axis by about one vertebra.
+    """
     registration = search.registration(search.known_views)
     minima: list[Descent] = []
     for mm in LEVELS_MM:
         starts = [DescentStart(_shifted(search.pose, side * mm)) for side in (1, -1)]
         ends = registration.descend(1, starts, TRIED_STEPS)
         minima = cluster_minima(minima, ends, search.anatomy.centroid)
-    evidence = here.fit.evidence
+    evidence = current.fit.evidence
     for run in registration.descend(1, minima[:REFINED_LEVELS]) if minima else ():
         mm, along_mm, degrees = _displacement(search, run, search.pose)
         is_along = abs(along_mm) >= MIN_COSINE * mm
@@ -383,10 +386,11 @@ STATED_SDS = 3.0
 ROUNDS = 3
 SETTLED = 1.002
 #: All faults of cameras are tested by a few steps first. If the evidence grows by MIN_GAIN under any,
-#: those are refined under which it grew by at least the largest gain to the power of PROMISING, and
+#: those are refined under which it grew by at least the largest gain to the power of
+#: MIN_LOG_GAIN_FRACTION, and
 #: under which every X-ray's NCC is within NCC_TOLERANCE of MIN_NCC.
 MIN_GAIN = 1.02
-PROMISING = 0.5
+MIN_LOG_GAIN_FRACTION = 0.5
 NCC_TOLERANCE = 0.05
 
 
@@ -407,7 +411,7 @@ def camera_cause(
     """
     causes = [(0, cause) for cause in sign_causes]
     are_slot_scans = any(view.camera.is_slot_scan for view in search.known_views)
-    for hypothesis, registration, minima in _promising(search, evidence):
+    for hypothesis, registration, minima in _likely_camera_errors(search, evidence):
         best = _several_rounds(registration, minima)
         values = best and _camera_change(search, hypothesis, best)
         if not best or not values:
@@ -422,31 +426,38 @@ def camera_cause(
     return min(likely, key=lambda pair: pair[0])[1] if likely else None
 
 
-def _promising(
-    search: CauseSearch, evidence: float
-) -> list[tuple[Hypothesis, RegistrationPipeline, list[Descent]]]:
-    """Return the errors of cameras that may be the cause, with the poses after a few steps."""
-    tried = []
+class Candidate(NamedTuple):
+    """A hypothesis of a camera error, its registration, and its minima after a few steps."""
+
+    hypothesis: Hypothesis
+    registration: RegistrationPipeline
+    minima: list[Descent]
+
+
+def _likely_camera_errors(search: CauseSearch, reference_evidence: float) -> list[Candidate]:
+    """Return the hypotheses of camera errors that improve the fit most, after TRIED_STEPS iterations."""
+    candidates = []
     for hypothesis in camera_hypotheses(search.known_views, search.shared):
         registration = search.registration(hypothesis.views, hypothesis.shared)
-        none = CameraCorrections(hypothesis.views, hypothesis.shared).none
-        starts = [DescentStart(search.pose, corrections=none)]
+        no_correction = CameraCorrections(hypothesis.views, hypothesis.shared).none
+        starts = [DescentStart(search.pose, corrections=no_correction)]
         if hypothesis.cause == "motion":
             starts += _starts_for_moved_view(hypothesis.views, search.single_view_poses)
         elif hypothesis.cause == "distance" and not hypothesis.about:
-            starts.append(DescentStart(search.start, corrections=none))
+            starts.append(DescentStart(search.start, corrections=no_correction))
         minima = registration.descend(1, starts, TRIED_STEPS)
         if minima:
-            tried.append((hypothesis, registration, minima))
+            candidates.append(Candidate(hypothesis, registration, minima))
         search.finish_stage()
-    gains = [evidence_gain(minima[0], evidence) for *_, minima in tried]
-    most = max(gains, default=0.0)
-    if most < MIN_GAIN:
+    gains = [evidence_gain(candidate.minima[0], reference_evidence) for candidate in candidates]
+    largest_gain = max(gains, default=0.0)
+    if largest_gain < MIN_GAIN:
         return []
+    min_gain = largest_gain**MIN_LOG_GAIN_FRACTION
     return [
-        kept
-        for kept, gain in zip(tried, gains, strict=True)
-        if gain >= most**PROMISING and min(kept[2][0].fit.similarity) >= MIN_NCC - NCC_TOLERANCE
+        candidate
+        for candidate, gain in zip(candidates, gains, strict=True)
+        if gain >= min_gain and min(candidate.minima[0].fit.similarity) >= MIN_NCC - NCC_TOLERANCE
     ]
 
 

@@ -162,27 +162,30 @@ class Displacement:
         visible = self.in_field.sum(axis=1)
         return np.where(visible > 0, self.by_view.sum(axis=1) / np.maximum(visible, 1), 1.0)
 
-    def confirms(self, use: Use, *, by_all_views: bool = False, strictly: bool = False) -> bool:
-        """Return whether the points suffice to accept a pose.
+    def confirms(
+        self, use: Use, *, ignore_single_views: bool = False, require_tested_fraction: bool = False
+    ) -> bool:
+        """Return whether the test points support accepting the pose for a use.
 
         Every user target must be in place; without user targets, a fraction of the points.
 
         Parameters
         ----------
-        by_all_views
-            Ignore what each view confirms alone.
-        strictly
-            Without user targets, require `tested_fraction` of the points.
+        ignore_single_views
+            Do not require that each view alone confirms `LIMITS.bone_fraction` of the points.
+        require_tested_fraction
+            Without user targets, require `LIMITS.tested_fraction` of the points instead of
+            `LIMITS.bone_fraction`.
         """
         points = self.points
         if points.displaced.any() or self.is_bent.any():
             return False
-        if not by_all_views and self.view_fractions.min() < LIMITS.bone_fraction:
+        if not ignore_single_views and self.view_fractions.min() < LIMITS.bone_fraction:
             return False
         in_place = points.confirmed(use)
         if points.are_targets:
             return bool(in_place.all())
-        fraction = LIMITS.tested_fraction if strictly else LIMITS.bone_fraction
+        fraction = LIMITS.tested_fraction if require_tested_fraction else LIMITS.bone_fraction
         return bool(in_place.mean() >= fraction)
 
 
@@ -201,7 +204,7 @@ def find_displacement(
     Parameters
     ----------
     views
-        With corrected cameras; their fields decide which points they show.
+        Views after the correction of their cameras; their fields decide which points they show.
     world_from_ct
         (4, 4) pose.
     points
@@ -334,7 +337,7 @@ class _Compared(NamedTuple):
     Attributes
     ----------
     camera, pixel_mm
-        Of these pixels; their size at the bone.
+        Camera at this resolution, and the size of a pixel at the bone.
     weight, pull
         (rows, columns): a change c of the DRR's detail adds the sum of pull c - weight c^2 / 2 to
         the log-likelihood.
@@ -350,6 +353,7 @@ class _Compared(NamedTuple):
 
 
 def _compare(anatomy: PreparedCT, view: View, world_from_ct: np.ndarray) -> _Compared:
+    """Compare an X-ray with the DRR after a local fit of its gain, with Cauchy weights of the residual."""
     centre = rigid.transform_points(world_from_ct, anatomy.centroid)
     view = view.pooled(max(1, round(LIMITS.pixel_mm / pixel_size_mm(view, centre))))
     pixel_mm = pixel_size_mm(view, centre)
@@ -394,15 +398,15 @@ def _normalised(image: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _correlated_pixels(residual: np.ndarray) -> float:
-    """Return the number of correlated pixels: the sum of the squared autocorrelation of residuals.
+    """Return the number of correlated pixels: the sum of the squared normalised autocorrelation.
 
     Bayley and Hammersley, J. R. Stat. Soc. Suppl. 8, 1946.
     """
     spectrum = np.abs(scipy.fft.rfft2(residual, 2 * np.array(residual.shape))) ** 2
     side = 2 * MAX_LAG + 1
     correlation = np.roll(scipy.fft.irfft2(spectrum), (MAX_LAG, MAX_LAG), (0, 1))[:side, :side]
-    total = max(correlation[MAX_LAG, MAX_LAG], 1e-9)
-    return max(1.0, float(np.sum((correlation / total) ** 2)))
+    zero_lag = max(correlation[MAX_LAG, MAX_LAG], 1e-9)
+    return max(1.0, float(np.sum((correlation / zero_lag) ** 2)))
 
 
 class _Bone(NamedTuple):

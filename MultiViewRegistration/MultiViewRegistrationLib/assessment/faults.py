@@ -45,11 +45,11 @@ class Hypothesis(NamedTuple):
     cause, about
         Name of the fault in FAULTS, and the views at fault; none if all are.
     views
-        As they would be without the fault, or with what it leaves unknown.
+        All views after the correction of the fault, or with the unknowns that it leaves.
     shared
         Unknowns of all views.
     values
-        For the message about it.
+        Values that are filled into its message.
     world_from_world, corrected_from_ct
         (4, 4) reflections of world and CT: under the hypothesis a pose T is world_from_world T
         corrected_from_ct, and back.
@@ -109,20 +109,23 @@ class KnownFault(NamedTuple):
     is_untested: bool = False
 
 
-def _of_each(
+def _hypotheses_by_view(
     cause: str,
-    corrected: Callable[[View], View | None],
+    correct_view: Callable[[View], View | None],
     views: Sequence[View],
     _centroid: np.ndarray,
     **values: str,
 ) -> Iterator[Hypothesis]:
-    """Yield that each view, or all of them, have a fault; `corrected` is None for views that cannot have it."""
-    changed = [corrected(view) for view in views]
-    for i, view in enumerate(changed):
+    """Yield one hypothesis per view that has a fault, and one in which all views have it.
+
+    `correct_view` returns None for a view that cannot have the fault.
+    """
+    corrected = [correct_view(view) for view in views]
+    for i, view in enumerate(corrected):
         if view is not None:
-            others = [*views[:i], view, *views[i + 1 :]]
-            yield Hypothesis(cause, (view.name,), others, values=values)
-    possible = [view for view in changed if view is not None]
+            with_corrected = [*views[:i], view, *views[i + 1 :]]
+            yield Hypothesis(cause, (view.name,), with_corrected, values=values)
+    possible = [view for view in corrected if view is not None]
     if len(possible) == len(views) > 1:
         yield Hypothesis(cause, (), possible, values=values)
 
@@ -147,20 +150,20 @@ SIGNS = {
 def _turned_image_hypotheses(cause: str) -> Hypotheses:
     """Return the hypotheses that images were flipped or rotated in their plane, as in TURNS."""
     turn_back = TURNS[cause][1]
-    return partial(_of_each, cause, lambda view: view.turned(turn_back))
+    return partial(_hypotheses_by_view, cause, lambda view: view.turned(turn_back))
 
 
-def _inverted(views: Sequence[View], centroid: np.ndarray) -> Iterator[Hypothesis]:
-    """Yield that grey scales are inverted."""
+def _inversion_hypotheses(views: Sequence[View], centroid: np.ndarray) -> Iterator[Hypothesis]:
+    """Yield the hypotheses that the grey scale of one or all X-rays is inverted."""
 
-    def corrected(view: View) -> View:
+    def correct_view(view: View) -> View:
         return view.with_xray(line_integrals=-view.xray.line_integrals)
 
-    yield from _of_each("inverted", corrected, views, centroid)
+    yield from _hypotheses_by_view("inverted", correct_view, views, centroid)
 
 
 def _exchanged(views: Sequence[View], _centroid: np.ndarray) -> Iterator[Hypothesis]:
-    """Yield that the images of two views are exchanged."""
+    """Yield the hypotheses that the images of two views are exchanged."""
     for i, j in combinations(range(len(views)), 2):
         first = views[i]
         second = views[j]
@@ -172,10 +175,10 @@ def _exchanged(views: Sequence[View], _centroid: np.ndarray) -> Iterator[Hypothe
 
 
 def _wrong_signs(views: Sequence[View], centroid: np.ndarray) -> Iterator[Hypothesis]:
-    """Yield that signs of a C-arm's angles are wrong, or that its two angles are exchanged."""
+    """Yield the hypotheses that C-arm angles have the wrong sign or are exchanged."""
     for signs, change in SIGNS.items():
-        corrected = partial(_with_angles, change=change)
-        yield from _of_each("angle sign", corrected, views, centroid, signs=signs)
+        correct_view = partial(_with_angles, change=change)
+        yield from _hypotheses_by_view("angle sign", correct_view, views, centroid, signs=signs)
 
 
 def _with_angles(view: View, change: Callable[[float, float], tuple[float, float]]) -> View | None:
@@ -192,7 +195,7 @@ def _with_angles(view: View, change: Callable[[float, float], tuple[float, float
 
 
 def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Iterator[Hypothesis]:
-    """Yield that left and right of the CT are exchanged, about its centroid.
+    """Yield the hypothesis that left and right of the CT are exchanged, about its centroid.
 
     A mirrored CT in this world looks like the CT in a mirrored world: every image and every camera
     is mirrored instead.
@@ -253,7 +256,7 @@ FAULTS = {
     "angle sign": KnownFault(1, _wrong_signs),
     "mirrored ct": KnownFault(1, mirrored_ct),
     "mirrored": _OF_IMAGE(1, _turned_image_hypotheses("mirrored")),
-    "inverted": _OF_IMAGE(2, _inverted),
+    "inverted": _OF_IMAGE(2, _inversion_hypotheses),
     "swapped": _OF_IMAGE(3, _exchanged),
     "upside down": _OF_IMAGE(4, _turned_image_hypotheses("upside down")),
     "turned 180": _OF_IMAGE(4, _turned_image_hypotheses("turned 180")),

@@ -114,14 +114,14 @@ class ReliabilityFeatures:
     outlier_fraction
         Fraction of the compared pixels in outlier tiles.
     covered
-        For a whole CT, the `votes.covered_pixels` of the finest level, by view.
+        `votes.covered_pixels` of the finest level by view, for a whole CT.
     in_place
         (V,) fraction of each view's tiles that fit best at the pose (`votes`); NaN for a structure.
     image_plane
-        As `uncertainty` and `camera_uncertainty`, for where targets appear: presumed uncertainty of
+        `uncertainty` and `camera_uncertainty` of the projected targets: presumed uncertainty of
         cameras counts as solved for (`uncertainty.Minimum.as_if_solved`).
     seen
-        By view, the camera of the compared part, and its response to pose and cameras
+        Camera of the compared region of each view, and its response to pose and cameras
         (`uncertainty.PoseUncertainty.in_view`).
     unknowns
         Corrections of these cameras, with what is presumed of them.

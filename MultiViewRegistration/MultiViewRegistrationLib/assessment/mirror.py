@@ -60,14 +60,14 @@ def mirror_of(points: np.ndarray, bone: np.ndarray) -> np.ndarray:
 def evidence_ratio(
     anatomy: PreparedCT, views: Sequence[View], refinement: Refinement, start: np.ndarray
 ) -> float:
-    """Return the ratio of the evidence of the CT to that of its best registered mirror image.
+    """Return the ratio of the evidence of the CT to that of its registered mirror image.
 
     Parameters
     ----------
     views
-        With corrected cameras.
+        Views after the correction of their cameras.
     start
-        (4, 4) start of the refinement.
+        (4, 4) `world_from_ct` at which the refinement started; selects the resolution levels.
     """
     bone = anatomy.bone_points(BONE_POINTS)
     world_bone = rigid.transform_points(refinement.world_from_ct, bone)

@@ -118,7 +118,7 @@ def plan_view(
     Parameters
     ----------
     views
-        As registered.
+        Views of the registration.
     world_from_ct
         (4, 4) the registered pose.
     targets
@@ -129,7 +129,7 @@ def plan_view(
     Raises
     ------
     InputError
-        For slot scans, which a C-arm cannot take.
+        If the views are slot scans, which a C-arm cannot take.
     """
     uncalibrated = uncalibrated_view_indices(views, shared)
     known = [view.presumed for i, view in enumerate(views) if i not in uncalibrated]
@@ -158,7 +158,7 @@ class _Information:
     Parameters
     ----------
     anatomy, views, shared
-        As of `plan_view`; the views of known geometry.
+        Arguments of `plan_view`; `views` are those of known geometry.
     world_from_ct
         (4, 4) registered pose.
     points
@@ -235,7 +235,7 @@ def with_further_view(
     world_from_ct: np.ndarray,
     shared: SharedUnknowns = CALIBRATED,
 ) -> Assessment:
-    """Add the further view that would reduce the error most to the assessment of a pose with the verdict "check".
+    """Propose a further view if the verdict is "check": the one that would reduce the error most.
 
     No view is proposed if noise and camera uncertainty explain little of the error, if a cause was
     found, or if the user should first state the accuracy of the two cameras. For the parameters, see

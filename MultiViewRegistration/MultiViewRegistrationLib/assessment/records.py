@@ -79,8 +79,8 @@ RELATIVE: frozenset[Use] = frozenset({"relative"})
 class ExpectedError(NamedTuple):
     """Expected target error for one use, mm.
 
-    For the overlay across the beam of the view with the largest error, for relative poses that of
-    the pair of bones with the largest error.
+    The error of the overlay is measured across the beam, in the view where it is largest. The error of
+    relative poses is that of the pair of bones with the largest error.
 
     Attributes
     ----------
@@ -146,9 +146,9 @@ class Assessment:
     Attributes
     ----------
     findings
-        The most important first.
+        Findings, the most important first.
     errors
-        By the uses that apply; None if unknown.
+        Expected error by use, for the uses that apply; None if unknown.
     risk
         Probability that the error of the 3D position exceeds WRONG_MM; None if it was not measured
         for such images.
@@ -246,3 +246,28 @@ UNASSESSED = Assessment((Finding("not-assessed"),))
 def least_reliable(verdicts: Iterable[Verdict | None]) -> Verdict | None:
     """Return the worst of several verdicts."""
     return max(verdicts, key=RELIABILITY.index)
+
+
+class Assessed:
+    """Base of records with an `assessment`."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def assessment(self) -> Assessment | None:
+            """Assessment of the pose; None without one."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Verdict on the 3D position; None without an assessment."""
+        return self.assessment.verdict if self.assessment else None
+
+    @property
+    def uses(self) -> dict[Use, UseAssessment]:
+        """Verdict and expected error of each use."""
+        return self.assessment.uses if self.assessment else {}
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings on the pose."""
+        return self.assessment.findings if self.assessment else ()

@@ -171,7 +171,7 @@ class Risk:
         explained
             Target error that noise and cameras explain.
         disagreement_mm
-            As in `ReliabilityFeatures`.
+            `ReliabilityFeatures.disagreement_mm`.
         """
         upper_mm = hypot(explained.bound_mm(), disagreement_mm)
         beyond = explained.distribution.probability_beyond(WRONG_MM)
@@ -190,7 +190,7 @@ class Risk:
         Parameters
         ----------
         is_clear
-            As of `causes.Cause`.
+            `causes.Cause.is_clear`.
         """
         sd_mm, sd_fraction, misdiagnosed = LIMITS.move_errors[is_clear]
         sd = sd_mm + sd_fraction * mm
@@ -233,7 +233,7 @@ class ErrorModel:
     limits
         (k,) largest scaled columns in the fit.
     intercept, weights
-        Of the logistic function of wrong poses.
+        Coefficients of the logistic function for wrong poses.
     near, near_sd
         (k + 1,) coefficients and residual deviation of the log error (mm) of correct poses, for 1
         and the columns.
@@ -367,10 +367,10 @@ class BoneModel(ErrorModel):
     """Model of the error of a bone."""
 
     def predict(self, features: BoneFeatures) -> Risk:
-        """Predict the error of a bone; a feature that was not measured (NaN) counts as usual."""
+        """Predict the error of a bone; a feature that was not measured (NaN) gets its mean in the fit."""
         scaled = np.nan_to_num((columns(vars(features), BONE_COLUMNS) - self.centre) / self.scale)
         wrong = float(scipy.special.expit(self.intercept + scaled @ self.weights))
-        logs = np.linspace(-6, 6, 1201)  # of mm
+        logs = np.linspace(-6, 6, 1201)  # log of the error in mm
         right = self.right_error(scaled).below(logs)
         below = (1 - wrong) * right + wrong * self.wrong_error.below(logs)
         failure = max(wrong, 1 - float(np.interp(np.log(WRONG_MM), logs, below)))
@@ -389,8 +389,8 @@ def quantile_mm(log_mm: np.ndarray, cumulative: np.ndarray, probability: float) 
 
 
 def columns(features: Mapping[str, float], transforms: Columns = COLUMNS) -> np.ndarray:
-    """Return the columns (k,) of a model, from the features by name."""
-    return np.array([float(into(features[name])) for name, into in transforms.items()])
+    """Return the input (k,) of a model: one transformed feature for each of `transforms`."""
+    return np.array([float(transform(features[name])) for name, transform in transforms.items()])
 
 
 @lru_cache
@@ -460,7 +460,7 @@ def overlay_error(
     points
         (N, 3) targets, world mm.
     inputs, odds
-        As for `BodyModel.predict`.
+        Arguments of `BodyModel.predict`.
     """
     exact = model.predict(inputs, odds=odds)
     explained = features.uncertainty.at(points)

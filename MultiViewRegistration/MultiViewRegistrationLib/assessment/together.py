@@ -94,11 +94,11 @@ def register_together(
         A CT, whose bones and implants are registered in front of the rest of it, or bones with a
         separate CT each.
     views
-        With corrected cameras, which count as exact.
+        Views after the correction of their cameras, which count as exact.
     progress
-        As in `pipeline.refine`.
+        Progress callback, see `pipeline.refine`.
     poses, levels
-        As of `register_bones`, for the bones of one CT. With `poses` the finest level is the default;
+        Arguments of `register_bones`, for the bones of one CT. With `poses` the finest level is the default;
         without levels the bones stay where they are, and are at best to be checked.
     shapes
         Shapes of the bodies with a separate CT; computed by default.
@@ -196,7 +196,11 @@ def _register_once(
         registration, edges, separate, others, again_mm, first.assessment, finer
     )
     bodies = result.bodies
-    bodies = _with_ends(bodies, registration) if levels else [_where_set(body) for body in bodies]
+    bodies = (
+        _with_end_findings(bodies, registration)
+        if levels
+        else [_where_set(body) for body in bodies]
+    )
     for n in range(count, len(bodies)):
         implant = registration.bones[n]
         pose = registration.poses[n]
@@ -243,7 +247,7 @@ def assess_together(
     Parameters
     ----------
     edges
-        Of their masks.
+        Edge features of the masks of the bones.
     separate
         Bodies with a separate CT, and implants, which come last: their findings hold here, too.
     others
@@ -339,14 +343,18 @@ def _assess_bone(
     )
 
 
-def _with_ends(bodies: Sequence[BodyResult], registration: BonesRegistration) -> list[BodyResult]:
-    """Return the bones with a finding on each whose ends fit best at different poses."""
+def _with_end_findings(
+    bodies: Sequence[BodyResult], registration: BonesRegistration
+) -> list[BodyResult]:
+    """Return the bones with a finding on each accepted one whose upper and lower thirds fit at different poses."""
     checked = list(bodies)
     accepted = []
     for n, body in enumerate(bodies):
         if body.assessment and "accept" in (each.verdict for each in body.uses.values()):
             accepted.append(n)
-    for n, mm in ends_apart_mm(registration, accepted).items() if accepted else ():
+    if not accepted:
+        return checked
+    for n, mm in ends_apart_mm(registration, accepted).items():
         if mm > MAX_ENDS_APART_MM:
             values = {"bone": bodies[n].name, "distance_mm": mm}
             checked[n] = with_findings(bodies[n], [Finding("mask-of-two-bones", values=values)])

@@ -81,7 +81,7 @@ def assess(
     is_registered
         The pose is the result of a registration.
     model
-        By default the fitted one for a whole CT, or for a structure.
+        Risk model; by default the one fitted for a whole CT, or for a structure.
     """
     uncalibrated = uncalibrated_view_indices(views, shared)
     known = [i for i in range(len(views)) if i not in uncalibrated]
@@ -186,8 +186,10 @@ def _concluded(
     cameras = camera_uncertainty(context, risk)
     about_bone: list[Finding] = []
     if displacement:
-        strictly = len(context.views) < 3 and not risk.is_familiar
-        about_bone = displaced_bone(context, displacement, strictly=strictly)
+        require_tested_fraction = len(context.views) < 3 and not risk.is_familiar
+        about_bone = displaced_bone(
+            context, displacement, require_tested_fraction=require_tested_fraction
+        )
     about_risk = _risk_findings(context, risk, displacement)
     if any(finding.code == "few-grey-levels" for finding in findings):
         about_risk = []  # the model takes missing grey levels for a wrong pose
@@ -219,7 +221,7 @@ def _concluded(
         errors["position"] = risk.position_error
     if context.anatomy.structure or (displacement and displacement.confirms("overlay")):
         errors["overlay"] = _overlay_error(context, displacement)
-    evidence = Evidence.of(
+    evidence = Evidence.from_features(
         context.features,
         risk,
         context.targets,

@@ -57,7 +57,7 @@ def tiles_in_place(sums: Sequence[np.ndarray], split: Tiles) -> np.ndarray:
     Parameters
     ----------
     sums
-        Of `shifted_sums`, by view.
+        Result of `shifted_sums`, by view.
     split
         Tiles at the pose.
     """
@@ -74,9 +74,9 @@ def tiles_in_place(sums: Sequence[np.ndarray], split: Tiles) -> np.ndarray:
 
 
 def fractions_at(objective: Objective, world_from_ct: np.ndarray) -> np.ndarray:
-    """Return the `tiles_in_place` at a pose (4, 4)."""
-    here = tiled_fit(objective, world_from_ct)
-    return tiles_in_place(sums_by_view(here), here.split)
+    """Return the fraction (V,) of each view's tiles that fit best at a pose (4, 4), see `tiles_in_place`."""
+    fit = tiled_fit(objective, world_from_ct)
+    return tiles_in_place(sums_by_view(fit), fit.split)
 
 
 def alternative_is_in_place(
@@ -87,9 +87,9 @@ def alternative_is_in_place(
     Parameters
     ----------
     views
-        With corrected cameras.
+        Views after the correction of their cameras.
     start
-        (4, 4) start of the refinement.
+        (4, 4) `world_from_ct` at which the refinement started; selects the resolution levels.
     """
     assert refinement.alternative is not None
     pose = refinement.alternative.world_from_ct
@@ -173,7 +173,7 @@ def best_fits(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     sums
-        Of `shifted_sums`.
+        Result of `shifted_sums`.
 
     Returns
     -------

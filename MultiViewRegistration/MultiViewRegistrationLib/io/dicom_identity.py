@@ -92,7 +92,7 @@ class Mismatch(NamedTuple):
 
     @property
     def finding(self) -> Finding:
-        """The finding about it: a note if only the days differ."""
+        """Finding on the mismatch: a note if only the study dates differ, otherwise a caution."""
         severity = NOTE if self.kind == DAY else CAUTION
         return Finding(FINDING_CODES[self.kind], severity, values={"statement": self.sentence})
 

@@ -18,13 +18,13 @@ from ..assessment.records import (
     RELIABILITY,
     USES,
     VERDICTS,
+    Assessed,
     Assessment,
     ExpectedError,
     Finding,
     Severity,
     TestedPoints,
     Use,
-    UseAssessment,
     Verdict,
 )
 from ..geometry.camera import Camera
@@ -68,33 +68,14 @@ def edge_findings(checks: Mapping[str, bool], body: str = "") -> list[Finding]:
     return findings
 
 
-class AssessedPose:
-    """Base of records with an `assessment`, and with `bones` by name that have one and a `similarity`."""
+class AssessedPose(Assessed):
+    """Base of records of a pose with `bones` by name, which have an assessment and a `similarity`."""
 
     if TYPE_CHECKING:
 
         @property
-        def assessment(self) -> Assessment | None:
-            """Assessment of the pose; None without one."""
-
-        @property
         def bones(self) -> Mapping[str, Any]:
             """Bones with poses of their own, by name."""
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """Verdict on the 3D position; None without an assessment."""
-        return self.assessment.verdict if self.assessment else None
-
-    @property
-    def uses(self) -> dict[Use, UseAssessment]:
-        """Verdict and expected error of each use."""
-        return self.assessment.uses if self.assessment else {}
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """Findings on the pose."""
-        return self.assessment.findings if self.assessment else ()
 
     @property
     def bones_are_displaced(self) -> bool:

@@ -192,7 +192,8 @@ MESSAGES: dict[str, Message] = {
     # Images
     "unfamiliar-images": Message(
         "X-rays of an unfamiliar kind",
-        "The risk was not measured for such images. Most regions of these X-rays match best at this pose.",
+        "The risk was not measured for such images. It is estimated from the fraction of image regions "
+        "that match best at this pose.",
     ),
     "noise": Message(
         "The images determine the pose poorly",
@@ -279,7 +280,7 @@ MESSAGES: dict[str, Message] = {
         "The error is therefore stated at the corners of the body, and soft tissue may have moved.",
     ),
     "no-shared-bone": Message(
-        "No bone is visible in every X-ray", "The error is stated for all bone of the CT."
+        "The X-rays show no common bone", "The expected error refers to all bone in the CT."
     ),
     "points-tested": Message(
         "Displacement excluded at {count:.0f} of {total:.0f} {points}",
@@ -390,7 +391,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "bone-rejected": Message("Rejected: {bones}", "", "Read the findings on each bone."),
     "pose-of-one-bone": Message(
-        "The result is the pose of {bone}", "", "Use the separate pose of each bone."
+        "The pose applies to {bone} only", "", "Use the separate poses of the other bones."
     ),
     "bones-tested": Message("Bones registered and assessed separately: {bones}"),
     "rest-displaced": Message(
@@ -585,7 +586,7 @@ def _texts(finding: Finding) -> dict[str, Any]:
     if "accepted" in values and finding.code == "risk":
         texts["accepted"] = percent(float(values["accepted"]))
     if finding.code in ("cameras-uncertain", "principal-point-unstated"):
-        third = "add a third X-ray between the two, tilted to head or feet, "
+        third = "add a third X-ray between the two with cranial or caudal angulation, "
         texts["third_view"] = third if values.get("views") == 2 else ""
         texts["calibrate"] = _calibrate(values)
     elif finding.code == "targets-not-tested":
@@ -623,11 +624,10 @@ def _correction(moved_mm: float | str | None) -> str:
 def _calibrate(values: Mapping[str, Any]) -> str:
     if values.get("are_slot_scans"):  # they are not calibrated by beads
         return "Check the result by other means."
-    third = " add a third X-ray between the two, tilted to head or feet," * (
-        values.get("views") == 2
-    )
-    beads = "Calibrate with beads in the X-rays (calibrate_from_beads in Python, mvreg calibrate),"
-    return f"{beads}{third} or check the result by other means."
+    actions = ["Calibrate with beads in the X-rays (mvreg calibrate)"]
+    if values.get("views") == 2:
+        actions.append("add a third X-ray between the two with cranial or caudal angulation")
+    return f"{', '.join(actions)}, or check the result by other means."
 
 
 def _not_confirmed(values: Mapping[str, Any], views: Sequence[str]) -> str:
@@ -661,8 +661,8 @@ def _motion_bound(values: Mapping[str, Any]) -> str:
         return ""
     mm = float(values["upper95_mm"])
     degrees = float(values["upper95_deg"])
-    limit = f"{WRONG_MM:g} mm and {WRONG_DEG:g} degrees are accepted"
-    return f"Its 95 % bound is {mm:.1f} mm and {degrees:.1f} degrees; {limit}."
+    limits = f"The limits are {WRONG_MM:g} mm and {WRONG_DEG:g} degrees."
+    return f"The 95 % bound of its error is {mm:.1f} mm and {degrees:.1f} degrees. {limits}"
 
 
 def percent(probability: float) -> str:

@@ -250,15 +250,19 @@ class Result(AssessedPose):
 
     @property
     def bodies(self) -> dict[str, BodyResult]:
-        """Result of each body by name: of a patient's CT, WHOLE, and its bones, or of bones with a separate CT each."""
-        found = {body.name: self._with_truth(body) for body in self.together.bodies}
-        first = self.case.bodies[0].title
-        if first in found:
-            return found
+        """Results by name of the body.
+
+        One CT has an entry WHOLE and one for each bone; bones with separate CTs have one entry each.
+        """
+        results = {body.name: self._with_truth(body) for body in self.together.bodies}
+        reference = self.case.bodies[0].title
+        if reference in results:
+            return results
         assessment = self.together.whole or self.assessment
-        named = zip(self.views, self.refinement.fit.similarity, strict=True)
-        similarity = {view.name: float(ncc) for view, ncc in named if np.isfinite(ncc)}
-        return {first: BodyResult(first, self.world_from_ct, assessment, similarity), **found}
+        by_view = zip(self.views, self.refinement.fit.similarity, strict=True)
+        similarity = {view.name: float(ncc) for view, ncc in by_view if np.isfinite(ncc)}
+        whole = BodyResult(reference, self.world_from_ct, assessment, similarity)
+        return {reference: whole, **results}
 
     def drawn(
         self, world_from_ct: np.ndarray, bodies: Sequence[Body | BodyResult]

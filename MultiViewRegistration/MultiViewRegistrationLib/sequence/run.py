@@ -26,7 +26,7 @@ import numpy as np
 from ..api import assess_alone, for_case, register
 from ..assessment.bodies import BodyRegistration, BodyResult, JointResult
 from ..assessment.bone_features import MaskEdge, mask_edges
-from ..assessment.combine import bone_of_mask, rejected_bodies, with_bones, with_motions
+from ..assessment.combine import assess_masked_bone, rejected_bodies, with_bones, with_motions
 from ..assessment.error_by_cause import PoseError
 from ..assessment.features import ReliabilityFeatures
 from ..assessment.records import UNASSESSED, UNUSABLE, Assessment, Finding
@@ -517,7 +517,7 @@ def _for_caller(found: Tracked, views: Sequence[View], case: Case) -> Tracked:
         whole = found.assessment
         if bone.body and whole and whole.evidence and bone.pose is not None:
             corrected = with_cameras(views, found.cameras)
-            assessment = bone_of_mask(whole, bone.body, corrected, case.targets)
+            assessment = assess_masked_bone(whole, bone.body, corrected, case.targets)
         implants = [BodyResult(name, np.eye(4), each.assessment) for name, each in bones.items()]
         bone = replace(bone, assessment=assessment.with_findings(rejected_bodies(implants)))
         rest = replace(found, bones={}, motions=())

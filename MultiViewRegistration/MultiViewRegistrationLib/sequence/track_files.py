@@ -445,7 +445,11 @@ DIGITS = 4
 
 
 def pose_error_json(error: PoseError) -> dict[str, Any]:
-    """Return `error` of a frame in a track.json."""
+    """Return the field `error` of a frame in track.json.
+
+    `pivot` is (3,) world mm, and `noise` the covariance (6, 6) of omega, rad, and v, mm, about it;
+    `by_cameras` has a row (6,) for each camera error of one standard deviation.
+    """
     return {
         "pivot": error.pivot,
         "noise": _rounded(error.by_cause.noise),

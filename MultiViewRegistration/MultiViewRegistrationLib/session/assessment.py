@@ -175,7 +175,11 @@ def overall_verdict(session: Session) -> str:
 
 
 def uses(session: Session) -> Mapping[Use, UseAssessment]:
-    """Return the verdict and the expected error of each use of the poses to use, of the least reliable bone."""
+    """Return, for each use, the verdict and the expected error of the current pose.
+
+    If each bone is accepted at its own pose, the values are those of the bone that is least reliable
+    for that use.
+    """
     pose = session.sequence.frame or _entry(session)
     return _worst_assessment_by_use(pose.bones) if pose.each_bone_is_accepted else pose.uses
 
@@ -185,11 +189,12 @@ def _worst_assessment_by_use(bones: Mapping[str, BodyResult | Tracked]) -> dict[
     for use in USES:
         assessed = [bone.uses[use] for bone in bones.values() if use in bone.uses]
         if assessed:
-            found[use] = max(assessed, key=_doubt)
+            found[use] = max(assessed, key=_unreliability)
     return found
 
 
-def _doubt(assessed: UseAssessment) -> tuple[int, bool, float]:
+def _unreliability(assessed: UseAssessment) -> tuple[int, bool, float]:
+    """Return a sort key: verdict, whether the error is unknown, typical error, the most reliable first."""
     typical_mm = assessed.typical_mm
     return RELIABILITY.index(assessed.verdict), typical_mm is None, typical_mm or 0.0
 
@@ -211,8 +216,14 @@ def edges_to_check(session: Session) -> list[str]:
     return _entry(session).edges_to_check(used, has_separate_cts=has_separate_cts)
 
 
-def check_edges(session: Session, key: str, matches: bool) -> None:
-    """Store whether bone edges match the outline, for a view or a bone in a view, by its `edge_keys`."""
+def store_edge_check(session: Session, key: str, matches: bool) -> None:
+    """Store the user's answer whether the bone edges match the projected outline.
+
+    Parameters
+    ----------
+    key
+        View, or bone within a view, as returned by `edge_keys`.
+    """
     entry = session.history.current
     assert entry is not None
     checks = {**entry.edge_checks, key: matches}
@@ -293,19 +304,19 @@ def _headline(entry: HistoryEntry) -> str:
 
 
 def _displacement(pose: HistoryEntry | Tracked) -> str:
-    """Return the headline that bones are displaced."""
+    """Return the headline of the finding that bones are displaced, which the pose has."""
     displaced = (finding for finding in pose.findings if finding.code == "bone-displaced")
     return messages.describe(next(displaced)).headline
 
 
 def explanation(session: Session) -> list[str]:
-    """Return the sentences behind the headline of the current pose, what limits it first."""
+    """Return the sentences that explain the headline of the current pose, the most limiting first."""
     frame = session.sequence.frame
     entry = session.history.current and session.history.current.as_checked
     outdated = outdated_reason(session)
     if frame is not None:
-        end = [] if outdated else [messages.describe_uses(frame.uses), _meaning(session)]
-        return list(filter(None, [outdated, *messages.sentences(frame.findings), *end]))
+        summary = [] if outdated else [messages.describe_uses(frame.uses), _meaning(session)]
+        return list(filter(None, [outdated, *messages.sentences(frame.findings), *summary]))
     if entry is None or not entry.inputs:
         return []
     sentences = messages.sentences(by_severity(entry.findings))
@@ -314,7 +325,7 @@ def explanation(session: Session) -> list[str]:
         return list(filter(None, [outdated, *sentences]))
     risk = messages.describe_risk(entry.assessment)
     meaning = EDGES_FIT if checked(session) else _meaning(session)
-    return list(filter(None, [*sentences, risk, meaning, *_of_bodies(entry)]))
+    return list(filter(None, [*sentences, risk, meaning, *_describe_bodies(entry)]))
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
@@ -326,8 +337,8 @@ def _meaning(session: Session) -> str:
     return MEANINGS.get(overall_verdict(session), "")
 
 
-def _of_bodies(entry: HistoryEntry) -> list[str]:
-    """Describe each bone that was registered, and how it moved against its neighbour, a sentence each."""
+def _describe_bodies(entry: HistoryEntry) -> list[str]:
+    """Describe each registered bone, then the cautions common to all and the motions between neighbours."""
     cautions = {
         name: messages.cautions(body.assessment.findings) if body.assessment else []
         for name, body in entry.bodies.items()
@@ -344,17 +355,17 @@ def _of_bodies(entry: HistoryEntry) -> list[str]:
             expected = _(", expected error {mm}").format(mm=in_mm(position.typical_mm))
         motion = ""
         if body.moved:  # not of a bone with a separate CT
-            against = _(
-                ", moved by {mm:.1f} mm and {deg:.1f}\u00b0 against the pose of the whole CT"
+            displaced = _(
+                ", displaced {mm:.1f} mm and {deg:.1f}\u00b0 from the pose of the whole CT"
             )
-            motion = against.format(mm=body.moved.mm, deg=body.moved.degrees)
+            motion = displaced.format(mm=body.moved.mm, deg=body.moved.degrees)
         verdict_of_bone = entry.verdict_of(name)
         sentence = _("{name}: {verdict}{motion}{expected}.").format(
             name=name, verdict=verdict_of_bone, motion=motion, expected=expected
         )
         own = [finding for finding in cautions[name] if finding not in common]
         sentences.append(" ".join([sentence, *messages.sentences(own)]))
-    moved = _("{name} on {against}: {words}, {mm:.1f} mm at the joint.")
+    moved = _("Motion of {name} relative to {against}: {words}, {mm:.1f} mm at the joint.")
     motions = [moved.format(**motion) for motion in entry.motions]
     return [*sentences, *messages.sentences(common), *motions]
 

@@ -468,7 +468,7 @@ class Bones:
 
     @property
     def rings(self) -> list[TargetRing]:
-        """The rings around the targets, for the current pose; none over an X-ray alone."""
+        """Rings around the targets at the current pose; empty if the overlay is off."""
         return [] if overlay.mode_of(self._registration) == "off" else self._rings
 
     @property

@@ -438,9 +438,9 @@ def _structures(
 
 
 def _predicted_upper95_mm(bone: BodyResult) -> float | None:
-    """Return the 95 % bound of the error of a bone of a CT by the risk model; None if no view shows it.
+    """Return the 95 % error bound that the risk model predicts for a bone of a CT; None if no view shows it.
 
-    The whole CT is not assessed here, so that the uncertainty of its cameras is unknown.
+    It does not include the uncertainty of the cameras, since the whole CT is not assessed here.
     """
     if not bone.moved or bone.features is None or bone.verdict == "not shown":
         return None

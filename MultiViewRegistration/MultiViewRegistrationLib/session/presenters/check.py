@@ -436,7 +436,7 @@ class EdgesPresenter(Presenter):
 
     def answer(self, on_line: bool) -> None:
         """Keep the answer, and ask the next question."""
-        assessment.check_edges(self.session, self._left[0], on_line)
+        assessment.store_edge_check(self.session, self._left[0], on_line)
         self._left = self._left[1:]
         self._show()
 

@@ -20,8 +20,7 @@ COMMANDS = {
     "bones": "register bones of bodies that bend",
     "real": "register real X-rays, right ones and ones with a fault",
     "compare": "hold verdicts and poses of two runs against each other",
-    "trust_fit": "fit and judge the models of a whole CT and of a structure",
-    "bones_fit": "fit and judge the model of a bone",
+    "fit_risk": "fit the risk and error models of whole CTs, structures and bones",
 }
 #: Commands that are a folder of modules. The others are a module of their name; its `main`, or that
 #: of its STUDY, reads sys.argv.

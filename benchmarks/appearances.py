@@ -33,6 +33,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor.machine import KINDS
 from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, grouped, perturbed, table_of
 
+from .fit_risk import ACCEPT
 from .people import BEYOND_MM, PEOPLE, drawn, patient_of, person
 from .protocol.conditions import calibrated, flipped, turned
 from .protocol.page import VERDICTS
@@ -43,7 +44,6 @@ from .simulation.projector import RtkProjector
 from .simulation.simulator import PIXEL_MM
 from .statistics import auroc
 from .study import Options, Study
-from .trust_fit import ACCEPT
 
 #: The head's real X-rays judge: nobody with a head is fitted to.
 FITTED = tuple(name for name in PEOPLE if name != "phantom")

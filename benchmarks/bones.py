@@ -12,7 +12,7 @@ neighbour instead, whose own mask loses them (judged: seed 101). With --readings
 masks are right and cameras as wrong as a C-arm's readings may be; rows tell each use's verdict
 (judged: seeds 8101, and, since a bone may have a right overlay by one X-ray, 8102 and 8103).
 With --masked the first bone of each case is the mask of the CT, and nothing says what it is (judged: seeds 9200 and 9300).
-X-rays are kept in FOLDER, rows in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
+X-rays are kept in FOLDER, rows in ROWS.jsonl; what is there is not made again. `fit_risk.py` fits and judges.
 """
 
 from __future__ import annotations
@@ -373,7 +373,7 @@ def row(options: Options, seed: int, number: int) -> dict:
 STUDY = Study(
     __doc__,
     row,
-    lambda rows: f"{len(rows)} cases; see bones_fit",
+    lambda rows: f"{len(rows)} cases; see fit_risk",
     arguments={
         "leaking": "one mask of each case takes a part of a neighbour",
         "readings": "cameras are a C-arm's readings, masks are right",

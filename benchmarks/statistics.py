@@ -9,6 +9,11 @@ from scipy.stats import mannwhitneyu
 
 from MultiViewRegistrationLib.studies.statistics import SuccessRate
 
+#: Ridge of the fits on scaled weights, in rows.
+RIDGE = 1.0
+#: Smallest standard deviation of a log error: few rows must not promise a smaller one.
+MIN_SD = 0.3
+
 
 def auroc(score: ArrayLike, positive: ArrayLike) -> float:
     """Probability that a positive has the higher score, ties counting half.

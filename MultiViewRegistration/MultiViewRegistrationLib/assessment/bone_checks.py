@@ -1,7 +1,7 @@
 """Checks of a bone, or an implant, that was registered at a pose of its own.
 
 An accept needs a small risk, a mask that fits the bone, two X-rays that show it, and a registration
-of the whole CT of the kind on which the risk was measured. The limits are of benchmarks/bones_fit.py.
+of the whole CT of the kind on which the risk was measured. The limits are of benchmarks/bone_risk.py.
 The risk of an implant was not measured, and X-rays do not show all of its rotations.
 """
 

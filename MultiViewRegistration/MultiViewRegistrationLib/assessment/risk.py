@@ -4,8 +4,8 @@ A pose is either in the correct minimum, with an error that noise explains, or i
 any error. The probability of the latter is a logistic function that grows with each feature; the
 error is log-normal in both cases. If the views disagree, the error in the correct minimum is about
 the motion that would make them agree. The error due to uncertain cameras, which no image shows, is
-independent of both (`uncertainty.Minimum.cameras`). prediction.json and bone_prediction.json hold
-the coefficients and what they were fitted to: benchmarks/trust_fit.py and bones_fit.py write them.
+independent of both (`uncertainty.Minimum.cameras`). prediction.json has
+the coefficients and what they were fitted to; benchmarks/fit_risk.py writes it.
 """
 
 from __future__ import annotations
@@ -403,25 +403,25 @@ def body_model(kind: str = "body", without_ct: str = "") -> BodyModel:
         SHA-256 of the file of a CT. If the model was fitted to it, return the model that was fitted
         to the other CTs, which shows how it does with unseen anatomy.
     """
-    content = read_coefficients("prediction.json", COLUMNS, "trust_fit")[kind]
+    content = read_coefficients(kind, COLUMNS)
     return _model_of(BodyModel, content["without"].get(without_ct, content))
 
 
 @lru_cache
 def bone_model() -> BoneModel:
     """Return the fitted model of a bone."""
-    content = read_coefficients("bone_prediction.json", BONE_COLUMNS, "bones_fit")
-    return _model_of(BoneModel, content["model"])
+    return _model_of(BoneModel, read_coefficients("bone", BONE_COLUMNS))
 
 
-def read_coefficients(file: str, transforms: Columns, benchmark: str) -> dict:
-    """Return the coefficients in a file beside this module, which a benchmark fitted to these columns."""
-    content = json.loads(Path(__file__).with_name(file).read_text(encoding="utf-8"))
-    if content["columns"] != list(transforms):
+def read_coefficients(kind: str, transforms: Columns) -> dict:
+    """Return the coefficients for a kind of body, which were fitted to these columns."""
+    text = Path(__file__).with_name("prediction.json").read_text(encoding="utf-8")
+    content = json.loads(text)
+    if content["columns"][kind] != list(transforms):
         raise ValueError(
-            f"{file} was fitted to other columns. Run python -m benchmarks {benchmark}."
+            "prediction.json was fitted to other columns. Run python -m benchmarks fit_risk --write."
         )
-    return content
+    return content[kind]
 
 
 def _model_of(kind: type[T], content: dict) -> T:

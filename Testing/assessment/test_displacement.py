@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import lru_cache, partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from helpers.phantom import masked
 from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.assessment import displacement, records, verdict
-from MultiViewRegistrationLib.assessment.checks import displaced_bone
 from MultiViewRegistrationLib.assessment.displacement import Displacement, find_displacement
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -81,20 +79,17 @@ def test_one_x_ray_confirms_the_overlay_rather_than_the_depth():
     assert overlay[position].all() and overlay.sum() > position.sum()
 
 
-def test_each_view_alone_confirms_its_overlay_or_not():
+def test_a_view_that_alone_contradicts_targets_prevents_their_confirmation():
     anatomy, refinement = registered(0.0)
     *others, last = refinement.views
     aside = rigid.translation([0.0, 4.0, 0.0]) @ last.camera.camera_from_world
     views = [*others, last.with_camera(camera_from_world=aside)]
-    found = find_displacement(anatomy, views, refinement.world_from_ct, vertebrae())
-    *good, off = found.view_fractions
-    assert min(good) > 0.8 and off < 0.2 and not found.confirms("overlay")
-    assert find(0.0, vertebrae()).view_fractions.min() > 0.8
-    yes = np.ones(len(found.points), bool)
-    in_place = replace(found, points=records.TestedPoints(found.points.points_mm, yes, yes, ~yes))
-    context = SimpleNamespace(views=views)
-    first, *_ = displaced_bone(context, in_place, require_tested_fraction=False)
-    assert (first.code, first.views) == ("view-unconfirmed", (last.name,))
+    found = partial(find_displacement, anatomy, views, refinement.world_from_ct)
+    *good, off = found(vertebrae()).view_fractions
+    assert min(good) > 0.8 and off < 0.2
+    assert not found(vertebrae(), are_targets=True).points.overlay_in_place.any()
+    bone = found(anatomy.bone_points())
+    assert bone.is_bent[-1] and not bone.confirms("overlay")
 
 
 def test_neighbouring_points_are_tested_by_their_mean_and_distant_ones_alone():
@@ -155,7 +150,7 @@ def test_targets_in_the_good_half_of_a_stitched_x_ray_are_not_accepted(monkeypat
 
 
 @pytest.mark.slow
-def test_targets_where_bones_meet_of_which_one_moved_are_not_accepted(monkeypatch):
+def test_targets_where_bones_meet_of_which_one_moved_are_not_accepted():
     ct, labels = chest()
     above = np.indices(labels.shape)[0]
     own = labels == 2
@@ -170,9 +165,6 @@ def test_targets_where_bones_meet_of_which_one_moved_are_not_accepted(monkeypatc
     assessment = verdict.assess(anatomy, views, found, START, targets)
     assert assessment.verdict_for("overlay") == assessment.verdict == "check"
     assert not assessment.tested.in_place.any()
-    limits = replace(displacement.LIMITS, small_mm=(8.0, 26.0))
-    monkeypatch.setattr(displacement, "LIMITS", limits)
-    assert verdict.assess(anatomy, views, found, START, targets).tested.in_place.any()
 
 
 def noisy(rng, view, sd):
@@ -191,8 +183,8 @@ def test_targets_are_tested_together_behind_noise():
         return find_displacement(anatomy, views, pose, vertebrae(), **options).points
 
     assert not points(0.0, 0.3).in_place.all() and points(0.0, 0.3, are_targets=True).in_place.all()
-    together = points(4.0, 0.8, are_targets=True)
-    assert not points(4.0, 0.8).displaced.any() and together.displaced.any()
+    together = points(4.0, 0.6, are_targets=True)
+    assert together.displaced.sum() > points(4.0, 0.6).displaced.sum()
 
 
 @pytest.mark.slow
@@ -206,33 +198,29 @@ def test_a_chest_with_displaced_vertebrae_is_not_accepted():
     assert not any(assessment.errors.values())  # they would hold for bone in place
 
 
-@pytest.mark.slow
-def test_without_targets_bone_is_tested_where_x_rays_and_ct_agree_least(monkeypatch):
-    bone = registered(4.0)[0].bone_points()
-    doubtful = find(4.0, bone, is_doubtful=True)
-    assert doubtful.points.displaced.mean() > 1.5 * find(4.0, bone).points.displaced.mean()
-    yes = np.ones((1, 1), bool)
-    points = records.TestedPoints(np.zeros((1, 3)), yes[0], yes[0], ~yes[0])
-    missed = Displacement(points, yes, yes, ~yes[0])
+def test_more_points_need_a_larger_gain_to_count_as_displaced(monkeypatch):
+    limits = []
 
-    def stand_in(*_, is_doubtful=False, **_options):
-        return doubtful if is_doubtful else missed
+    def record(_, min_gain):
+        limits.append(min_gain)
+        return np.zeros(1, bool)
 
-    monkeypatch.setattr(verdict, "find_displacement", stand_in)
-    assessment = assess(4.0)
-    assert assessment.verdict == assessment.verdict_for("overlay") == "check"
-    assert "part-displaced" in codes_of(assessment) and not any(assessment.errors.values())
+    monkeypatch.setattr(displacement._Evidence, "displaced", record)
+    bone = registered(0.0)[0].bone_points()
+    for points in (bone[:1], bone[:100]):
+        find(0.0, points)
+    count = displacement.LIMITS.points
+    assert limits == [displacement.LIMITS.displaced, displacement.LIMITS.displaced + np.log(count)]
 
 
-def test_a_single_displaced_point_at_the_smallest_distance_counts_as_chance(monkeypatch):
-    """Of many points, not of user targets."""
-    displaced = np.arange(2) == 0
-    monkeypatch.setattr(displacement._Evidence, "displaced", lambda *_: displaced.copy())
-    anatomy, refinement = registered(0.0)
-    points = vertebrae()[:2]
-    monkeypatch.setattr(displacement, "MOTIONS_MM", displacement.MOTIONS_MM * 1e-3)
-    assert not find(0.0, points).points.displaced.any()
-    assert find(0.0, points, are_targets=True).points.displaced.any()
+def test_bone_that_would_not_be_visible_is_not_called_displaced():
+    gain = np.full((1, 1, 2, len(displacement.MOTIONS_MM)), -1.0)
+    gain[0, 0, 0, 0] = 20
+    for power in (0.5, 10.0):
+        gain[:, :, 1] = 2 * power
+        visible = np.ones((1, 1, gain.shape[-1]), bool)
+        evidence = displacement._Evidence(gain, gain[:, :, None], visible)
+        assert evidence.displaced(10.0).tolist() == [power > displacement.LIMITS.min_power]
 
 
 def test_targets_without_visible_bone_nearby_are_not_accepted(monkeypatch):

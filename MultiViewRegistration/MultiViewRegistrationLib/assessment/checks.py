@@ -226,9 +226,6 @@ def displaced_bone(
     if not unconfirmed:
         return [note]
     uses = frozenset(unconfirmed)
-    if all(displacement.confirms(use, ignore_single_views=True) for use in unconfirmed):
-        view = names[displacement.view_fractions.argmin()]
-        return [Finding("view-unconfirmed", uses=uses, views=(view,), values=values), note]
     hidden: tuple[str, ...] = ()
     if points.are_targets:
         missing = ~points.confirmed(unconfirmed[-1])

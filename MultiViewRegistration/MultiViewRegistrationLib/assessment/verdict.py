@@ -148,10 +148,10 @@ def _risk_findings(
 
 
 def _test_displacement(context: AssessmentContext, findings: Sequence[Finding]) -> Displacement:
-    """Test whether bone is displaced; a pose that may be accepted is tested twice.
+    """Test whether bone is displaced.
 
     An X-ray in which bone near user targets is displaced on one side only, as in a stitched image, is
-    not a single projection. Without user targets, bone is also tested where X-rays and CT agree least.
+    not a single projection: for a pose that may be accepted, the bone near the targets is tested, too.
     """
     uncovered = context.features.uncovered(context.views)
     test = partial(
@@ -171,10 +171,6 @@ def _test_displacement(context: AssessmentContext, findings: Sequence[Finding]) 
         near = visible_bone[distance_mm <= DISPLACEMENT.group_mm]
         if len(near):
             displacement = replace(displacement, is_bent=test(near).is_bent)
-    elif not displacement.points.displaced.any():
-        doubtful = test(context.targets, is_doubtful=True)
-        if doubtful.points.displaced.any():
-            displacement = doubtful
     return displacement
 
 

@@ -294,17 +294,11 @@ MESSAGES: dict[str, Message] = {
         "bones",
     ),
     "view-bent": Message(
-        "{views} may be stitched or bent",
-        "In this X-ray the bone on one side is displaced against the rest.",
-        "Inspect the overlay. Use a single exposure instead of a stitched X-ray.",
+        "Bone in {views} is displaced from the pose",
+        "In this X-ray the bone on one side is displaced. The X-ray may be stitched or bent, or its "
+        "camera less accurate than stated.",
+        "Inspect the overlay of {views}. Use a single exposure instead of a stitched X-ray.",
         "overlays",
-    ),
-    "view-unconfirmed": Message(
-        "{views} does not confirm the pose",
-        "This X-ray alone confirms hardly any of the {points}. The camera may be less accurate than "
-        "stated.",
-        "Inspect the overlay of {views}.",
-        "geometry",
     ),
     "targets-not-tested": Message(
         "{count:.0f} of {total:.0f} {points} are confirmed within {wrong_mm:g} mm",

@@ -267,7 +267,9 @@ class BodiesTracker:
         self._trackers = [Tracker(each, pace, reach) for each in self._anatomies]
         self._of_ct = BoneTracker(anatomy, case.structures, pace)
         pairs = enumerate(zip(case.bodies, self._anatomies, strict=True))
-        self._apart = {n: Bone.of_ct(body.name, own) for n, (body, own) in pairs if body.apart}
+        self._separate_bones = {
+            n: Bone.of_ct(body.name, own) for n, (body, own) in pairs if body.apart
+        }
         self._tolerance_mm = pace.tolerance_mm
         self._errors: dict[str, tuple[PoseError, np.ndarray]] = {}
         self.begun = False
@@ -356,9 +358,9 @@ class BodiesTracker:
             self._of_ct.move_to(there[0])
             expected = self._trackers[0].memory.expected(number)
             whole = self._of_ct.follow(alone[0], views, expected, progress)
-            for n, bone in self._apart.items():
+            for n, bone in self._separate_bones.items():
                 bone.device = there[n].device
-            return self._beside(whole, alone, views, progress)
+            return self._add_separate_bones(whole, alone, views, progress)
 
         found = self._of_case(self._anatomies[0].run_on(self._device, follow))
         seconds = perf_counter() - began
@@ -375,36 +377,45 @@ class BodiesTracker:
         """Return a result with why nothing of the case is accepted."""
         return found.with_findings(self._case.identity_findings)
 
-    def _beside(
+    def _add_separate_bones(
         self, whole: Tracked, alone: Sequence[Tracked], views: list[View], progress: Report
     ) -> Tracked:
-        """Return the result of a frame with what has a CT each, which was followed alone."""
-        own = {bone.name: alone[n] for n, bone in self._apart.items()}
-        bodies = {name: BodyResult(name, np.eye(4), each.assessment) for name, each in own.items()}
-        whole = replace(whole, bones={**whole.bones, **own})
-        judged = []
+        """Return the result of a frame with the bones that have a separate CT, registered together.
+
+        Parameters
+        ----------
+        whole
+            Result of the first CT and its structures.
+        alone
+            Result of each body of the case, each tracked by itself.
+        """
+        tracked = {bone.name: alone[n] for n, bone in self._separate_bones.items()}
+        bodies = {
+            name: BodyResult(name, np.eye(4), bone.assessment) for name, bone in tracked.items()
+        }
+        whole = replace(whole, bones={**whole.bones, **tracked})
+        registrations = []
         shapes = []
-        for n, bone in self._apart.items():
-            each = self._of_case(alone[n])
-            if each.pose is not None:
-                ct = self._anatomies[n]
-                judged.append(
-                    BodyRegistration(
-                        self._case.bodies[n], ct, each.pose, each.assessment or UNASSESSED
-                    )
+        for n, bone in self._separate_bones.items():
+            result = self._of_case(alone[n])
+            if result.pose is not None:
+                assessment = result.assessment or UNASSESSED
+                registration = BodyRegistration(
+                    self._case.bodies[n], self._anatomies[n], result.pose, assessment
                 )
+                registrations.append(registration)
                 shapes.append(bone)
-        found = register_together(judged, views, progress, shapes=shapes)
-        whole = with_structures(whole, found, views, {name: own[name].how for name in own})
+        joint = register_together(registrations, views, progress, shapes=shapes)
+        methods = {name: bone.how for name, bone in tracked.items()}
+        whole = with_structures(whole, joint, views, methods)
         name = self._case.first_bone
-        first = whole.bones.get(name, whole)
-        all_bodies = JointResult([*(bodies | found.by_name).values()])
-        assessment = with_bones(whole.assessment or UNASSESSED, all_bodies, name)
+        reference = whole.bones.get(name, whole)
+        all_bodies = JointResult([*(bodies | joint.by_name).values()])
         return replace(
             whole,
-            world_from_ct=first.world_from_ct,
-            pose_error=first.pose_error,
-            assessment=assessment,
+            world_from_ct=reference.world_from_ct,
+            pose_error=reference.pose_error,
+            assessment=with_bones(whole.assessment or UNASSESSED, all_bodies, name),
         )
 
     def _alone(

@@ -16,7 +16,7 @@ from scipy import optimize
 from MultiViewRegistrationLib.assessment.bone_checks import bone_findings
 from MultiViewRegistrationLib.assessment.bone_features import BoneFeatures
 from MultiViewRegistrationLib.assessment.records import WRONG_MM, Assessment
-from MultiViewRegistrationLib.assessment.risk import BONE_COLUMNS, BoneModel, columns
+from MultiViewRegistrationLib.assessment.risk import BONE_COLUMNS, BoneRiskModel, columns
 from MultiViewRegistrationLib.studies.statistics import grouped, table_of
 
 from .kept import Rows
@@ -36,7 +36,7 @@ def read(paths: list[Path]) -> list[dict]:
     return rows
 
 
-def fit(rows: list[dict]) -> BoneModel:
+def fit(rows: list[dict]) -> BoneRiskModel:
     """Fit a logistic regression with weights of at least 0, and the log error of correct poses by the same columns."""
     x = np.array([columns(vars(row["features"]), BONE_COLUMNS) for row in rows])
     wrong = np.array([row["wrong"] for row in rows])
@@ -49,7 +49,7 @@ def fit(rows: list[dict]) -> BoneModel:
     with_ridge = np.vstack([design, np.sqrt(RIDGE) * np.eye(k + 1)[1:]])
     lower = np.r_[-np.inf, np.zeros(k)]
     near = optimize.lsq_linear(with_ridge, np.r_[logs[~wrong], np.zeros(k)], (lower, np.inf)).x
-    return BoneModel(
+    return BoneRiskModel(
         centre=centre,
         scale=scale,
         limits=scaled[~wrong].max(axis=0),

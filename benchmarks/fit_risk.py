@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.assessment.risk import (
     COLUMNS,
     EXTRA_FEATURES,
     LIMITS,
-    BodyModel,
+    BodyRiskModel,
     ErrorModel,
     columns,
 )
@@ -40,14 +40,14 @@ from .statistics import MIN_SD, RIDGE, auroc, logistic
 
 #: Simulated camera errors so small that the correct minimum may still be found.
 SMALL_ERRORS = ("turned", "scaled", "principal point", "ct scale", "slice spacing")
-#: `BodyModel.usual` is the percentile, in percent, of features of poses with a smaller error.
+#: `BodyRiskModel.usual` is the percentile, in percent, of features of poses with a smaller error.
 NEAR_MM = 1.0
 USUAL_PERCENT = 97
 #: `ErrorModel.accept` and `reject`, chosen on the rows of the fit: of 75 results with a risk of 2 to
 #: 3 % that passed all checks none was wrong.
 ACCEPT = 0.03
 REJECT = 0.5
-#: `BodyModel.contradicted_risk`. Of 175 whole CTs with disagreeing views and a risk below ACCEPT 14
+#: `BodyRiskModel.contradicted_risk`. Of 175 whole CTs with disagreeing views and a risk below ACCEPT 14
 #: were wrong, where 1.7 were expected. For structures it was not measured.
 CONTRADICTED_RISK = {"body": 0.08, "structure": 0.0}
 #: Part of the protocol's rows to which each model is fitted.
@@ -67,12 +67,12 @@ def inputs(rows: list[dict]) -> np.ndarray:
     return np.array([columns(row["features"]) for row in rows])
 
 
-def fit(rows: list[dict], kind: str, fallback: BodyModel | None = None) -> BodyModel:
+def fit(rows: list[dict], kind: str, fallback: BodyRiskModel | None = None) -> BodyRiskModel:
     """Fit the model of whole CTs ("body") or of structures.
 
     The probability of a wrong pose is a logistic regression with weights of at least 0. The log error
     of correct poses is normal about a linear function of the features; the error due to the cameras
-    is added as in `BodyModel.predict`. Both are maximum likelihood estimates. Rows with a small error
+    is added as in `BodyRiskModel.predict`. Both are maximum likelihood estimates. Rows with a small error
     are fitted by the disagreement of the views instead (`_disagreement_ratio`).
 
     Parameters
@@ -102,7 +102,7 @@ def fit(rows: list[dict], kind: str, fallback: BodyModel | None = None) -> BodyM
     beta = logistic(scaled[informative], wrong[informative], RIDGE)
     near, near_sd = _fit_correct(scaled[~wrong], error_mm[~wrong], cameras_mm[~wrong])
     log_far = np.log(error_mm[wrong & informative & np.isfinite(error_mm)])
-    return BodyModel(
+    return BodyRiskModel(
         centre=centre,
         scale=scale,
         limits=scaled[~wrong].max(axis=0),
@@ -205,14 +205,14 @@ def read(files: list[Path], kind: str) -> tuple[list[dict], dict[str, str]]:
 
 
 def fit_without_each(
-    rows: list[dict], kind: str, fallback: BodyModel | None = None
-) -> dict[str, BodyModel]:
+    rows: list[dict], kind: str, fallback: BodyRiskModel | None = None
+) -> dict[str, BodyRiskModel]:
     """Return, by the name of each CT, the model fitted to the rows of all other CTs."""
     names = sorted({row["ct"] for row in rows})
     return {name: fit([row for row in rows if row["ct"] != name], kind, fallback) for name in names}
 
 
-def cross_validated(rows: list[dict], models: dict[str, BodyModel]) -> list[dict]:
+def cross_validated(rows: list[dict], models: dict[str, BodyRiskModel]) -> list[dict]:
     """Return the rows with risk and verdict by the model without their CT."""
     return [reevaluate(row, models[row["ct"]]) for row in rows]
 

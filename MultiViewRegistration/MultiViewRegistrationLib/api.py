@@ -204,7 +204,7 @@ def register(
         compute_device=method.compute_device,
         reach=next((each.reach for each in found if each.reach), None),
     )
-    for_caller = partial(_for_caller, given=given, masked=prepared)
+    for_caller = partial(_in_callers_case, caller_case=given, masked=prepared)
     if not given.bone_names:
         unassessed(for_caller(result, first.bone_poses))
     judged = perf_counter()
@@ -378,14 +378,19 @@ def _with_bones(
     return replace(result, refinement=replace(result.refinement, world_from_ct=pose, fit=fit))
 
 
-def _for_caller(
-    result: Result, poses: Sequence[np.ndarray] | None = None, *, given: Case, masked: PreparedCT
+def _in_callers_case(
+    result: Result,
+    poses: Sequence[np.ndarray] | None = None,
+    *,
+    caller_case: Case,
+    masked: PreparedCT,
 ) -> Result:
-    """Return the result for the case of the caller: of a bone of the CT, if that has a mask.
+    """Return a result in terms of the caller's case.
 
-    Before it was assessed the bone is at the first of the poses, or where the CT is.
+    If its CT has a mask, this is the result of the masked bone. Without an assessment the pose of the
+    bone is the first of `poses`, or that of the CT if there are none.
     """
-    if result.case is given:
+    if result.case is caller_case:
         return result
     from .registration.register_bones import similarity_at
 
@@ -400,14 +405,14 @@ def _for_caller(
         pose = bone.world_from_ct
         whole = together.whole or assessment
         together = replace(together, bodies=others)
-        assessment = assess_masked_bone(whole, bone, result.views, given.targets)
-        assessment = with_bones(assessment, together).with_findings(given.identity_findings)
+        assessment = assess_masked_bone(whole, bone, result.views, caller_case.targets)
+        assessment = with_bones(assessment, together).with_findings(caller_case.identity_findings)
     similarity = similarity_at(masked, result.views, pose, rest)
     fit = replace(result.refinement.fit, similarity=similarity)
     refinement = replace(result.refinement, world_from_ct=pose, fit=fit, world_from_background=rest)
     return replace(
         result,
-        case=given,
+        case=caller_case,
         anatomy=masked,
         refinement=refinement,
         together=together,
@@ -502,7 +507,7 @@ def assess(
                     registered.append(_first_body(assess(single, there)))
         result = _with_bones(result, registered, unseen, poses, levels=())
         bones_s = perf_counter() - began_bones
-    result = _for_caller(result, given=given, masked=prepared)
+    result = _in_callers_case(result, caller_case=given, masked=prepared)
     seconds = {
         "load": case.seconds + ready - began,
         "initialise": 0.0,

@@ -9,7 +9,7 @@ import scipy.stats
 from MultiViewRegistrationLib.assessment.bone_checks import FEATURE_LIMITS, bone_findings
 from MultiViewRegistrationLib.assessment.bone_features import BoneFeatures, mask_edges
 from MultiViewRegistrationLib.assessment.records import USES, Assessment
-from MultiViewRegistrationLib.assessment.risk import BONE_COLUMNS, BoneModel, bone_model
+from MultiViewRegistrationLib.assessment.risk import BONE_COLUMNS, BoneRiskModel, bone_risk_model
 from MultiViewRegistrationLib.imaging.body import Structures
 from MultiViewRegistrationLib.imaging.ct import WATER, Volume
 
@@ -90,14 +90,14 @@ def test_a_bone_that_no_view_shows_is_not_rejected_but_not_shown():
 def test_the_risk_never_falls_if_a_feature_gets_worse(name):
     value = getattr(RIGHT, name)
     changed = replace(RIGHT, **{name: max(value * 1.5, value / 1.5, key=BONE_COLUMNS[name])})
-    model = bone_model()
+    model = bone_risk_model()
     assert model.predict(changed).failure >= model.predict(RIGHT).failure - 1e-9
 
 
 def test_risk_and_bound_are_those_of_the_mixture_of_correct_and_wrong_poses():
     """Log-normal about 0.3 mm, and about 8 mm with a probability by the intercept."""
     k = len(BONE_COLUMNS)
-    model = BoneModel(
+    model = BoneRiskModel(
         *(np.zeros(k), np.ones(k), np.full(k, 99.0), -1.5, np.zeros(k)),
         *(np.r_[np.log(0.3), np.zeros(k)], 0.5, np.log(8), 0.6, 0.02, 0.5),
     )
@@ -110,7 +110,7 @@ def test_risk_and_bound_are_those_of_the_mixture_of_correct_and_wrong_poses():
 
 
 def test_nothing_is_accepted_beyond_the_range_of_the_fit():
-    model = replace(bone_model(), limits=np.full(len(BONE_COLUMNS), -99.0))
+    model = replace(bone_risk_model(), limits=np.full(len(BONE_COLUMNS), -99.0))
     _, assessment = checked(model=model)
     assert (assessment.verdict, codes_of(assessment)) == ("check", ["unlike-known"])
 

@@ -28,7 +28,7 @@ from MultiViewRegistrationLib.assessment.faults import (
 )
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.records import Finding
-from MultiViewRegistrationLib.assessment.risk import body_model
+from MultiViewRegistrationLib.assessment.risk import body_risk_model
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -477,7 +477,7 @@ def test_a_cause_holds_if_the_evidence_grows_and_every_x_ray_resembles_the_ct(
 def test_with_a_cause_nothing_is_accepted_and_the_bound_is_at_least_that_of_noise(
     registered, assessment
 ):
-    doubt = 1.5 * body_model().accept
+    doubt = 1.5 * body_risk_model().accept
     doubtful = with_risk(assessment, failure=doubt, image_failure=doubt)
     search = KnownCause(*registered)
     search.mm = 0.1

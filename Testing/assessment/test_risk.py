@@ -13,7 +13,12 @@ from helpers.file_io import read_json
 
 from MultiViewRegistrationLib.assessment import risk
 from MultiViewRegistrationLib.assessment.records import WRONG_MM
-from MultiViewRegistrationLib.assessment.risk import COLUMNS, BodyModel, body_model, columns
+from MultiViewRegistrationLib.assessment.risk import (
+    COLUMNS,
+    BodyRiskModel,
+    body_risk_model,
+    columns,
+)
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 
 GOOD = {
@@ -55,7 +60,7 @@ def right_and_astray(model, numbers, random):
 @pytest.fixture
 def model():
     k = len(COLUMNS)
-    return BodyModel(
+    return BodyRiskModel(
         *(np.zeros(k), np.ones(k), np.full(k, 10.0), -2.0, np.full(k, 0.3)),
         *(np.concatenate([[-1.0], np.full(k, 0.2)]), 0.4, 2.0, 0.8, 0.02, 0.5),
         *(0.1, 0.5, -0.4, 0.7, GOOD, 0.0),
@@ -126,7 +131,7 @@ def test_what_was_tested_lowers_the_odds_of_a_wrong_answer(model):
 
 @pytest.mark.parametrize("kind", risk.KINDS)
 def test_the_models_of_the_program_tell_good_from_bad(kind):
-    model = body_model(kind)
+    model = body_risk_model(kind)
     good, bad = model.predict(GOOD), model.predict(BAD)
     assert good.failure < model.accept < model.reject < bad.failure
     assert good.typical_mm < good.upper95_mm < 1 < WRONG_MM < bad.typical_mm < bad.upper95_mm
@@ -136,7 +141,7 @@ def test_the_models_of_the_program_tell_good_from_bad(kind):
 @pytest.mark.parametrize("kind", risk.KINDS)
 @pytest.mark.parametrize("name", COLUMNS)
 def test_nothing_bad_makes_it_more_certain(kind, name):
-    model, worse = body_model(kind), np.linspace(GOOD[name], BAD[name], 5)
+    model, worse = body_risk_model(kind), np.linspace(GOOD[name], BAD[name], 5)
     told = [model.predict({**GOOD, name: value}) for value in worse]
     assert (np.diff([each.failure for each in told]) >= 0).all()
     assert (np.diff([each.upper95_mm for each in told]) >= -1e-9).all()
@@ -146,9 +151,10 @@ def test_of_a_ct_that_was_fitted_the_model_of_the_others_judges():
     content = read_json(Path(risk.__file__).with_name("prediction.json"))
     fitted = list(content["body"]["without"])
     assert fitted and all(
-        body_model("body", one).intercept != body_model("body").intercept for one in fitted
+        body_risk_model("body", one).intercept != body_risk_model("body").intercept
+        for one in fitted
     )
-    assert body_model("body", "another CT").intercept == body_model("body").intercept
+    assert body_risk_model("body", "another CT").intercept == body_risk_model("body").intercept
 
 
 def test_unfamiliar_xrays_have_the_risk_of_the_votes(model):

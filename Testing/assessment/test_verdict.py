@@ -36,7 +36,7 @@ from MultiViewRegistrationLib.assessment.records import (
     ExpectedError,
     Finding,
 )
-from MultiViewRegistrationLib.assessment.risk import COLUMNS, Risk, body_model, model_inputs
+from MultiViewRegistrationLib.assessment.risk import COLUMNS, Risk, body_risk_model, model_inputs
 from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, target_jacobians
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
@@ -59,7 +59,7 @@ def generous():
     """A model that accepts whatever may be accepted at all."""
     k = len(COLUMNS)
     return replace(
-        body_model(),
+        body_risk_model(),
         usual={name: -1.0 if "similarity" in name else 1e6 for name in COLUMNS},
         accept=1.0,
         reject=2.0,
@@ -194,7 +194,7 @@ def test_an_accept_needs_views_that_agree(registered, views, generous, fine):
     assert "views-disagree" in codes_of(assessment)
     assert not assessment.bound_is_known
     risk = assessment.evidence.risk
-    assert risk.failure == generous.contradicted_risk > body_model().accept
+    assert risk.failure == generous.contradicted_risk > body_risk_model().accept
     small_bound = replace(risk, upper95_mm=WRONG_MM)
     assert codes_by_risk(small_bound, generous) == ["views-disagree"]
     assert codes_by_risk(replace(small_bound, views_agree=True), generous) == []
@@ -240,7 +240,7 @@ def context_of(registered, features, **more):
         target_source="targets",
         features=features,
         corrections=[],
-        model=body_model(),
+        model=body_risk_model(),
         **more,
     )
 
@@ -262,12 +262,12 @@ def test_noise_is_a_finding_only_if_it_may_displace_the_bone(
 )
 def test_a_risk_above_the_limit_is_found(probability, code):
     risk = Risk(0.5, 1.0, probability, probability)
-    (finding,) = risk_findings(risk, body_model())
+    (finding,) = risk_findings(risk, body_risk_model())
     assert finding.code == code and finding.values["risk"] == probability
 
 
 def test_a_risk_within_the_limit_is_no_finding():
-    assert risk_findings(Risk(0.5, 1.0, 0.03, 0.03), body_model()) == []
+    assert risk_findings(Risk(0.5, 1.0, 0.03, 0.03), body_risk_model()) == []
 
 
 @pytest.mark.parametrize(
@@ -412,7 +412,7 @@ def test_a_view_that_shows_nothing_is_to_be_checked(ct, registered, lenient, thi
 
 
 def test_unfamiliar_xrays_have_the_risk_of_their_votes():
-    model = body_model()
+    model = body_risk_model()
     small = np.diag([1e-6] * 3 + [0.01] * 3)
     noise = TargetUncertainty(CORNERS, target_jacobians(CORNERS, np.zeros(3)), small)
     other = Risk(0.2, 0.4, 0.001, 0.001, is_familiar=False)
@@ -430,7 +430,9 @@ def test_views_that_disagree_have_to_confirm_the_overlay_alone(each_view_confirm
 
     def verdicts(overlay_mm):
         overlay = ExpectedError(0.2, overlay_mm)
-        findings = risk_findings(risk, body_model(), overlay, each_view_confirms=each_view_confirms)
+        findings = risk_findings(
+            risk, body_risk_model(), overlay, each_view_confirms=each_view_confirms
+        )
         assessment = Assessment(tuple(findings))
         return assessment.verdict_for("overlay"), assessment.verdict
 
@@ -556,7 +558,7 @@ def test_one_structure_is_assessed_by_its_own_model_and_never_accepted(ct, regis
     structure = structure.of(registered.views)
     assessment = structure.assessed(None)
     inputs = model_inputs(assessment.evidence.features)
-    assert assessment.risk == body_model("structure").predict(inputs).failure
+    assert assessment.risk == body_risk_model("structure").predict(inputs).failure
     assert assessment.verdict != "accept"
     assessment = lenient(structure)
     assert (assessment.verdict, codes_of(assessment)) == ("check", ["one-structure"])

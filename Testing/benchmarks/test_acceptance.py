@@ -8,7 +8,7 @@ from benchmarks.kept import Rows
 from benchmarks.protocol import acceptance
 from benchmarks.protocol.acceptance import MIN_ACCEPTS, judge
 from benchmarks.protocol.runs import judged as rejudged
-from MultiViewRegistrationLib.assessment.risk import body_model
+from MultiViewRegistrationLib.assessment.risk import body_risk_model
 
 #: Of seed 6, registered by one version after all was chosen.
 ROWS = ROOT / "benchmarks" / "rows" / "judged_bodies.jsonl.xz"
@@ -103,6 +103,6 @@ def test_independent_registrations_reach_the_limits(rows):
 
 @pytest.mark.slow
 def test_contradicted_risk_is_at_least_the_observed_error_rate(rows):
-    least = body_model().contradicted_risk
+    least = body_risk_model().contradicted_risk
     mm = np.array([each["mtre_mm"] for each in rows if each.get("failure_probability") == least])
     assert len(mm) > 80 and np.mean(mm > acceptance.WRONG_MM) <= least

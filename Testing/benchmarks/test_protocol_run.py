@@ -11,7 +11,7 @@ from benchmarks.protocol.cases import SimulatedCases
 from benchmarks.protocol.conditions import Condition, trials
 from benchmarks.protocol.page import page
 from benchmarks.protocol.runs import measured, reevaluate
-from MultiViewRegistrationLib.assessment.risk import body_model
+from MultiViewRegistrationLib.assessment.risk import body_risk_model
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def test_rows_are_reproducible_and_reevaluated(ct, rtk):
 
     for row in rows:
         assert row["failed"] is None
-        model = body_model("structure" if row["part"] == "bone" else "body")
+        model = body_risk_model("structure" if row["part"] == "bone" else "body")
         again, strict = reevaluate(row, model), reevaluate(row, replace(model, intercept=30.0))
         assert (again["verdict"], again["bounded"]) == (row["verdict"], row["bounded"])
         bounds = "typical_mm", "upper95_mm", "depth95_mm", "in_plane95_mm"

@@ -146,7 +146,7 @@ def errors_mm(bones, poses=()):
     """How far each bone of the bent spine is from where it lies, at its own or another pose."""
     there = poses or [bone.world_from_ct for bone in bones]
     places = zip(bones, there, bent_case().motions, strict=True)
-    return [bone.bone.apart(pose, POSE @ motion) for bone, pose, motion in places]
+    return [bone.bone.distance_between(pose, POSE @ motion) for bone, pose, motion in places]
 
 
 @cache

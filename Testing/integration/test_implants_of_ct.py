@@ -79,7 +79,7 @@ def test_an_implant_and_the_bones_of_one_ct_are_found_together(case, result):
     assert list(result.bodies) == ["CT", *NAMES, "stem"]
     assert error_mm(metal, result.bodies["stem"].world_from_ct, true) < 0.1
     for bone, motion in zip(result.together.bodies, bent_case().motions):
-        assert bone.bone.apart(bone.world_from_ct, POSE @ motion) < 0.3
+        assert bone.bone.distance_between(bone.world_from_ct, POSE @ motion) < 0.3
     assert result.bodies["stem"].verdict == "check"
     assert not result.bodies["stem"].assessment.has("metal-in-ct")
     assert all(result.bodies[name].verdict in ("accept", "check") for name in NAMES)

@@ -152,7 +152,7 @@ def test_wrong_cameras_move_bones_in_the_room_and_hardly_against_each_other(writ
     bones = {bone.name: bone for bone in result.together.bodies}
     true = {name: POSE @ motion for name, motion in zip(NAMES, written[1], strict=True)}
     for name, bone in bones.items():
-        away_mm = bone.bone.apart(bone.world_from_ct, true[name])
+        away_mm = bone.bone.distance_between(bone.world_from_ct, true[name])
         errors = bone.assessment.errors
         assert 0.8 < away_mm < errors["position"].upper95_mm and errors["overlay"].upper95_mm < 1
         assert (bone.uses["overlay"].verdict, bone.verdict) == ("accept", "check")

@@ -81,17 +81,17 @@ def test_a_bone_whose_transform_is_removed_is_no_movement_of_the_ct(registration
     history.note("registered")
     registration.scene.RemoveNode(bones_of(registration)["T10"].node)
     history.note("by hand")  # as a switch for moving by hand does that is left on
-    assert history.left == "The transform of T10 was removed."
+    assert history.change_since_registration == "The transform of T10 was removed."
 
 
 def test_replaced_or_removed_ct_was_not_moved_by_hand(registration, history, move):
     move(1)
-    assert history.left == ""
+    assert history.change_since_registration == ""
     other = np.zeros((4, 4, 4), np.float32)
     registration.ct = volume_node(registration.scene, "Other", other, np.eye(4))
-    assert history.left == "The CT was replaced by another one."
+    assert history.change_since_registration == "The CT was replaced by another one."
     registration.ct = None
-    assert history.left == "There is no CT."
+    assert history.change_since_registration == "There is no CT."
 
 
 def test_undo_redo_and_branches(registration, history, move):

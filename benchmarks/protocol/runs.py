@@ -38,9 +38,9 @@ from MultiViewRegistrationLib.assessment.records import WRONG_MM, Assessment, Ve
 from MultiViewRegistrationLib.assessment.risk import (
     EXTRA_FEATURES,
     LIMITS,
-    BodyModel,
+    BodyRiskModel,
     Risk,
-    body_model,
+    body_risk_model,
     model_inputs,
 )
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
@@ -210,10 +210,12 @@ MODELS = {"body": "body", "bone": "structure"}
 
 def judged(rows: list[dict]) -> list[dict]:
     """Return rows as the present model assesses them; those of a CT to which it was fitted by the model of the others."""
-    return [reevaluate(row, body_model(MODELS[row["part"]], row.get("sha256", ""))) for row in rows]
+    return [
+        reevaluate(row, body_risk_model(MODELS[row["part"]], row.get("sha256", ""))) for row in rows
+    ]
 
 
-def reevaluate(row: dict, model: BodyModel) -> dict:
+def reevaluate(row: dict, model: BodyRiskModel) -> dict:
     """Return a row of `measured` with the risk, the bounds and the verdict by a model, from its features."""
     if not row.get("features"):
         return row

@@ -34,7 +34,7 @@ from .records import (
     Severity,
     Use,
 )
-from .risk import BoneModel, Risk, bone_model
+from .risk import BoneRiskModel, Risk, bone_risk_model
 
 #: Uses that depend on where the bone appears.
 APPEARANCE: frozenset[Use] = frozenset({"overlay", "relative"})
@@ -109,7 +109,7 @@ def bone_findings(
     name: str,
     features: BoneFeatures,
     views: Sequence[str],
-    model: BoneModel | None = None,
+    model: BoneRiskModel | None = None,
 ) -> tuple[Risk | None, list[Finding]]:
     """Return the risk of a bone of a CT, None if no view shows it, and the findings on it.
 
@@ -122,7 +122,7 @@ def bone_findings(
     """
     if not np.isfinite(features.noise_mm):
         return None, [Finding("bone-not-shown", NOT_SHOWN, values={"bone": name})]
-    model = model or bone_model()
+    model = model or bone_risk_model()
     risk = model.predict(features)
     values = {"bone": name, "risk": risk.failure, "accepted": model.accept}
     findings = []

@@ -17,7 +17,7 @@ from .bone_features import BoneFeatures, BoneNoise
 from .error_by_cause import PoseError
 from .features import ReliabilityFeatures
 from .records import ExpectedError
-from .risk import Risk, bone_model
+from .risk import Risk, bone_risk_model
 from .uncertainty import (
     SDS_95,
     PoseUncertainty,
@@ -100,7 +100,7 @@ def noise_share(found: BonesRegistration, noises: Sequence[BoneNoise]) -> np.nda
     hessian = block_diag(
         *map(at_least, objective.curvatures(poses), [plain[b, :, b] for b in range(len(poses))])
     )
-    meat = block_diag(*(noise.meat for noise in noises))
+    meat = block_diag(*(noise.gradient_covariance for noise in noises))
     ties = np.zeros_like(meat)
     pivots = objective.pivots(poses)
     add_prior(found.ties, poses, pivots, 1.0, np.zeros(len(ties)), ties)
@@ -232,7 +232,7 @@ class BoneErrors:
         return max(1.0, self._exact(b).upper95_mm / noise.bound_mm())
 
     def _exact(self, b: int) -> Risk:
-        return bone_model().predict(self._features[b])
+        return bone_risk_model().predict(self._features[b])
 
     def _surface(self, b: int) -> np.ndarray:
         return rigid.transform_points(self._found.poses[b], self._found.bones[b].surface)

@@ -108,15 +108,15 @@ class BoneNoise(NamedTuple):
     surface_jacobians: np.ndarray
 
     @property
-    def meat(self) -> np.ndarray:
-        """(6, 6) covariance of the gradient by its pose; 0 if no view shows the bone."""
+    def gradient_covariance(self) -> np.ndarray:
+        """(6, 6) covariance of the gradient of the cost with respect to the pose; 0 if no view shows the bone."""
         gradients = np.concatenate([np.zeros((0, 6)), *(part.gradients for part in self.parts)])
         return gradient_covariance(gradients, 6)
 
     @property
     def covariance(self) -> np.ndarray:
         """(6, 6) covariance of the error of its pose, see `PoseUncertainty`."""
-        return self.inverse_hessian @ self.meat @ self.inverse_hessian
+        return self.inverse_hessian @ self.gradient_covariance @ self.inverse_hessian
 
 
 class MaskEdge(NamedTuple):

@@ -14,7 +14,7 @@ from .checks import risk_findings
 from .faults import FAULTS, MIN_EVIDENCE_GAIN, MIN_NCC, KnownFault
 from .metrics import mtre
 from .records import CAUTION, FAILURE, Assessment, Finding
-from .risk import body_model
+from .risk import body_risk_model
 from .uncertainty import ViewSplit
 from .verdict import fits, fits_evenly, is_placed
 from .votes import IN_PLACE
@@ -108,7 +108,15 @@ class Cause:
         return self.gain >= min_gain and is_similar
 
     def target_shift_mm(self, pose: np.ndarray, targets: np.ndarray) -> float:
-        """Return how far, on average, targets (N, 3), CT mm, at a pose (4, 4) are from where the corrected case has them."""
+        """Return the mean displacement, mm, of targets between a pose and the corrected case.
+
+        It is at least the mean displacement due to the change of size.
+
+        Parameters
+        ----------
+        pose, targets
+            (4, 4) world_from_ct; (N, 3) CT mm.
+        """
         moved_mm = mtre(self.world_from_ct @ self.corrected_from_ct, pose, targets)
         radii_mm = np.linalg.norm(targets - targets.mean(axis=0), axis=-1)
         return max(moved_mm, float((abs(self.size_change) * radii_mm).mean()))
@@ -154,7 +162,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     if evidence is None or not cause.predicts_error:
         found = assessment.with_findings([cause.finding()])
         return replace(found, cause=cause, errors=errors)
-    model = body_model()
+    model = body_risk_model()
     world_targets = rigid.transform_points(pose, evidence.targets)
     explained = evidence.features.total_uncertainty.at(world_targets)
     risk = evidence.risk.if_moved(cause.moved_mm, is_clear=cause.is_clear)

@@ -199,8 +199,8 @@ def displaced_bone(
     Parameters
     ----------
     require_tested_fraction
-        Whether the overlay, without user targets, needs `LIMITS.tested_fraction` of the points in
-        place (`Displacement.confirms`).
+        Whether, without user targets, the overlay is confirmed only if `LIMITS.tested_fraction` of
+        the points are in place (`Displacement.confirms`).
     """
     points = displacement.points
     names = [view.name for view in context.views]
@@ -329,8 +329,8 @@ def _low_similarity(features: ReliabilityFeatures, views: list[View]) -> Finding
 
 def camera_uncertainty(context: AssessmentContext, risk: Risk) -> list[Finding]:
     """Check whether the cameras are known well enough for a 3D position."""
-    cameras = context.from_cameras
-    if cameras is None or risk.cameras_suffice:
+    camera_error = context.camera_error
+    if camera_error is None or risk.cameras_suffice:
         return []
     findings = []
     views = context.views
@@ -341,11 +341,11 @@ def camera_uncertainty(context: AssessmentContext, risk: Risk) -> list[Finding]:
             doubted = Finding("image-cropped", uses=POSITION, views=(view.name,), values=values)
             findings.append(doubted)
     values = {
-        "bound_mm": cameras.bound_mm(),
+        "bound_mm": camera_error.bound_mm(),
         "risk": risk.camera_failure,
         "views": len(views),
         "are_slot_scans": all(view.camera.is_slot_scan for view in views),
-        "known_to": stated_uncertainty(views),
+        "known_to": describe_camera_uncertainty(views),
     }
     unstated = [view for view in views if view.presumed_principal_point_sd_px and not view.doubt]
     if not unstated:
@@ -355,11 +355,13 @@ def camera_uncertainty(context: AssessmentContext, risk: Risk) -> list[Finding]:
     return [*findings, Finding("principal-point-unstated", CAUTION, POSITION, names, values)]
 
 
-def stated_uncertainty(views: Sequence[View]) -> str:
-    """Return the uncertainty of the least known camera, such as "1 degree, 2 mm"."""
-    known = [view.presumed for view in views]
-    worst = {key: max((getattr(view, key) or 0.0) for view in known) for key in UNCERTAINTY}
-    return describe_uncertainty(worst)
+def describe_camera_uncertainty(views: Sequence[View]) -> str:
+    """Return the largest uncertainty of each camera parameter in any view, such as "1 degree, 2 mm"."""
+    uncertainties = [view.presumed for view in views]
+    largest = {
+        key: max((getattr(view, key) or 0.0) for view in uncertainties) for key in UNCERTAINTY
+    }
+    return describe_uncertainty(largest)
 
 
 def camera_assumption(views: Sequence[View]) -> Finding:
@@ -371,7 +373,9 @@ def camera_assumption(views: Sequence[View]) -> Finding:
         is_exact &= is_posed and not intrinsics
     if is_exact:
         return Finding("cameras-exact", NOTE, POSITION)
-    return Finding("cameras-known", NOTE, POSITION, values={"known_to": stated_uncertainty(views)})
+    return Finding(
+        "cameras-known", NOTE, POSITION, values={"known_to": describe_camera_uncertainty(views)}
+    )
 
 
 def disagreement_mm(features: ReliabilityFeatures) -> float | None:

@@ -164,7 +164,7 @@ def _with_separate_bones(
 
 
 def _with_bones_of_ct(assessment: Assessment, result: JointResult) -> Assessment:
-    # The motions of the bones limit their relative poses; the fit of the whole CT does not.
+    # Relative poses are assessed by the motions of the bones, not by the fit of the whole CT.
     of_whole = [replace(finding, uses=finding.uses - RELATIVE) for finding in assessment.findings]
     assessment = replace(assessment, findings=tuple(of_whole))
     displaced = result.displaced

@@ -15,7 +15,7 @@ from ..registration.optimizer import Refinement
 from ..registration.prepared_ct import PreparedCT
 from .displacement import Displacement
 from .features import ReliabilityFeatures
-from .risk import BodyModel, Risk, model_inputs
+from .risk import BodyRiskModel, Risk, model_inputs
 from .uncertainty import SDS_95, PoseUncertainty, TargetUncertainty, ViewSplit
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class AssessmentContext:
     target_source: str
     features: ReliabilityFeatures
     corrections: list[Correction]
-    model: BodyModel
+    model: BodyRiskModel
     shared: SharedUnknowns = CALIBRATED
     uncalibrated: tuple[str, ...] = ()
     is_masked: bool = False
@@ -127,7 +127,7 @@ class AssessmentContext:
         return self.features.total_uncertainty.at(self.world_targets)
 
     @cached_property
-    def from_cameras(self) -> TargetUncertainty | None:
+    def camera_error(self) -> TargetUncertainty | None:
         """Target error that the cameras explain; None for exact cameras."""
         cameras = self.features.camera_uncertainty
         return cameras.at(self.world_targets) if cameras else None
@@ -139,7 +139,7 @@ class AssessmentContext:
 
     def risk(self, odds: float = 1.0) -> Risk:
         """Return the risk of the pose; `odds` multiplies the odds of a wrong one."""
-        cameras = self.from_cameras
+        cameras = self.camera_error
         risk = self.model.predict(self.inputs, cameras.distribution if cameras else None, odds)
         if not risk.is_familiar:
             features = self.features

@@ -162,7 +162,7 @@ class Risk:
     def from_votes(
         self, failure: float, explained: TargetUncertainty, disagreement_mm: float
     ) -> Risk:
-        """Return the risk for views of an unfamiliar kind, from what holds for all kinds.
+        """Return the risk for views of an unfamiliar kind, from tile votes and propagated uncertainty.
 
         Parameters
         ----------
@@ -276,7 +276,7 @@ class ErrorModel:
 
 
 @dataclass(frozen=True)
-class BodyModel(ErrorModel):
+class BodyRiskModel(ErrorModel):
     """Model of the error of a whole CT, or of one structure.
 
     Attributes
@@ -363,7 +363,7 @@ class BodyModel(ErrorModel):
         return [name for each, name in ranked if each > 0]
 
 
-class BoneModel(ErrorModel):
+class BoneRiskModel(ErrorModel):
     """Model of the error of a bone."""
 
     def predict(self, features: BoneFeatures) -> Risk:
@@ -394,7 +394,7 @@ def columns(features: Mapping[str, float], transforms: Columns = COLUMNS) -> np.
 
 
 @lru_cache
-def body_model(kind: str = "body", without_ct: str = "") -> BodyModel:
+def body_risk_model(kind: str = "body", without_ct: str = "") -> BodyRiskModel:
     """Return the fitted model of a whole CT ("body") or of a "structure".
 
     Parameters
@@ -404,13 +404,13 @@ def body_model(kind: str = "body", without_ct: str = "") -> BodyModel:
         to the other CTs, which shows how it does with unseen anatomy.
     """
     content = read_coefficients(kind, COLUMNS)
-    return _model_of(BodyModel, content["without"].get(without_ct, content))
+    return _model_of(BodyRiskModel, content["without"].get(without_ct, content))
 
 
 @lru_cache
-def bone_model() -> BoneModel:
-    """Return the fitted model of a bone."""
-    return _model_of(BoneModel, read_coefficients("bone", BONE_COLUMNS))
+def bone_risk_model() -> BoneRiskModel:
+    """Return the fitted risk model of a bone."""
+    return _model_of(BoneRiskModel, read_coefficients("bone", BONE_COLUMNS))
 
 
 def read_coefficients(kind: str, transforms: Columns) -> dict:
@@ -433,7 +433,7 @@ def _model_of(kind: type[T], content: dict) -> T:
 
 
 def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
-    """Return each feature by the name that `BodyModel.predict` uses, with its largest finite value over the views."""
+    """Return each feature by the name that `BodyRiskModel.predict` uses, with its largest finite value over the views."""
     names = *COLUMNS, *EXTRA_FEATURES, "vote_risk"
     values = {name: np.atleast_1d(getattr(features, name)) for name in names}
     return {
@@ -444,7 +444,7 @@ def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
 def overlay_error(
     features: ReliabilityFeatures,
     points: np.ndarray,
-    model: BodyModel,
+    model: BodyRiskModel,
     inputs: Mapping[str, float],
     odds: float = 1.0,
 ) -> ExpectedError:
@@ -460,7 +460,7 @@ def overlay_error(
     points
         (N, 3) targets, world mm.
     inputs, odds
-        Arguments of `BodyModel.predict`.
+        Arguments of `BodyRiskModel.predict`.
     """
     exact = model.predict(inputs, odds=odds)
     explained = features.uncertainty.at(points)

@@ -109,13 +109,13 @@ def register_together(
         return JointResult()
     whole = bodies[0].assessment
     if bodies[0].body.apart:
-        background = BodyRegistration(Body(air().ct), air(), bodies[0].world_from_ct)
-        bodies = [background, *bodies]
+        empty = BodyRegistration(Body(air().ct), air(), bodies[0].world_from_ct)
+        bodies = [empty, *bodies]
     first, *separate = bodies
-    behind = Background.of(first.body.bones, first.anatomy, first.world_from_ct)
+    background = Background.of(first.body.bones, first.anatomy, first.world_from_ct)
     shapes = shapes or [Bone.of_ct(each.body.name, each.anatomy) for each in separate]
-    count = len(behind.bones)
-    register = partial(_register_once, first, separate, behind, shapes, views)
+    count = len(background.bones)
+    register = partial(_register_once, first, separate, background, shapes, views)
     registration, result = register(progress, poses, levels)
     while levels != ():
         verdicts = [body.verdict for body in result.bodies[:count]]
@@ -156,29 +156,29 @@ def with_findings(body: BodyResult, findings: Sequence[Finding]) -> BodyResult:
 def _register_once(
     first: BodyRegistration,
     separate: Sequence[BodyRegistration],
-    behind: Background,
+    background: Background,
     shapes: Sequence[Bone],
     views: Sequence[View],
     progress: Report,
     poses: Sequence[np.ndarray] | None,
     levels: Sequence[BoneLevel] | None,
 ) -> tuple[BonesRegistration, JointResult]:
-    """Register and assess the bones once; parameters as of `register_together`."""
+    """Register and assess the bones once; see `register_together` for the parameters."""
     structures = first.body.bones
     count = len(structures.names)
     if levels is None:
-        levels = levels_of(behind)[0 if poses is None else -1 :]
-    of_ct = poses or [first.world_from_ct] * count
-    starts = [*of_ct, *(each.world_from_ct for each in separate)]
+        levels = levels_of(background)[0 if poses is None else -1 :]
+    ct_bone_starts = poses or [first.world_from_ct] * count
+    starts = [*ct_bone_starts, *(each.world_from_ct for each in separate)]
     registering = part_of(progress, 0.0, REGISTERED_FRACTION)
-    registration = register_bones(behind, views, shapes, registering, starts, levels)
+    registration = register_bones(background, views, shapes, registering, starts, levels)
     stage = f"assessing {len(starts)} bones"
     pose = registration.poses[0]
     assessing = Progress(REGISTERED_FRACTION, stage, pose, registration.fit.cost)
     go_on(progress(assessing))
     finer = registration
     if separate and count:  # implants are compared in finer images than bones
-        whole_ct = Background(behind.ct, behind.world_from_ct)
+        whole_ct = Background(background.ct, background.world_from_ct)
         images = unbent(registration, views)
         silent = part_of(progress, REGISTERED_FRACTION, REGISTERED_FRACTION)
         implants = registration.poses[count:]
@@ -191,7 +191,7 @@ def _register_once(
         numbers[0] = 0
     others = other_levels(registration, numbers) if count else ()
     go_on(progress(replace(assessing, fraction=LEVELS_FRACTION)))
-    again_mm = None if behind.is_air else found_again_mm(registration)
+    again_mm = None if background.is_air else found_again_mm(registration)
     result = assess_together(
         registration, edges, separate, others, again_mm, first.assessment, finer
     )
@@ -207,7 +207,7 @@ def _register_once(
         metal = metal_in_ct(first.body.ct, registration.world_from_ct, implant, pose)
         bodies[n] = with_findings(bodies[n], metal)
     relative = _relative_poses(
-        registration, 1 if behind.is_air else count, bodies, first.assessment
+        registration, 1 if background.is_air else count, bodies, first.assessment
     )
     bodies = [with_contradicted_name(body, structures) for body in bodies]
     result = replace(result, bodies=bodies, relative_poses=relative)
@@ -337,7 +337,7 @@ def _assess_bone(
         n,
         assessment,
         moved=BoneMotion.of(bone, pose, registration.world_from_ct),
-        displaced_mm=bone.apart(pose, registration.world_from_ct),
+        displaced_mm=bone.distance_between(pose, registration.world_from_ct),
         features=features,
         **more,
     )
@@ -363,7 +363,7 @@ def _with_end_findings(
 
 def _assess_separate(
     registration: BonesRegistration,
-    own: BodyRegistration,
+    separate: BodyRegistration,
     n: int,
     features: bone_features.BoneFeatures,
     bone_errors: BoneErrors | None,
@@ -373,10 +373,10 @@ def _assess_separate(
     views = registration.showing(n)
     if not views:
         finding = Finding("bone-not-shown", NOT_SHOWN, values={"bone": bone.name})
-        return _body(registration, n, Assessment((finding,)), ct_uid=own.body.uid)
+        return _body(registration, n, Assessment((finding,)), ct_uid=separate.body.uid)
     similarity = registration.fit.similarity[n]
-    evidence = own.assessment.evidence
-    distance_mm = bone.apart(registration.poses[n], own.world_from_ct)
+    evidence = separate.assessment.evidence
+    distance_mm = bone.distance_between(registration.poses[n], separate.world_from_ct)
     depths_mm = [split.depth_mm for split in evidence.splits] if evidence else []
     if bone.is_implant and len(similarity) == 1 and distance_mm <= max(depths_mm, default=0.0):
         distance_mm = 0.0  # one view does not show where along its beam it is
@@ -393,15 +393,15 @@ def _assess_separate(
         findings += implant_mismatch(bone.name, similarity)
         hidden = hidden_rotations(registration, n)
         free_axes = hidden.free
-    findings += own.assessment.findings
-    if rival := own.alternative:
+    findings += separate.assessment.findings
+    if rival := separate.alternative:
         findings += ambiguity(rival.evidence_ratio, rival.distance_mm, rival.rotation_deg)
     codes = {finding.code for finding in findings}
     limited = feature_findings(bone.name, features, views, is_risky=True)
     findings += [finding for finding in limited if finding.code not in codes]
     if hidden:
         findings += hidden.findings(bone.name)
-    assessment = replace(own.assessment, findings=tuple(findings))
+    assessment = replace(separate.assessment, findings=tuple(findings))
     pose_error = None
     if bone_errors and bone_errors.is_known(n):
         inflation = evidence.inflation if evidence else 1.0
@@ -410,7 +410,7 @@ def _assess_separate(
             turned = rigid.rotate(registration.poses[n], free_axes)
             pose_error = pose_error.with_unknown_turns(turned)
     more: dict[str, Any] = {"free_axes": free_axes, "features": features, "pose_error": pose_error}
-    return _body(registration, n, assessment, ct_uid=own.body.uid, **more)
+    return _body(registration, n, assessment, ct_uid=separate.body.uid, **more)
 
 
 def _overlapping(registration: BonesRegistration, n: int) -> list[str]:

@@ -38,7 +38,7 @@ from .features import compute_features
 from .metrics import target_points
 from .records import FAILURE, Assessment, ExpectedError, Finding, TestedPoints, Use
 from .risk import LIMITS as RISK
-from .risk import BodyModel, Risk, body_model, overlay_error
+from .risk import BodyRiskModel, Risk, body_risk_model, overlay_error
 from .votes import IN_PLACE
 
 #: X-rays whose similarities differ by more may hide a fault that the features do not show, such as
@@ -60,7 +60,7 @@ def assess(
     *,
     is_masked: bool = False,
     is_registered: bool = True,
-    model: BodyModel | None = None,
+    model: BodyRiskModel | None = None,
 ) -> Assessment:
     """Assess a registered pose, or one that was set.
 
@@ -104,7 +104,7 @@ def assess(
         target_source=points.kind,
         features=features.with_camera_inflation(strain / LIMITS.strain),
         corrections=corrections,
-        model=model or body_model("structure" if anatomy.structure else "body"),
+        model=model or body_risk_model("structure" if anatomy.structure else "body"),
         shared=shared,
         uncalibrated=tuple(views[i].name for i in uncalibrated),
         is_masked=is_masked,
@@ -264,4 +264,4 @@ def fits(assessment: Assessment, anatomy: PreparedCT, refinement: Refinement) ->
     if not risk.is_familiar:
         return is_placed(assessment) and evidence.features.tension <= MAX_TENSION
     is_explained = assessment.has("part-displaced") and risk.has_tiles_in_place
-    return is_explained or risk.image_failure <= body_model().accept
+    return is_explained or risk.image_failure <= body_risk_model().accept

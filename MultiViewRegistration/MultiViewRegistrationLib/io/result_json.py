@@ -90,7 +90,7 @@ class AssessedPose(Assessed):
 
     @property
     def overall_verdict(self) -> Verdict | None:
-        """The verdict on the poses to use: those of the bones if `each_bone_is_accepted`."""
+        """Return "accept" if `each_bone_is_accepted`, else the verdict on the pose of the whole CT."""
         return "accept" if self.each_bone_is_accepted else self.verdict
 
     def edges_to_check(self, views: Sequence[str], *, has_separate_cts: bool) -> list[str]:

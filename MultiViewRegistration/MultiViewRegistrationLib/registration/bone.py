@@ -128,8 +128,8 @@ class Bone:
         index = rigid.transform_points(self.finest.index_from_ct, points)
         return nearest(self.finest.values, index) > 0
 
-    def apart(self, pose: np.ndarray, other: np.ndarray) -> float:
-        """Return how far its surface at two poses (4, 4) is apart, mm, root mean square."""
+    def distance_between(self, pose: np.ndarray, other: np.ndarray) -> float:
+        """Return the root mean square distance, mm, of its surface points between two poses (4, 4)."""
         points = [rigid.transform_points(each, self.surface) for each in (pose, other)]
         return float(np.sqrt(np.sum((points[0] - points[1]) ** 2, axis=1).mean()))
 

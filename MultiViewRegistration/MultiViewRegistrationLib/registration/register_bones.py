@@ -294,7 +294,7 @@ def ends_apart_mm(found: BonesRegistration, asked: Collection[int]) -> dict[int,
         starts += [pose] * (len(parts) - len(starts))
     objective = found.objectives[-1].of_parts(parts)
     ends, _ = minimise(objective, starts, ENDS_ITERATIONS, LEVELS[-1].tolerance_mm)
-    return {n: found.bones[n].apart(ends[firsts[n]], ends[firsts[n] + 2]) for n in asked}
+    return {n: found.bones[n].distance_between(ends[firsts[n]], ends[firsts[n] + 2]) for n in asked}
 
 
 #: The finest of several bones', of the whole images.
@@ -384,7 +384,12 @@ def found_again_mm(found: BonesRegistration) -> np.ndarray:
         return minimise(copy(found.objectives[1]), starts, iterations, level.tolerance_mm)[0]
 
     ends = zip(found.bones, *run_each(end, (1, -1, 0)), strict=True)
-    return np.array([max(bone.apart(a, here), bone.apart(b, here)) for bone, a, b, here in ends])
+    return np.array(
+        [
+            max(bone.distance_between(a, here), bone.distance_between(b, here))
+            for bone, a, b, here in ends
+        ]
+    )
 
 
 #: Between the centres of vertebrae, mm, where the case has no two neighbours; how far bones of

@@ -225,12 +225,12 @@ MESSAGES: dict[str, Message] = {
     ),
     # Risk and expected error
     "most-likely-wrong": Message(
-        "{risk_capitalised} risk of an error above {wrong_mm:g} mm",
+        "{risk} risk of an error above {wrong_mm:g} mm",
         "The risk model was fitted to simulated X-rays.",
         "Compare the bone edges in every overlay.",
     ),
     "risk": Message(
-        "{risk_capitalised} risk of an error above {wrong_mm:g} mm",
+        "{risk} risk of an error above {wrong_mm:g} mm",
         "A risk of up to {accepted} is accepted.",
     ),
     "error-bound": Message(
@@ -576,7 +576,6 @@ def _texts(finding: Finding) -> dict[str, Any]:
         texts["statement"] = str(values["statement"]).rstrip(".")
     if "risk" in values:
         texts["risk"] = percent(float(values["risk"]))
-        texts["risk_capitalised"] = texts["risk"]
     if "accepted" in values and finding.code == "risk":
         texts["accepted"] = percent(float(values["accepted"]))
     if finding.code in ("cameras-uncertain", "principal-point-unstated"):

@@ -493,7 +493,7 @@ def follow(
         except InputError as error:
             if number == 0:
                 raise
-            yield _for_caller(tracker.lost(number, str(error)), [], case)
+            yield _with_identity_findings(tracker.lost(number, str(error)), [], case)
             continue
         if found is None:
             views = _corrected(case, frame.views, cameras, sequence.names[number])
@@ -502,7 +502,7 @@ def follow(
             cameras = found.cameras
         found = tracker.with_errors(found)
         tracker.keep(found, frame.views)
-        yield _for_caller(found, frame.views, case)
+        yield _with_identity_findings(found, frame.views, case)
 
 
 def _registered(number: int, result: Result) -> Tracked:
@@ -516,10 +516,11 @@ def _registered(number: int, result: Result) -> Tracked:
     return with_structures(whole, result.together, result.views, how)
 
 
-def _for_caller(found: Tracked, views: Sequence[View], case: Case) -> Tracked:
-    """Return the result of a frame, with the reasons of the patients' identity on it and on its bones.
+def _with_identity_findings(found: Tracked, views: Sequence[View], case: Case) -> Tracked:
+    """Return the result of a frame with the findings on the patient's identity, for it and its bones.
 
-    Of the bone that was asked for the rest of the CT is the background.
+    If a single bone was requested, its result is returned, with the rest of the CT as
+    `background`.
     """
     bones = dict(found.bones)
     bone = bones.pop(case.bodies[0].asked, None)

@@ -88,12 +88,12 @@ def outdated_reason(session: Session) -> str:
     """
     player = session.sequence.player
     if player is not None and session.sequence.frame is not None:
-        return "" if player.stands else CHANGED_SINCE_TRACKED
+        return "" if player.has_same_inputs else CHANGED_SINCE_TRACKED
     entry = session.history.current
     if entry is None or not entry.assessed:
         return stale_reason(session)
-    if left := left_reason(session):
-        return left
+    if change := change_since_registration(session):
+        return change
     if session.history.is_displaced or entry.assessed != session.history.inputs:
         return _(
             "The assessment is stale: the CT, a bone, an X-ray or its geometry has changed since; "
@@ -113,8 +113,8 @@ def stale_reason(session: Session) -> str:
         return _(
             "{names}: not registered here. Register each bone by itself from there, or undo."
         ).format(names=", ".join(by_hand))
-    if left := left_reason(session):
-        return left
+    if change := change_since_registration(session):
+        return change
     entry = session.history.current
     if entry is None or not entry.fingerprint:
         return _("This pose is no result of a registration.")
@@ -126,10 +126,11 @@ def stale_reason(session: Session) -> str:
     return ""
 
 
-def left_reason(session: Session) -> str:
-    """As `History.left`; a registration that is under way moves the CT, too."""
-    under_way = session.running_registration is not None
-    return _("A registration is under way.") if under_way else session.history.left
+def change_since_registration(session: Session) -> str:
+    """Return `History.change_since_registration`; a running registration moves the CT, too."""
+    if session.running_registration is not None:
+        return _("A registration is under way.")
+    return session.history.change_since_registration
 
 
 def reason_not_to_use(session: Session) -> str:

@@ -561,7 +561,11 @@ def _state(
     known: BodyResult | None,
     moves: bool,
 ) -> BoneState:
-    """Return the state of a bone, of which the history's entry knows this."""
+    """Return the displayed state of a bone.
+
+    Verdict and error are those of `known`, its result in the history, if it was registered at the
+    current pose.
+    """
     if bone is None:
         return BoneState(name=name, colour=colour, own=False)
     pose = places[name]

@@ -321,8 +321,8 @@ class History:
         return fingerprint(self._registration, self.added_implants)
 
     @property
-    def left(self) -> str:
-        """Return what has become of CT and bones since the entry that no hand has made, a sentence; "" where they are there."""
+    def change_since_registration(self) -> str:
+        """Sentence on how the CT or a bone has changed since the last registration; "" if unchanged."""
         entry = self.current
         while entry is not None and entry.method == "by hand" and entry.after is not None:
             entry = self.entries[entry.after]
@@ -463,7 +463,9 @@ class History:
         """Return the bones as they are now, with what is known of those that lie where they were registered."""
         registered = [entry.bodies for _n, entry in self._standing()]
         there = bones_of(self._registration)
-        return {name: _body(name, bone.world_from_ct, registered) for name, bone in there.items()}
+        return {
+            name: _result_at(name, bone.world_from_ct, registered) for name, bone in there.items()
+        }
 
     def rename_view(self, before: str, after: str) -> None:
         """Rename a view in all entries."""
@@ -487,8 +489,8 @@ class History:
         self._registration.keep(POSITION, position)
 
 
-def _body(name: str, pose: np.ndarray, registered: list[dict[str, BodyResult]]) -> BodyResult:
-    """Return what `HistoryEntry.bodies` has of a bone at a pose (4, 4), the first of those registered there."""
+def _result_at(name: str, pose: np.ndarray, registered: list[dict[str, BodyResult]]) -> BodyResult:
+    """Return the first result of a bone that was registered at a pose (4, 4), or one without assessment."""
     for bodies in registered:
         if name in bodies and same_places({name: bodies[name].world_from_ct}, {name: pose}):
             return bodies[name]

@@ -428,8 +428,8 @@ class Player:
         return self._shown_at is not None and self._at(self._shown_at)
 
     @property
-    def stands(self) -> bool:
-        """Whether the CT and the geometry of the X-rays are what they were when the sequence was opened."""
+    def has_same_inputs(self) -> bool:
+        """Whether CT and geometry of the X-rays are unchanged since the sequence was opened."""
         return self._given == self._inputs_given()
 
     def _inputs_given(self) -> list[str]:

@@ -38,7 +38,7 @@ import numpy as np
 from ..api import register_further
 from ..assessment import metrics
 from ..assessment.bodies import BodyRegistration, BodyResult
-from ..assessment.risk import bone_model
+from ..assessment.risk import bone_risk_model
 from ..assessment.together import register_together
 from ..errors import InputError, Show, unseen
 from ..finding import (
@@ -444,7 +444,7 @@ def _predicted_upper95_mm(bone: BodyResult) -> float | None:
     """
     if not bone.moved or bone.features is None or bone.verdict == "not shown":
         return None
-    return bone_model().predict(bone.features).upper95_mm
+    return bone_risk_model().predict(bone.features).upper95_mm
 
 
 def _errors(found: Refinement, pose: np.ndarray, truth: np.ndarray, points: np.ndarray) -> Row:

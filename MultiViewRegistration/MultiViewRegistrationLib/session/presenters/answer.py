@@ -315,8 +315,8 @@ class AnswerPresenter(Presenter):
         if by_hand := session.bones.by_hand:
             names = ", ".join(by_hand)
             return "moved", _("{names}: not registered there").format(names=names)
-        if left := assessment.left_reason(session):
-            return "moved", within_sentence(left)
+        if change := assessment.change_since_registration(session):
+            return "moved", within_sentence(change)
         if entry is not None and entry.inputs:
             return "moved", _("the CT, an X-ray or its geometry has changed since")
         return "moved", within_sentence(outdated)

@@ -24,6 +24,7 @@ from MultiViewRegistrationLib.assessment.checks import (
     displaced_bone,
     image_quality_findings,
     risk_findings,
+    tile_votes,
 )
 from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.metrics import in_field
@@ -243,6 +244,26 @@ def context_of(registered, features, **more):
         model=body_risk_model(),
         **more,
     )
+
+
+@pytest.mark.parametrize(
+    "in_place, noise_mm, is_found",
+    [
+        ([0.1, 0.2], 50.0, True),
+        ([0.1, 0.2], 0.1, False),  # the risk is low
+        ([0.1, 0.8], 50.0, False),  # one view alone may be at fault
+        ([0.1, np.nan], 50.0, False),  # noise hides the votes of a view
+    ],
+)
+def test_a_likely_wrong_pose_is_rejected_if_the_tiles_of_every_view_fit_better_elsewhere(
+    registered, assessment, in_place, noise_mm, is_found
+):
+    features = assessment.evidence.features
+    features = replace(features, in_place=np.array(in_place), noise_mm=noise_mm)
+    findings = tile_votes(context_of(registered, features))
+    assert [(each.code, each.severity) for each in findings] == [
+        ("tiles-displaced", FAILURE)
+    ] * is_found
 
 
 @pytest.mark.parametrize("noise_mm, is_found", [(0.22, False), (1.0, False), (1.1, True)])
@@ -472,8 +493,8 @@ def test_three_unfamiliar_xrays_that_agree_are_accepted(ct, registered, doubting
 
 def test_a_pose_beside_the_correct_one_is_likely_wrong_in_every_view(registered):
     assessment = registered.at(off(TRUE_POSE, [2, 1, -3], [5, -4, 3])).assessed(None)
-    assert assessment.verdict == "check" and assessment.is_likely_wrong
-    assert codes_of(assessment)[0] == "most-likely-wrong"
+    assert assessment.verdict == "reject" and assessment.is_likely_wrong
+    assert codes_of(assessment)[:2] == ["tiles-displaced", "most-likely-wrong"]
     assert set(assessment.view_states(["view1", "view2"]).values()) == {"bad"}
 
 

@@ -33,7 +33,7 @@ from .records import (
 from .risk import LIMITS as RISK
 from .risk import ErrorModel, Risk
 from .uncertainty import SDS_95
-from .votes import alternative_is_in_place
+from .votes import MIN_FRACTION, alternative_is_in_place
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,23 @@ def alternative_solution(context: AssessmentContext) -> list[Finding]:
     return [Finding("no-unique-solution", values={"evidence_ratio": gap})]
 
 
+def tile_votes(context: AssessmentContext) -> list[Finding]:
+    """Check whether most tiles of every X-ray fit better elsewhere, at a pose that is most likely wrong.
+
+    X-rays of poor quality have no votes, so that noise alone proves nothing.
+    """
+    fractions = context.features.in_place
+    if not np.isfinite(fractions).all() or fractions.max() >= MIN_FRACTION:
+        return []
+    if not context.model.is_likely_wrong(context.risk()):
+        return []
+    return [Finding("tiles-displaced", FAILURE, values={"percent": 100 * float(fractions.max())})]
+
+
 #: The most important first.
 CHECKS: tuple[Check, ...] = (
     camera_plausibility,
+    tile_votes,
     image_coverage,
     alternative_solution,
     provenance,

@@ -223,6 +223,12 @@ MESSAGES: dict[str, Message] = {
         "The regions cover {percent:.0f} % of the compared area. Tools, tissue that moved, or another "
         "patient may be the reason.",
     ),
+    "tiles-displaced": Message(
+        "No X-ray shows the CT at this pose",
+        "Most parts of every X-ray match the CT better when displaced; at most {percent:.0f} % match "
+        "best at this pose.",
+        "Check that CT and X-rays show the same region of the same patient.",
+    ),
     # Risk and expected error
     "most-likely-wrong": Message(
         "{risk} risk of an error above {wrong_mm:g} mm",

@@ -107,7 +107,8 @@ def write_page(folder):
         "application. A click is a click, a drag or a drop; files picked in a dialog count as two. "
         "Seconds are the program's on two idle cores without a graphics card, without a person's "
         "thinking. In brackets the page's before a plain drag looked around, of 23 November, on "
-        "cores twice as fast; the panel's are of 1 December, in a Slicer 5.12.3 built without optimisation, beside other work. A Slicer that starts "
+        "cores twice as fast; the panel's are of 1 December, in a Slicer 5.12.3 built without "
+        "optimisation, beside other work. A Slicer that starts "
         "without numba installs it at the first question; all tasks were walked so, too, with as "
         "many clicks.",
         "",

@@ -128,7 +128,7 @@ def test_it_can_be_cancelled(phantom_study, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_scouts_of_a_head_with_another_patients_ct_are_to_be_checked(shared_data, tmp_path):
+def test_the_scouts_of_a_head_with_another_patients_ct_are_rejected(shared_data, tmp_path):
     mvreg(f"case new --ct {shared_data}/scout --scouts --out {tmp_path}/case.json")
     image = sitk.ReadImage(str(shared_data / "ct" / "torso_3mm.nii.gz"))
     middle = [(size - 1) / 2 for size in image.GetSize()]
@@ -138,5 +138,5 @@ def test_the_scouts_of_a_head_with_another_patients_ct_are_to_be_checked(shared_
     case = tmp_path / "case.json"
     write_json(case, {**read_json(case), "ct": "torso.nii.gz"})
     answer = mvreg(f"selfcheck {tmp_path} --starts 2 --json").json
-    assert answer["verdict"] == "check" and len(answer["misfits"]) == 2
+    assert answer["verdict"] == "reject" and len(answer["misfits"]) == 2
     assert "most-likely-wrong" in [finding["code"] for finding in answer["findings"]]

@@ -65,7 +65,7 @@ def fit(rows: list[dict]) -> BoneRiskModel:
 
 
 def cross_validated(rows: list[dict], known: list[dict]) -> list[dict]:
-    """Return the rows with risk, bound and verdict by models of the other people among the known rows."""
+    """Return the rows with risk, bound and verdict, each by a model fitted to the known rows of all other people."""
     models = {
         name: fit([row for row in known if row["person"] != name])
         for name in {row["person"] for row in rows}
@@ -83,8 +83,8 @@ def groups_of(row: dict) -> dict[str, object]:
     return {
         "of": row["person"],
         "bones:": "vertebrae" if row["bone"][0] in "TL" else "others",
-        "mask": row["mask"] or "right",
-        "level": "off" if row["level"] else "right",
+        "mask": row["mask"] or "correct",
+        "level": "wrong" if row["level"] else "correct",
         "views:": min(row["views"], 3),
         "bent:": ["up to 3 degrees", "to 5.5", "beyond"][np.digitize(row["degrees"], (3, 5.5))],
         "nuisances:": len(row["nuisances"]),

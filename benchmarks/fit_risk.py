@@ -20,7 +20,7 @@ from MultiViewRegistrationLib.assessment import risk
 from MultiViewRegistrationLib.assessment.records import WRONG_MM
 from MultiViewRegistrationLib.assessment.risk import (
     BONE_COLUMNS,
-    CAMERA_QUANTILES,
+    CAMERA_QUANTILE_COUNT,
     COLUMNS,
     EXTRA_FEATURES,
     LIMITS,
@@ -57,8 +57,8 @@ TABLES = (page.predictions, page.verdicts_by_kind, page.reliability_table)
 KEPT = Path(__file__).parent / "rows"
 
 
-def has_small_error(row: dict) -> bool:
-    """Return whether cameras, CT size or patient differ from the case by a small amount."""
+def has_small_input_error(row: dict) -> bool:
+    """Return whether the simulated fault is a small error of camera or CT size, or a motion of the patient."""
     return row["error"] in SMALL_ERRORS or row["condition"] == "motion"
 
 
@@ -72,27 +72,28 @@ def fit(rows: list[dict], kind: str, fallback: BodyRiskModel | None = None) -> B
 
     The probability of a wrong pose is a logistic regression with weights of at least 0. The log error
     of correct poses is normal about a linear function of the features; the error due to the cameras
-    is added as in `BodyRiskModel.predict`. Both are maximum likelihood estimates. Rows with a small error
-    are fitted by the disagreement of the views instead (`_disagreement_ratio`).
+    is added as in `BodyRiskModel.predict`. Both are maximum likelihood estimates. Rows with a small
+    input error are excluded from both fits; from them the ratio of error to disagreement of the views
+    is estimated (`_disagreement_ratio`).
 
     Parameters
     ----------
     fallback
-        Model whose disagreement coefficients are used if no row has a small error.
+        Model whose ratios are used if no row has a small input error.
     """
     small = [
         row
         for row in rows
-        if has_small_error(row) and row["features"]["disagreement"] > LIMITS.disagree
+        if has_small_input_error(row) and row["features"]["disagreement"] > LIMITS.disagree
     ]
     if small or fallback is None:
         by_size = [row for row in small if row["features"]["disagreement_by_size"]]
         by_motion = [row for row in small if not row["features"]["disagreement_by_size"]]
-        apart, sized = _disagreement_ratio(by_motion), _disagreement_ratio(by_size)
+        motion_ratio, size_ratio = _disagreement_ratio(by_motion), _disagreement_ratio(by_size)
     else:
-        apart = fallback.apart, fallback.apart_sd
-        sized = fallback.sized, fallback.sized_sd
-    rows = [row for row in rows if not has_small_error(row)]
+        motion_ratio = fallback.motion_ratio, fallback.motion_ratio_sd
+        size_ratio = fallback.size_ratio, fallback.size_ratio_sd
+    rows = [row for row in rows if not has_small_input_error(row)]
     x, error_mm = inputs(rows), mtre(rows)
     centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     scaled, wrong = (x - centre) / scale, error_mm > WRONG_MM
@@ -114,10 +115,10 @@ def fit(rows: list[dict], kind: str, fallback: BodyRiskModel | None = None) -> B
         far_sd=max(float(log_far.std()), MIN_SD),
         accept=ACCEPT,
         reject=REJECT,
-        apart=apart[0],
-        apart_sd=apart[1],
-        sized=sized[0],
-        sized_sd=sized[1],
+        motion_ratio=motion_ratio[0],
+        motion_ratio_sd=motion_ratio[1],
+        size_ratio=size_ratio[0],
+        size_ratio_sd=size_ratio[1],
         usual={name: _usual(rows, name) for name in COLUMNS},
         contradicted_risk=CONTRADICTED_RISK[kind],
     )
@@ -135,10 +136,10 @@ def _disagreement_ratio(rows: list[dict]) -> tuple[float, float]:
 
 
 def _camera_quantiles(row: dict) -> np.ndarray:
-    """Return the quantiles (CAMERA_QUANTILES,) in mm of the error due to the cameras."""
+    """Return CAMERA_QUANTILE_COUNT quantiles, mm, of the error due to the cameras."""
     if not row.get("cameras"):
-        return np.zeros(CAMERA_QUANTILES)
-    return ScaledChiSquare(*row["cameras"]).quantiles_mm(CAMERA_QUANTILES)
+        return np.zeros(CAMERA_QUANTILE_COUNT)
+    return ScaledChiSquare(*row["cameras"]).quantiles_mm(CAMERA_QUANTILE_COUNT)
 
 
 def _fit_correct(
@@ -154,20 +155,20 @@ def _fit_correct(
     Returns
     -------
     near, near_sd
-        `ErrorModel.near` and `near_sd`.
+        (k + 1,) intercept and weights of the mean log error, and its standard deviation.
     """
     squares = error_mm[:, None] ** 2 - cameras_mm**2
     logs = np.log(np.maximum(squares, 1e-12 * error_mm[:, None] ** 2)) / 2
-    # Derivative of the log remaining error by the log error.
-    density = np.where(squares > 0, 2 * np.log(error_mm)[:, None] - 2 * logs, -np.inf)
+    # Log derivative of the log remaining error with respect to the log error (change of variable).
+    log_jacobian = np.where(squares > 0, 2 * np.log(error_mm)[:, None] - 2 * logs, -np.inf)
     # An error below all quantiles counts as one whose camera share is negligible.
-    density[~np.isfinite(density).any(axis=1)] = 0.0
+    log_jacobian[~np.isfinite(log_jacobian).any(axis=1)] = 0.0
     design = np.column_stack([np.ones(len(scaled)), scaled])
 
     def cost(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         beta, log_sd = parameters[:-1], parameters[-1]
         z = (logs - (design @ beta)[:, None]) * np.exp(-log_sd)
-        terms = density - z**2 / 2 - log_sd
+        terms = log_jacobian - z**2 / 2 - log_sd
         total = special.logsumexp(terms, axis=1)
         weight = np.exp(terms - total[:, None])
         value = -total.sum() + RIDGE / 2 * beta[1:] @ beta[1:]
@@ -228,9 +229,9 @@ def as_json(model: ErrorModel) -> dict:
 def main() -> None:
     """Fit the models, print their tables, and write prediction.json if wanted."""
     parser = parser_of(__doc__)
-    for kind, name in (("bodies", "bodies"), ("structures", "structures"), ("bones", "bones")):
+    for name in ("bodies", "structures", "bones"):
         default = [KEPT / f"fit_{name}.jsonl.xz"]
-        parser.add_argument(f"--{kind}", type=Path, nargs="+", default=default)
+        parser.add_argument(f"--{name}", type=Path, nargs="+", default=default)
     parser.add_argument("--judge", type=Path, nargs="+", help="rows of bones that are in no fit")
     parser.add_argument("--write", action="store_true", help="replace assessment/prediction.json")
     args = parser.parse_args()

@@ -393,7 +393,7 @@ ALL, MOTION = ("distance", ()), ("motion", ("view1", "view2"))
 )
 def test_only_unknowns_that_a_case_does_not_have_are_tested(views, change, shared, expected):
     asked = camera_hypotheses(change(views), shared)
-    assert [(each.cause, each.about) for each in asked] == expected
+    assert [(each.cause, each.view_names) for each in asked] == expected
 
 
 def uncertain(view):
@@ -421,7 +421,7 @@ def test_a_camera_correction_is_described_unless_negligible(
     """The source-to-detector distance is 800 pixels."""
     search = CauseSearch(*registered._replace(views=[sized(view) for view in views]))
     hypotheses = camera_hypotheses(search.known_views)
-    each = next(one for one in hypotheses if one.cause == cause and about in (None, one.about))
+    each = next(one for one in hypotheses if one.cause == cause and about in (None, one.view_names))
     corrections = np.zeros(2 * OWN + 6)
     corrections[index] = value
     run = Descent(TRUE_POSE, corrections, search.refinement.fit, [])

@@ -91,7 +91,11 @@ def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by
     disagree = {"disagreement_mm": 1.5, "disagreement_by_size": float(by_size)}
     numbers, random = {**GOOD, **disagree, "disagreement": 0.05}, np.random.default_rng(2)
     told = model.predict(numbers, ScaledChiSquare(0.4, 2.0))
-    shift, sd = (model.sized, model.sized_sd) if by_size else (model.apart, model.apart_sd)
+    shift, sd = (
+        (model.size_ratio, model.size_ratio_sd)
+        if by_size
+        else (model.motion_ratio, model.motion_ratio_sd)
+    )
     off = (1.5 + risk.LIMITS.pad_mm) * np.exp(shift + sd * random.normal(size=COUNT))
     _, astray = right_and_astray(model, GOOD, random)
     another = random.random(COUNT) < model.predict(GOOD).image_failure

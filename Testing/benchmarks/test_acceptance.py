@@ -7,7 +7,7 @@ from benchmarks import ROOT
 from benchmarks.kept import Rows
 from benchmarks.protocol import acceptance
 from benchmarks.protocol.acceptance import MIN_ACCEPTS, judge
-from benchmarks.protocol.runs import judged as rejudged
+from benchmarks.protocol.runs import reassessed
 from MultiViewRegistrationLib.assessment.risk import body_risk_model
 
 #: Of seed 6, registered by one version after all was chosen.
@@ -68,7 +68,7 @@ def test_judge_rejects_narrow_and_wide_bounds():
 
 def kept(part):
     every = Rows(ROWS).rows.values()
-    return rejudged([row for row in every if row["part"] == part and "skipped" not in row])
+    return reassessed([row for row in every if row["part"] == part and "skipped" not in row])
 
 
 @pytest.fixture(scope="module")

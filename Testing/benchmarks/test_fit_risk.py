@@ -40,7 +40,7 @@ def same(model, shipped):
     assert_allclose(model.weights, shipped.weights, atol=2e-3)
     assert_allclose(model.near, shipped.near, atol=2e-3)
     assert model.intercept == pytest.approx(shipped.intercept, abs=5e-3)
-    names = "near_sd", "apart", "apart_sd", "far_sd"
+    names = "near_sd", "motion_ratio", "motion_ratio_sd", "far_sd"
     assert [getattr(model, name) for name in names] == pytest.approx(
         [getattr(shipped, name) for name in names], abs=1e-3
     )

@@ -27,7 +27,7 @@ from MultiViewRegistrationLib.studies.statistics import (
 from ..statistics import auroc, quantile, share
 from .acceptance import Rows, is_predicted, is_sound, judged_table, mtre, verdict_is
 from .conditions import CONDITIONS, INTERVALS, MAX_START_ERROR_MM, STATED
-from .runs import judged
+from .runs import reassessed
 
 #: Capture ranges are in steps of this; each step needs so many registrations.
 STEP_MM, MIN_PER_STEP = 10.0, 5
@@ -43,7 +43,7 @@ _ORDER = {(each.part, each.name): number for number, each in enumerate(CONDITION
 
 def page(every: list[dict]) -> str:
     """All tables, by the program's present model."""
-    rows = judged([row for row in every if "skipped" not in row])
+    rows = reassessed([row for row in every if "skipped" not in row])
     reasons = Counter(row["skipped"] for row in every if "skipped" in row)
     skipped = (f"; {count} could not be simulated ({why})" for why, count in reasons.items())
     return "\n\n".join(

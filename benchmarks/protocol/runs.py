@@ -208,8 +208,8 @@ def cameras_off(true: list[Camera], given: list[Camera]) -> list[float]:
 MODELS = {"body": "body", "bone": "structure"}
 
 
-def judged(rows: list[dict]) -> list[dict]:
-    """Return rows as the present model assesses them; those of a CT to which it was fitted by the model of the others."""
+def reassessed(rows: list[dict]) -> list[dict]:
+    """Return rows assessed by the present model; if it was fitted to their CT, by the model fitted without it."""
     return [
         reevaluate(row, body_risk_model(MODELS[row["part"]], row.get("sha256", ""))) for row in rows
     ]

@@ -16,7 +16,7 @@ from ..registration.register_bones import BonesRegistration
 from .bone_features import BoneFeatures, BoneNoise
 from .error_by_cause import PoseError
 from .features import ReliabilityFeatures
-from .records import ExpectedError
+from .records import ExpectedError, RotationError
 from .risk import Risk, bone_risk_model
 from .uncertainty import (
     SDS_95,
@@ -179,8 +179,8 @@ class BoneErrors:
 
     def relative(
         self, one: int, other: int, point: np.ndarray, axes: np.ndarray
-    ) -> tuple[list[ExpectedError], list[ExpectedError]]:
-        """Return the error of the motion of `other` relative to `one`: degrees and mm, in total and along each axis.
+    ) -> tuple[list[RotationError], list[ExpectedError]]:
+        """Return the errors of rotation and shift of `other` relative to `one`, in total and along each axis.
 
         Parameters
         ----------
@@ -205,7 +205,8 @@ class BoneErrors:
             return self._error(TargetUncertainty(place[None], jacobian[None], errors), *pair)
 
         parts = [slice(None), *(slice(axis, axis + 1) for axis in range(3))]
-        return [error(turn[part]) for part in parts], [error(shift[part]) for part in parts]
+        rotations = [RotationError(*error(turn[part])) for part in parts]
+        return rotations, [error(shift[part]) for part in parts]
 
     def _error(self, explained: TargetUncertainty, *bones: int) -> ExpectedError:
         """Return an error that noise and cameras explain, for bones that may be displaced.

@@ -174,9 +174,10 @@ def alternative_solution(context: AssessmentContext) -> list[Finding]:
 
 
 def tile_votes(context: AssessmentContext) -> list[Finding]:
-    """Check whether most tiles of every X-ray fit better elsewhere, at a pose that is most likely wrong.
+    """Check whether the tiles of every X-ray contradict a pose that is most likely wrong.
 
-    X-rays of poor quality have no votes, so that noise alone proves nothing.
+    They do if most of them fit better when displaced. If noise leaves a view without votes, nothing
+    is concluded, since noise alone proves nothing.
     """
     fractions = context.features.in_place
     if not np.isfinite(fractions).all() or fractions.max() >= MIN_FRACTION:
@@ -370,10 +371,11 @@ def camera_uncertainty(context: AssessmentContext, risk: Risk) -> list[Finding]:
 
 
 def describe_camera_uncertainty(views: Sequence[View]) -> str:
-    """Return the largest uncertainty of each camera parameter in any view, such as "1 degree, 2 mm"."""
+    """Return the largest uncertainty of each camera parameter over all views, such as "1 degree, 2 mm"."""
     uncertainties = [view.presumed for view in views]
     largest = {
-        key: max((getattr(view, key) or 0.0) for view in uncertainties) for key in UNCERTAINTY
+        key: max((getattr(uncertainty, key) or 0.0) for uncertainty in uncertainties)
+        for key in UNCERTAINTY
     }
     return describe_uncertainty(largest)
 

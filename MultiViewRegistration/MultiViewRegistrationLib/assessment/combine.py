@@ -101,7 +101,7 @@ def _with_motions(
             values: dict[str, Any] = {"bone": name or motion.against, "other": neighbour}
             if code == "motion-uncertain" and motion.error_mm and motion.error_deg:
                 values["upper95_mm"] = motion.error_mm.upper95_mm or np.inf
-                values["upper95_deg"] = motion.error_deg.upper95_mm or np.inf
+                values["upper95_deg"] = motion.error_deg.upper95_deg or np.inf
             findings.append(Finding(code, severity, RELATIVE, values=values))
     errors = [motion.error_mm for motion in motions if motion.error_mm]
     largest = None
@@ -247,8 +247,8 @@ def _errors_at(
 ) -> tuple[dict[Use, ExpectedError | None], Evidence | None]:
     """Return the expected errors of a bone by use at points (N, 3), CT mm, and the evidence for them.
 
-    `evidence` is that of the whole CT. Without it, or without the errors at the surface of the bone,
-    there is no evidence and the errors are those at the surface.
+    `evidence` is that of the whole CT. Without it, or if the uncertainty or an error of the bone is
+    unknown, the errors at the surface of the bone are returned, and no evidence.
     """
     assert bone.bone and bone.assessment and bone.features
     errors = dict(bone.assessment.errors)

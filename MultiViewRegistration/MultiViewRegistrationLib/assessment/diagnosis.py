@@ -239,9 +239,9 @@ class CauseSearch:
             fault.hypotheses(self.known_views, centroid) for fault in faults if fault.hypotheses
         )
         for hypothesis in chain(*of_faults):
-            about = hypothesis.about
+            at_fault = hypothesis.view_names
             alone = self.single_view_poses.items()
-            unaffected = [pose for name, pose in alone if about and name not in about]
+            unaffected = [pose for name, pose in alone if at_fault and name not in at_fault]
             poses = [hypothesis.pose(pose) for pose in (self.start, *unaffected)]
             minima = self.coarse(hypothesis.views, poses, search=not unaffected)
             if minima and minima[0].fit.evidence > min_evidence:
@@ -251,7 +251,7 @@ class CauseSearch:
         if not tried:
             return None
         run, best = max(tried, key=lambda pair: pair[0].fit.evidence)
-        cause = _cause_of(best.cause, best.about, run, evidence, best.values)
+        cause = _cause_of(best.cause, best.view_names, run, evidence, best.values)
         is_dissimilar = cause.gain >= MIN_EVIDENCE_GAIN and not cause.is_clear
         return replace(
             cause,
@@ -416,7 +416,7 @@ def camera_cause(
         values = best and _camera_change(search, hypothesis, best)
         if not best or not values:
             continue
-        cause = _cause_of(hypothesis.cause, hypothesis.about, best, evidence, values)
+        cause = _cause_of(hypothesis.cause, hypothesis.view_names, best, evidence, values)
         if cause.cause == "distance" and not cause.views and not are_slot_scans:
             cause = replace(cause, size_change=_distance_change(hypothesis, best))
         unknowns = len(CameraCorrections(hypothesis.views, hypothesis.shared).free)
@@ -443,7 +443,7 @@ def _likely_camera_errors(search: CauseSearch, reference_evidence: float) -> lis
         starts = [DescentStart(search.pose, corrections=no_correction)]
         if hypothesis.cause == "motion":
             starts += _starts_for_moved_view(hypothesis.views, search.single_view_poses)
-        elif hypothesis.cause == "distance" and not hypothesis.about:
+        elif hypothesis.cause == "distance" and not hypothesis.view_names:
             starts.append(DescentStart(search.start, corrections=no_correction))
         minima = registration.descend(1, starts, TRIED_STEPS)
         if minima:

@@ -42,7 +42,7 @@ class Hypothesis(NamedTuple):
 
     Attributes
     ----------
-    cause, about
+    cause, view_names
         Name of the fault in FAULTS, and the views at fault; none if all are.
     views
         All views after the correction of the fault, or with the unknowns that it leaves.
@@ -56,7 +56,7 @@ class Hypothesis(NamedTuple):
     """
 
     cause: str
-    about: tuple[str, ...]
+    view_names: tuple[str, ...]
     views: list[View]
     shared: SharedUnknowns = CALIBRATED
     values: Mapping[str, Any] = {}
@@ -116,7 +116,7 @@ def _hypotheses_by_view(
     _centroid: np.ndarray,
     **values: str,
 ) -> Iterator[Hypothesis]:
-    """Yield one hypothesis per view that has a fault, and one in which all views have it.
+    """Yield, for each view that can have a fault, that it alone has it; if all can, also that all have it.
 
     `correct_view` returns None for a view that cannot have the fault.
     """
@@ -125,9 +125,9 @@ def _hypotheses_by_view(
         if view is not None:
             with_corrected = [*views[:i], view, *views[i + 1 :]]
             yield Hypothesis(cause, (view.name,), with_corrected, values=values)
-    possible = [view for view in corrected if view is not None]
-    if len(possible) == len(views) > 1:
-        yield Hypothesis(cause, (), possible, values=values)
+    all_corrected = [view for view in corrected if view is not None]
+    if len(all_corrected) == len(views) > 1:
+        yield Hypothesis(cause, (), all_corrected, values=values)
 
 
 #: How an image may have been turned when it was stored: in words, and how it is turned back.

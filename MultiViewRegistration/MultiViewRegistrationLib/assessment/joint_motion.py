@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.bone_names import vertebra
 from ..known import without_none
-from .records import WRONG_DEG, WRONG_MM, ExpectedError, Verdict
+from .records import WRONG_DEG, WRONG_MM, ExpectedError, RotationError, Verdict
 
 if TYPE_CHECKING:  # a panel opens before numba is installed
     from ..registration.register_bones import BonesRegistration
@@ -282,17 +282,24 @@ class NeighbourMotion:
     words: str
     numbers: JointMotion
     error_mm: ExpectedError | None = None
-    error_deg: ExpectedError | None = None
+    error_deg: RotationError | None = None
     verdict: Verdict = "check"
 
     @property
     def is_precise(self) -> bool:
         """Whether the errors are small enough for the verdict "accept"."""
-        errors = (self.error_mm, WRONG_MM), (self.error_deg, WRONG_DEG)
-        return all(error and (error.upper95_mm or np.inf) <= most for error, most in errors)
+        if self.error_mm is None or self.error_deg is None:
+            return False
+        upper95_mm = self.error_mm.upper95_mm or np.inf
+        upper95_deg = self.error_deg.upper95_deg or np.inf
+        return upper95_mm <= WRONG_MM and upper95_deg <= WRONG_DEG
 
     def to_json(self) -> dict:
         """Return an entry of `motions` of a result.json."""
+        bounds = {
+            "upper95_mm": self.error_mm and self.error_mm.upper95_mm,
+            "upper95_deg": self.error_deg and self.error_deg.upper95_deg,
+        }
         return {
             "name": self.name,
             "against": self.against,
@@ -301,13 +308,8 @@ class NeighbourMotion:
             "words": self.words,
             "verdict": self.verdict,
             **self.numbers.to_json(),
-            **_bound("upper95_mm", self.error_mm),
-            **_bound("upper95_deg", self.error_deg),
+            **without_none(bounds),
         }
-
-
-def _bound(key: str, error: ExpectedError | None) -> dict[str, float]:
-    return {} if error is None or error.upper95_mm is None else {key: error.upper95_mm}
 
 
 def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> list[NeighbourMotion]:
@@ -332,18 +334,19 @@ def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> li
         mm = float(np.linalg.norm(shift))
         degrees = float(np.linalg.norm(of_ct.rotation_deg))
         numbers = joint_motion(one_pose, other_pose, frame, middle)
-        of_mm = of_deg = within = None
+        error_mm = error_deg = bounds = None
         if errors and errors.is_known(lower) and errors.is_known(upper):
             turns, shifts = errors.relative(lower, upper, tie.joint, one_pose[:3, :3])
-            of_deg = turns[0]
-            of_mm = shifts[0]
-            within = JointMotion(
-                *(np.array([each.upper95_mm for each in told[1:]]) for told in (turns, shifts))
+            error_deg = turns[0]
+            error_mm = shifts[0]
+            bounds = JointMotion(
+                np.array([error.upper95_deg for error in turns[1:]]),
+                np.array([error.upper95_mm for error in shifts[1:]]),
             )
             pair = (errors.by_cause(lower), errors.by_cause(upper))
             place = rigid.transform_points(other_pose, middle)
             numbers = numbers.with_bounds(*pair, place, one_pose[:3, :3] @ frame[:3, :3])
-        words = in_words(of_ct, moving.name, within)
+        words = in_words(of_ct, moving.name, bounds)
         motions.append(
             NeighbourMotion(
                 moving.name,
@@ -352,8 +355,8 @@ def motions_of(found: BonesRegistration, errors: BoneErrors | None = None) -> li
                 mm,
                 ", ".join(words) or f"{degrees:.1f} degrees",
                 numbers,
-                of_mm,
-                of_deg,
+                error_mm,
+                error_deg,
             )
         )
     return sorted(motions, key=lambda motion: vertebra(motion.name) or 0)

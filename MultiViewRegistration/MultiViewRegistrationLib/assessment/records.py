@@ -94,6 +94,19 @@ class ExpectedError(NamedTuple):
     upper95_mm: float | None
 
 
+class RotationError(NamedTuple):
+    """Expected error of a rotation, degrees.
+
+    Attributes
+    ----------
+    typical_deg, upper95_deg
+        Median, and 95 % bound; None if unknown.
+    """
+
+    typical_deg: float
+    upper95_deg: float | None
+
+
 class UseAssessment(NamedTuple):
     """Verdict and expected error for one use; the errors are None if unknown."""
 

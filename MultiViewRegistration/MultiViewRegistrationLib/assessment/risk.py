@@ -80,7 +80,7 @@ class Limits:
 
 LIMITS = Limits()
 #: Number of quantiles over which the error due to the cameras is averaged.
-CAMERA_QUANTILES = 64
+CAMERA_QUANTILE_COUNT = 64
 #: There is one model for a whole CT and one for a single structure, since what is in front of and
 #: behind a structure is not compared.
 KINDS = ("body", "structure")
@@ -281,10 +281,10 @@ class BodyRiskModel(ErrorModel):
 
     Attributes
     ----------
-    apart, apart_sd
+    motion_ratio, motion_ratio_sd
         Mean and deviation of the log ratio of the mTRE to `features.disagreement_mm` if the CT is
         displaced in one view.
-    sized, sized_sd
+    size_ratio, size_ratio_sd
         The same if another size of the CT makes the views agree.
     usual
         Value of each feature that hardly any correct pose exceeds.
@@ -292,10 +292,10 @@ class BodyRiskModel(ErrorModel):
         Smallest probability of a wrong pose if the views disagree.
     """
 
-    apart: float
-    apart_sd: float
-    sized: float
-    sized_sd: float
+    motion_ratio: float
+    motion_ratio_sd: float
+    size_ratio: float
+    size_ratio_sd: float
     usual: dict[str, float]
     contradicted_risk: float
 
@@ -329,10 +329,10 @@ class BodyRiskModel(ErrorModel):
         right = self.right_error(scaled)
         if disagree := features["disagreement"] > LIMITS.disagree:
             log_mm = float(np.log(features["disagreement_mm"] + LIMITS.pad_mm))
-            right = LogNormal(log_mm + self.apart, self.apart_sd)
+            right = LogNormal(log_mm + self.motion_ratio, self.motion_ratio_sd)
             if features["disagreement_by_size"]:
-                right = LogNormal(log_mm + self.sized, self.sized_sd)
-        cameras_mm = cameras.quantiles_mm(CAMERA_QUANTILES) if cameras else np.zeros(1)
+                right = LogNormal(log_mm + self.size_ratio, self.size_ratio_sd)
+        cameras_mm = cameras.quantiles_mm(CAMERA_QUANTILE_COUNT) if cameras else np.zeros(1)
         logs = np.linspace(-9, 9, 1801)  # of mm
         below = (1 - wrong) * right.below_with(cameras_mm, np.exp(logs))
         below = below + wrong * self.wrong_error.below(logs)

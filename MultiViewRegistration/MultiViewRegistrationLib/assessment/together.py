@@ -346,7 +346,7 @@ def _assess_bone(
 def _with_end_findings(
     bodies: Sequence[BodyResult], registration: BonesRegistration
 ) -> list[BodyResult]:
-    """Return the bones with a finding on each accepted one whose upper and lower thirds fit at different poses."""
+    """Add a finding to each accepted bone whose upper and lower thirds fit at different poses."""
     checked = list(bodies)
     accepted = []
     for n, body in enumerate(bodies):

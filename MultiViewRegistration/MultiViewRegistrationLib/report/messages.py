@@ -192,7 +192,7 @@ MESSAGES: dict[str, Message] = {
     # Images
     "unfamiliar-images": Message(
         "X-rays of an unfamiliar kind",
-        "The risk was not measured for such images. It is estimated from the fraction of image regions "
+        "The risk model was not validated for such images. The risk is estimated from the fraction of image regions "
         "that match best at this pose.",
     ),
     "noise": Message(
@@ -300,9 +300,9 @@ MESSAGES: dict[str, Message] = {
         "bones",
     ),
     "view-bent": Message(
-        "Bone in {views} is displaced from the pose",
-        "In this X-ray the bone on one side is displaced. The X-ray may be stitched or bent, or its "
-        "camera less accurate than stated.",
+        "Bone in {views} does not match the pose",
+        "In a part of this image the bone is shifted from its projected position. The X-ray may be "
+        "stitched or bent, or its camera less accurate than stated.",
         "Inspect the overlay of {views}. Use a single exposure instead of a stitched X-ray.",
         "overlays",
     ),
@@ -585,7 +585,9 @@ def _texts(finding: Finding) -> dict[str, Any]:
     if "accepted" in values and finding.code == "risk":
         texts["accepted"] = percent(float(values["accepted"]))
     if finding.code in ("cameras-uncertain", "principal-point-unstated"):
-        third = "add a third X-ray between the two with cranial or caudal angulation, "
+        third = (
+            "add a third X-ray with cranial or caudal angulation, taken between the present two, "
+        )
         texts["third_view"] = third if values.get("views") == 2 else ""
         texts["calibrate"] = _calibrate(values)
     elif finding.code == "targets-not-tested":
@@ -625,7 +627,9 @@ def _calibrate(values: Mapping[str, Any]) -> str:
         return "Check the result by other means."
     actions = ["Calibrate with beads in the X-rays (mvreg calibrate)"]
     if values.get("views") == 2:
-        actions.append("add a third X-ray between the two with cranial or caudal angulation")
+        actions.append(
+            "add a third X-ray with cranial or caudal angulation, taken between the present two"
+        )
     return f"{', '.join(actions)}, or check the result by other means."
 
 

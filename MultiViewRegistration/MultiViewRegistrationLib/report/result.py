@@ -252,7 +252,8 @@ class Result(AssessedPose):
     def bodies(self) -> dict[str, BodyResult]:
         """Results by name of the body.
 
-        One CT has an entry WHOLE and one for each bone; bones with separate CTs have one entry each.
+        A single CT has one entry for the whole CT, by the title of the body, and one for each bone;
+        bones with separate CTs have one entry each.
         """
         results = {body.name: self._with_truth(body) for body in self.together.bodies}
         reference = self.case.bodies[0].title

@@ -378,26 +378,26 @@ class BodiesTracker:
         return found.with_findings(self._case.identity_findings)
 
     def _add_separate_bones(
-        self, whole: Tracked, alone: Sequence[Tracked], views: list[View], progress: Report
+        self, first: Tracked, single_results: Sequence[Tracked], views: list[View], progress: Report
     ) -> Tracked:
         """Return the result of a frame with the bones that have a separate CT, registered together.
 
         Parameters
         ----------
-        whole
+        first
             Result of the first CT and its structures.
-        alone
+        single_results
             Result of each body of the case, each tracked by itself.
         """
-        tracked = {bone.name: alone[n] for n, bone in self._separate_bones.items()}
+        tracked = {bone.name: single_results[n] for n, bone in self._separate_bones.items()}
         bodies = {
-            name: BodyResult(name, np.eye(4), bone.assessment) for name, bone in tracked.items()
+            name: BodyResult(name, np.eye(4), result.assessment) for name, result in tracked.items()
         }
-        whole = replace(whole, bones={**whole.bones, **tracked})
+        frame = replace(first, bones={**first.bones, **tracked})
         registrations = []
         shapes = []
         for n, bone in self._separate_bones.items():
-            result = self._of_case(alone[n])
+            result = self._of_case(single_results[n])
             if result.pose is not None:
                 assessment = result.assessment or UNASSESSED
                 registration = BodyRegistration(
@@ -406,16 +406,16 @@ class BodiesTracker:
                 registrations.append(registration)
                 shapes.append(bone)
         joint = register_together(registrations, views, progress, shapes=shapes)
-        methods = {name: bone.how for name, bone in tracked.items()}
-        whole = with_structures(whole, joint, views, methods)
+        methods = {name: result.how for name, result in tracked.items()}
+        frame = with_structures(frame, joint, views, methods)
         name = self._case.first_bone
-        reference = whole.bones.get(name, whole)
+        reference = frame.bones.get(name, frame)
         all_bodies = JointResult([*(bodies | joint.by_name).values()])
         return replace(
-            whole,
+            frame,
             world_from_ct=reference.world_from_ct,
             pose_error=reference.pose_error,
-            assessment=with_bones(whole.assessment or UNASSESSED, all_bodies, name),
+            assessment=with_bones(frame.assessment or UNASSESSED, all_bodies, name),
         )
 
     def _alone(

@@ -127,7 +127,7 @@ def stale_reason(session: Session) -> str:
 
 
 def change_since_registration(session: Session) -> str:
-    """Return `History.change_since_registration`; a running registration moves the CT, too."""
+    """Return `History.change_since_registration`, or that a registration is running, which moves the CT."""
     if session.running_registration is not None:
         return _("A registration is under way.")
     return session.history.change_since_registration
@@ -181,8 +181,10 @@ def uses(session: Session) -> Mapping[Use, UseAssessment]:
     If each bone is accepted at its own pose, the values are those of the bone that is least reliable
     for that use.
     """
-    pose = session.sequence.frame or _entry(session)
-    return _worst_assessment_by_use(pose.bones) if pose.each_bone_is_accepted else pose.uses
+    result = session.sequence.frame or _entry(session)
+    if result.each_bone_is_accepted:
+        return _worst_assessment_by_use(result.bones)
+    return result.uses
 
 
 def _worst_assessment_by_use(bones: Mapping[str, BodyResult | Tracked]) -> dict[Use, UseAssessment]:

@@ -367,7 +367,7 @@ class History:
                 return
         pose = self._registration.world_from_ct
         cameras = self._cameras()
-        self.add(HistoryEntry.now(method, pose, cameras=cameras, bodies=self._bones_now()))
+        self.add(HistoryEntry.now(method, pose, cameras=cameras, bodies=self._current_bones()))
 
     def note_here(self) -> None:
         """Record the current pose before the CT is moved."""
@@ -459,12 +459,12 @@ class History:
         every = reversed(list(enumerate(self.entries)))
         return [each for each in every if each[1].verdict and now in each[1].inputs]
 
-    def _bones_now(self) -> dict[str, BodyResult]:
-        """Return the bones as they are now, with what is known of those that lie where they were registered."""
+    def _current_bones(self) -> dict[str, BodyResult]:
+        """Return each bone at its current pose, with its result if it was registered there."""
         registered = [entry.bodies for _n, entry in self._standing()]
-        there = bones_of(self._registration)
+        current = bones_of(self._registration)
         return {
-            name: _result_at(name, bone.world_from_ct, registered) for name, bone in there.items()
+            name: _result_at(name, bone.world_from_ct, registered) for name, bone in current.items()
         }
 
     def rename_view(self, before: str, after: str) -> None:

@@ -64,10 +64,10 @@ def fit(rows: list[dict]) -> BoneRiskModel:
     )
 
 
-def cross_validated(rows: list[dict], known: list[dict]) -> list[dict]:
-    """Return the rows with risk, bound and verdict, each by a model fitted to the known rows of all other people."""
+def cross_validated(rows: list[dict], training_rows: list[dict]) -> list[dict]:
+    """Return the rows with risk, bound and verdict, by a model fitted to the training rows of all other people."""
     models = {
-        name: fit([row for row in known if row["person"] != name])
+        name: fit([row for row in training_rows if row["person"] != name])
         for name in {row["person"] for row in rows}
     }
     for row in rows:
@@ -79,12 +79,12 @@ def cross_validated(rows: list[dict], known: list[dict]) -> list[dict]:
 
 
 def groups_of(row: dict) -> dict[str, object]:
-    """Return the groups of a row in the table."""
+    """Return the group of the table to which a row belongs, by heading."""
     return {
-        "of": row["person"],
+        "person:": row["person"],
         "bones:": "vertebrae" if row["bone"][0] in "TL" else "others",
         "mask": row["mask"] or "correct",
-        "level": "wrong" if row["level"] else "correct",
+        "vertebral level": "wrong" if row["level"] else "correct",
         "views:": min(row["views"], 3),
         "bent:": ["up to 3 degrees", "to 5.5", "beyond"][np.digitize(row["degrees"], (3, 5.5))],
         "nuisances:": len(row["nuisances"]),
@@ -94,7 +94,7 @@ def groups_of(row: dict) -> dict[str, object]:
 def table(rows: list[dict]) -> str:
     """Return a table of how many bones of each group are correct, accepted and rejected."""
 
-    def fraction_with(verdict, *, wrong):
+    def fraction_column(verdict, *, wrong):
         return lambda group: share(
             [row["verdict"] == verdict for row in group if row["wrong"] is wrong]
         )
@@ -105,9 +105,9 @@ def table(rows: list[dict]) -> str:
     columns = {
         "bones": len,
         "over 2 mm off": lambda group: sum(row["wrong"] for row in group),
-        "of these accepted": fraction_with("accept", wrong=True),
-        "of the right accepted": fraction_with("accept", wrong=False),
-        "rejected": fraction_with("reject", wrong=False),
+        "of these accepted": fraction_column("accept", wrong=True),
+        "of the right accepted": fraction_column("accept", wrong=False),
+        "rejected": fraction_column("reject", wrong=False),
         "error within its bound": lambda group: share([row["mm"] <= row["bound"] for row in group]),
         "AUROC": area,
     }

@@ -1,6 +1,6 @@
 """Fit the risk and error models of assessment/risk.py to the kept rows.
 
-    python -m benchmarks fit_risk [--bodies ROWS...] [--structures ROWS...] [--bones ROWS...] [--judge ROWS...] [--write]
+    python -m benchmarks fit_risk [--bodies ROWS...] [--structures ROWS...] [--bones ROWS...] [--test-bones ROWS...] [--write]
 
 There is one fit for each kind of body: whole CTs and single structures (rows of `protocol`), and
 bones of a whole CT (rows of `bones`). An error is wrong above WRONG_MM in all of them. The printed
@@ -58,7 +58,7 @@ KEPT = Path(__file__).parent / "rows"
 
 
 def has_small_input_error(row: dict) -> bool:
-    """Return whether the simulated fault is a small error of camera or CT size, or a motion of the patient."""
+    """Return whether the simulated fault is a small camera error, a small error of the CT size, or patient motion."""
     return row["error"] in SMALL_ERRORS or row["condition"] == "motion"
 
 
@@ -119,7 +119,7 @@ def fit(rows: list[dict], kind: str, fallback: BodyRiskModel | None = None) -> B
         motion_ratio_sd=motion_ratio[1],
         size_ratio=size_ratio[0],
         size_ratio_sd=size_ratio[1],
-        usual={name: _usual(rows, name) for name in COLUMNS},
+        usual={name: _usual_limit(rows, name) for name in COLUMNS},
         contradicted_risk=CONTRADICTED_RISK[kind],
     )
 
@@ -145,7 +145,7 @@ def _camera_quantiles(row: dict) -> np.ndarray:
 def _fit_correct(
     scaled: np.ndarray, error_mm: np.ndarray, cameras_mm: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """Fit the log error of correct poses without the share of the cameras.
+    """Fit the log error of correct poses after removal of the part due to the cameras.
 
     Parameters
     ----------
@@ -183,8 +183,8 @@ def _fit_correct(
     return best[:-1], float(np.exp(best[-1]))
 
 
-def _usual(rows: list[dict], name: str) -> float:
-    """Return the value of a feature that hardly any correct pose without a camera error exceeds."""
+def _usual_limit(rows: list[dict], name: str) -> float:
+    """Return the limit of a feature that hardly any correct pose without a fault is worse than."""
     correct = (row for row in rows if is_sound(row) and row["mtre_mm"] < NEAR_MM)
     high_is_good = name in ("similarity", "wider_similarity")
     percent = 100 - USUAL_PERCENT if high_is_good else USUAL_PERCENT
@@ -214,7 +214,7 @@ def fit_without_each(
 
 
 def cross_validated(rows: list[dict], models: dict[str, BodyRiskModel]) -> list[dict]:
-    """Return the rows with risk and verdict by the model without their CT."""
+    """Return the rows with risk and verdict, by the model fitted without their CT."""
     return [reevaluate(row, models[row["ct"]]) for row in rows]
 
 
@@ -232,7 +232,12 @@ def main() -> None:
     for name in ("bodies", "structures", "bones"):
         default = [KEPT / f"fit_{name}.jsonl.xz"]
         parser.add_argument(f"--{name}", type=Path, nargs="+", default=default)
-    parser.add_argument("--judge", type=Path, nargs="+", help="rows of bones that are in no fit")
+    parser.add_argument(
+        "--test-bones",
+        type=Path,
+        nargs="+",
+        help="rows of bones to assess, by default those of the fit",
+    )
     parser.add_argument("--write", action="store_true", help="replace assessment/prediction.json")
     args = parser.parse_args()
     about: dict = {"by": "python -m benchmarks fit_risk"}
@@ -254,7 +259,7 @@ def main() -> None:
         without = {cts[name]: as_json(other) for name, other in models.items()}
         content[kind] = {**as_json(model), "without": without}
     bones = bone_risk.read(args.bones)
-    judged = bone_risk.read(args.judge) if args.judge else bones
+    judged = bone_risk.read(args.test_bones) if args.test_bones else bones
     print("bone", bone_risk.table(bone_risk.cross_validated(judged, bones)), "", sep="\n\n")
     content["bone"] = as_json(bone_risk.fit(bones))
     people = {row["person"] for row in bones}

@@ -209,7 +209,10 @@ MODELS = {"body": "body", "bone": "structure"}
 
 
 def reassessed(rows: list[dict]) -> list[dict]:
-    """Return rows assessed by the present model; if it was fitted to their CT, by the model fitted without it."""
+    """Return the rows assessed by the present risk model.
+
+    A row whose CT was used in the fit is assessed by the model fitted without that CT.
+    """
     return [
         reevaluate(row, body_risk_model(MODELS[row["part"]], row.get("sha256", ""))) for row in rows
     ]

@@ -174,10 +174,10 @@ def alternative_solution(context: AssessmentContext) -> list[Finding]:
 
 
 def tile_votes(context: AssessmentContext) -> list[Finding]:
-    """Check whether the tiles of every X-ray contradict a pose that is most likely wrong.
+    """If the risk model finds the pose likely wrong, check whether the tiles of every X-ray confirm this.
 
-    They do if most of them fit better when displaced. If noise leaves a view without votes, nothing
-    is concluded, since noise alone proves nothing.
+    They do if, in every view, most tiles fit better when displaced. If noise leaves a view without
+    tile votes, nothing is concluded.
     """
     fractions = context.features.in_place
     if not np.isfinite(fractions).all() or fractions.max() >= MIN_FRACTION:

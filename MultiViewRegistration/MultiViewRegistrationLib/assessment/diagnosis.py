@@ -411,8 +411,8 @@ def camera_cause(
     """
     causes = [(0, cause) for cause in sign_causes]
     are_slot_scans = any(view.camera.is_slot_scan for view in search.known_views)
-    for hypothesis, registration, minima in _likely_camera_errors(search, evidence):
-        best = _several_rounds(registration, minima)
+    for hypothesis, registration, descents in _likely_camera_errors(search, evidence):
+        best = _several_rounds(registration, descents)
         values = best and _camera_change(search, hypothesis, best)
         if not best or not values:
             continue
@@ -427,11 +427,11 @@ def camera_cause(
 
 
 class Candidate(NamedTuple):
-    """A hypothesis of a camera error, its registration, and its minima after a few steps."""
+    """A hypothesis of a camera error, the registration under it, and the descents after their first steps."""
 
     hypothesis: Hypothesis
     registration: RegistrationPipeline
-    minima: list[Descent]
+    descents: list[Descent]
 
 
 def _likely_camera_errors(search: CauseSearch, reference_evidence: float) -> list[Candidate]:
@@ -445,11 +445,11 @@ def _likely_camera_errors(search: CauseSearch, reference_evidence: float) -> lis
             starts += _starts_for_moved_view(hypothesis.views, search.single_view_poses)
         elif hypothesis.cause == "distance" and not hypothesis.view_names:
             starts.append(DescentStart(search.start, corrections=no_correction))
-        minima = registration.descend(1, starts, TRIED_STEPS)
-        if minima:
-            candidates.append(Candidate(hypothesis, registration, minima))
+        descents = registration.descend(1, starts, TRIED_STEPS)
+        if descents:
+            candidates.append(Candidate(hypothesis, registration, descents))
         search.finish_stage()
-    gains = [evidence_gain(candidate.minima[0], reference_evidence) for candidate in candidates]
+    gains = [evidence_gain(candidate.descents[0], reference_evidence) for candidate in candidates]
     largest_gain = max(gains, default=0.0)
     if largest_gain < MIN_GAIN:
         return []
@@ -457,7 +457,7 @@ def _likely_camera_errors(search: CauseSearch, reference_evidence: float) -> lis
     return [
         candidate
         for candidate, gain in zip(candidates, gains, strict=True)
-        if gain >= min_gain and min(candidate.minima[0].fit.similarity) >= MIN_NCC - NCC_TOLERANCE
+        if gain >= min_gain and min(candidate.descents[0].fit.similarity) >= MIN_NCC - NCC_TOLERANCE
     ]
 
 

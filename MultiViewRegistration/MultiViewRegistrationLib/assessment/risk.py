@@ -267,10 +267,10 @@ class ErrorModel:
         return LogNormal(float(self.near[0] + scaled @ self.near[1:]), self.near_sd)
 
     def is_likely_wrong(self, risk: Risk) -> bool:
-        """Return whether the model expects an error above WRONG_MM, and the tile votes do not contradict it.
+        """Return whether the model expects an error above WRONG_MM and the tile votes do not contradict this.
 
-        The model was fitted to simulated X-rays. Real X-rays at a correct pose may have the same
-        features. Therefore such a pose is not accepted, but it is not rejected either.
+        A likely wrong pose is not accepted, but it is not rejected on this evidence alone: the model was
+        fitted to simulated X-rays, and real X-rays at a correct pose may have the same features.
         """
         return risk.image_failure >= self.reject and not risk.has_tiles_in_place
 
@@ -287,7 +287,7 @@ class BodyRiskModel(ErrorModel):
     size_ratio, size_ratio_sd
         The same if another size of the CT makes the views agree.
     usual
-        Value of each feature that hardly any correct pose exceeds.
+        Limit of each feature that hardly any correct pose is worse than.
     contradicted_risk
         Smallest probability of a wrong pose if the views disagree.
     """

@@ -224,7 +224,7 @@ MESSAGES: dict[str, Message] = {
         "patient may be the reason.",
     ),
     "tiles-displaced": Message(
-        "No X-ray shows the CT at this pose",
+        "The CT does not match any X-ray at this pose",
         "Most parts of every X-ray match the CT better when displaced; at most {percent:.0f} % match "
         "best at this pose.",
         "Check that CT and X-rays show the same region of the same patient.",
@@ -585,9 +585,7 @@ def _texts(finding: Finding) -> dict[str, Any]:
     if "accepted" in values and finding.code == "risk":
         texts["accepted"] = percent(float(values["accepted"]))
     if finding.code in ("cameras-uncertain", "principal-point-unstated"):
-        third = (
-            "add a third X-ray with cranial or caudal angulation, taken between the present two, "
-        )
+        third = "add a third X-ray from a direction between the two that is also angled cranially or caudally, "
         texts["third_view"] = third if values.get("views") == 2 else ""
         texts["calibrate"] = _calibrate(values)
     elif finding.code == "targets-not-tested":
@@ -628,7 +626,7 @@ def _calibrate(values: Mapping[str, Any]) -> str:
     actions = ["Calibrate with beads in the X-rays (mvreg calibrate)"]
     if values.get("views") == 2:
         actions.append(
-            "add a third X-ray with cranial or caudal angulation, taken between the present two"
+            "add a third X-ray from a direction between the two that is also angled cranially or caudally"
         )
     return f"{', '.join(actions)}, or check the result by other means."
 

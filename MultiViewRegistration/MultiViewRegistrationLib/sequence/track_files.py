@@ -448,7 +448,8 @@ def pose_error_json(error: PoseError) -> dict[str, Any]:
     """Return the field `error` of a frame in track.json.
 
     `pivot` is (3,) world mm, and `noise` the covariance (6, 6) of omega, rad, and v, mm, about it;
-    `by_cameras` has a row (6,) for each camera error of one standard deviation.
+    each row (6,) of `by_cameras` is the pose error (omega, v) due to an error of one standard deviation
+    in one camera parameter.
     """
     return {
         "pivot": error.pivot,

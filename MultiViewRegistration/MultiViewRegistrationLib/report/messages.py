@@ -224,7 +224,7 @@ MESSAGES: dict[str, Message] = {
         "patient may be the reason.",
     ),
     "tiles-displaced": Message(
-        "The CT does not match any X-ray at this pose",
+        "The CT does not match any X-ray",
         "Most parts of every X-ray match the CT better when displaced; at most {percent:.0f} % match "
         "best at this pose.",
         "Check that CT and X-rays show the same region of the same patient.",

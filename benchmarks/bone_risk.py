@@ -79,7 +79,7 @@ def cross_validated(rows: list[dict], training_rows: list[dict]) -> list[dict]:
 
 
 def groups_of(row: dict) -> dict[str, object]:
-    """Return the group of the table to which a row belongs, by heading."""
+    """Return, for each heading of the table, the group to which a row belongs."""
     return {
         "person:": row["person"],
         "bones:": "vertebrae" if row["bone"][0] in "TL" else "others",
@@ -105,9 +105,9 @@ def table(rows: list[dict]) -> str:
     columns = {
         "bones": len,
         "over 2 mm off": lambda group: sum(row["wrong"] for row in group),
-        "of these accepted": fraction_column("accept", wrong=True),
-        "of the right accepted": fraction_column("accept", wrong=False),
-        "rejected": fraction_column("reject", wrong=False),
+        "wrong: accepted": fraction_column("accept", wrong=True),
+        "correct: accepted": fraction_column("accept", wrong=False),
+        "correct: rejected": fraction_column("reject", wrong=False),
         "error within its bound": lambda group: share([row["mm"] <= row["bound"] for row in group]),
         "AUROC": area,
     }

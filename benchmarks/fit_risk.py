@@ -159,7 +159,7 @@ def _fit_correct(
     """
     squares = error_mm[:, None] ** 2 - cameras_mm**2
     logs = np.log(np.maximum(squares, 1e-12 * error_mm[:, None] ** 2)) / 2
-    # Log derivative of the log remaining error with respect to the log error (change of variable).
+    # Log of the derivative d log(remaining error) / d log(error), for the change of variable.
     log_jacobian = np.where(squares > 0, 2 * np.log(error_mm)[:, None] - 2 * logs, -np.inf)
     # An error below all quantiles counts as one whose camera share is negligible.
     log_jacobian[~np.isfinite(log_jacobian).any(axis=1)] = 0.0
@@ -184,7 +184,7 @@ def _fit_correct(
 
 
 def _usual_limit(rows: list[dict], name: str) -> float:
-    """Return the limit of a feature that hardly any correct pose without a fault is worse than."""
+    """Return the value of a feature beyond which, on its bad side, hardly any correct pose lies."""
     correct = (row for row in rows if is_sound(row) and row["mtre_mm"] < NEAR_MM)
     high_is_good = name in ("similarity", "wider_similarity")
     percent = 100 - USUAL_PERCENT if high_is_good else USUAL_PERCENT
@@ -205,7 +205,7 @@ def read(files: list[Path], kind: str) -> tuple[list[dict], dict[str, str]]:
     return complete, {row["ct"]: row["sha256"] for row in complete}
 
 
-def fit_without_each(
+def fit_leaving_out_each_ct(
     rows: list[dict], kind: str, fallback: BodyRiskModel | None = None
 ) -> dict[str, BodyRiskModel]:
     """Return, by the name of each CT, the model fitted to the rows of all other CTs."""
@@ -247,14 +247,16 @@ def main() -> None:
     model = None
     for kind, files in (("body", args.bodies), ("structure", args.structures)):
         rows, cts = read(files, kind)
-        models, model = fit_without_each(rows, kind, model), fit(rows, kind, model)
+        models, model = fit_leaving_out_each_ct(rows, kind, model), fit(rows, kind, model)
         print(kind, *(make(cross_validated(rows, models)) for make in TABLES), "", sep="\n\n")
         x, wrong = inputs(rows), mtre(rows) > WRONG_MM
         lines = [
             (name, f"{auroc(x[:, i], wrong):.3f}", f"{model.weights[i]:.2f}")
             for i, name in enumerate(COLUMNS)
         ]
-        print(table(["feature", "AUROC > 2 mm alone", "weight"], lines) + "\n")
+        print(
+            table(["feature", "AUROC of the feature alone (error > 2 mm)", "weight"], lines) + "\n"
+        )
         about[kind] = _counts(wrong, models)
         without = {cts[name]: as_json(other) for name, other in models.items()}
         content[kind] = {**as_json(model), "without": without}

@@ -17,7 +17,7 @@ KEPT = ROOT / "benchmarks" / "rows"
 @pytest.mark.parametrize(("kind", "name"), [("body", "bodies"), ("structure", "structures")])
 def test_shipped_model_equals_fit_and_separates_correct_from_wrong(kind, name):
     rows, cts = fit_risk.read([KEPT / f"fit_{name}.jsonl.xz"], kind)
-    models = fit_risk.fit_without_each(rows, kind, body_risk_model("body"))
+    models = fit_risk.fit_leaving_out_each_ct(rows, kind, body_risk_model("body"))
     same(fit_risk.fit(rows, kind, body_risk_model("body")), body_risk_model(kind))
     for ct, model in models.items():
         same(model, body_risk_model(kind, cts[ct]))

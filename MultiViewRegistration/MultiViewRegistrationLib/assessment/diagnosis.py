@@ -427,7 +427,7 @@ def camera_cause(
 
 
 class Candidate(NamedTuple):
-    """A hypothesis of a camera error, the registration under it, and the descents after their first steps."""
+    """A hypothesis of a camera error, the registration under it, and its descents, advanced by a few steps."""
 
     hypothesis: Hypothesis
     registration: RegistrationPipeline

@@ -111,16 +111,16 @@ class KnownFault(NamedTuple):
 
 def _hypotheses_by_view(
     cause: str,
-    correct_view: Callable[[View], View | None],
+    view_without_fault: Callable[[View], View | None],
     views: Sequence[View],
     _centroid: np.ndarray,
     **values: str,
 ) -> Iterator[Hypothesis]:
-    """Yield, for each view that can have a fault, that it alone has it; if all can, also that all have it.
+    """Yield the hypothesis that only this view has the fault, for each view that may have it, and that all do.
 
-    `correct_view` returns None for a view that cannot have the fault.
+    `view_without_fault` returns None for a view that cannot have the fault.
     """
-    corrected = [correct_view(view) for view in views]
+    corrected = [view_without_fault(view) for view in views]
     for i, view in enumerate(corrected):
         if view is not None:
             with_corrected = [*views[:i], view, *views[i + 1 :]]
@@ -156,10 +156,10 @@ def _turned_image_hypotheses(cause: str) -> Hypotheses:
 def _inversion_hypotheses(views: Sequence[View], centroid: np.ndarray) -> Iterator[Hypothesis]:
     """Yield the hypotheses that the grey scale of one or all X-rays is inverted."""
 
-    def correct_view(view: View) -> View:
+    def view_without_fault(view: View) -> View:
         return view.with_xray(line_integrals=-view.xray.line_integrals)
 
-    yield from _hypotheses_by_view("inverted", correct_view, views, centroid)
+    yield from _hypotheses_by_view("inverted", view_without_fault, views, centroid)
 
 
 def _exchanged(views: Sequence[View], _centroid: np.ndarray) -> Iterator[Hypothesis]:
@@ -177,8 +177,10 @@ def _exchanged(views: Sequence[View], _centroid: np.ndarray) -> Iterator[Hypothe
 def _wrong_signs(views: Sequence[View], centroid: np.ndarray) -> Iterator[Hypothesis]:
     """Yield the hypotheses that C-arm angles have the wrong sign or are exchanged."""
     for signs, change in SIGNS.items():
-        correct_view = partial(_with_angles, change=change)
-        yield from _hypotheses_by_view("angle sign", correct_view, views, centroid, signs=signs)
+        view_without_fault = partial(_with_angles, change=change)
+        yield from _hypotheses_by_view(
+            "angle sign", view_without_fault, views, centroid, signs=signs
+        )
 
 
 def _with_angles(view: View, change: Callable[[float, float], tuple[float, float]]) -> View | None:

@@ -287,7 +287,7 @@ class BodyRiskModel(ErrorModel):
     size_ratio, size_ratio_sd
         The same if another size of the CT makes the views agree.
     usual
-        Limit of each feature that hardly any correct pose is worse than.
+        Value of each feature beyond which, on its bad side, hardly any correct pose lies.
     contradicted_risk
         Smallest probability of a wrong pose if the views disagree.
     """
@@ -414,12 +414,19 @@ def bone_risk_model() -> BoneRiskModel:
 
 
 def read_coefficients(kind: str, transforms: Columns) -> dict:
-    """Return the coefficients for a kind of body, which were fitted to these columns."""
+    """Return the coefficients for a kind of body.
+
+    Raises
+    ------
+    ValueError
+        If they were fitted to columns other than those of `transforms`.
+    """
     text = Path(__file__).with_name("prediction.json").read_text(encoding="utf-8")
     content = json.loads(text)
     if content["columns"][kind] != list(transforms):
         raise ValueError(
-            "prediction.json was fitted to other columns. Run python -m benchmarks fit_risk --write."
+            "The coefficients in prediction.json were fitted to other columns. Run python -m "
+            "benchmarks fit_risk --write."
         )
     return content[kind]
 

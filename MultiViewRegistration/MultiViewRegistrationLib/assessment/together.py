@@ -25,7 +25,7 @@ from ..registration.register_bones import (
     LEVELS,
     BoneLevel,
     BonesRegistration,
-    ends_apart_mm,
+    end_pose_difference_mm,
     found_again_mm,
     levels_of,
     other_levels,
@@ -197,7 +197,7 @@ def _register_once(
     )
     bodies = result.bodies
     bodies = (
-        _with_end_findings(bodies, registration)
+        _with_findings_on_bone_ends(bodies, registration)
         if levels
         else [_where_set(body) for body in bodies]
     )
@@ -343,7 +343,7 @@ def _assess_bone(
     )
 
 
-def _with_end_findings(
+def _with_findings_on_bone_ends(
     bodies: Sequence[BodyResult], registration: BonesRegistration
 ) -> list[BodyResult]:
     """Add a finding to each accepted bone whose upper and lower thirds fit at different poses."""
@@ -354,7 +354,7 @@ def _with_end_findings(
             accepted.append(n)
     if not accepted:
         return checked
-    for n, mm in ends_apart_mm(registration, accepted).items():
+    for n, mm in end_pose_difference_mm(registration, accepted).items():
         if mm > MAX_ENDS_APART_MM:
             values = {"bone": bodies[n].name, "distance_mm": mm}
             checked[n] = with_findings(bodies[n], [Finding("mask-of-two-bones", values=values)])

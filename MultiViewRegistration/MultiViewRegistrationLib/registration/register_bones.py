@@ -280,7 +280,7 @@ def similarity_at(
 ENDS_ITERATIONS = 6
 
 
-def ends_apart_mm(found: BonesRegistration, asked: Collection[int]) -> dict[int, float]:
+def end_pose_difference_mm(found: BonesRegistration, asked: Collection[int]) -> dict[int, float]:
     """Return how far apart the upper and the lower third of each asked bone end, mm at its surface, root mean square.
 
     They begin where the bone was registered. All move at once, tied as bones are.

@@ -286,7 +286,7 @@ MESSAGES: dict[str, Message] = {
         "The error is therefore stated at the corners of the body, and soft tissue may have moved.",
     ),
     "no-shared-bone": Message(
-        "The X-rays show no common bone", "The expected error refers to all bone in the CT."
+        "No bone is visible in all X-rays", "The expected error refers to all bone in the CT."
     ),
     "points-tested": Message(
         "Displacement excluded at {count:.0f} of {total:.0f} {points}",
@@ -585,9 +585,9 @@ def _texts(finding: Finding) -> dict[str, Any]:
     if "accepted" in values and finding.code == "risk":
         texts["accepted"] = percent(float(values["accepted"]))
     if finding.code in ("cameras-uncertain", "principal-point-unstated"):
-        third = "add a third X-ray from a direction between the two that is also angled cranially or caudally, "
+        third = "add a third X-ray from a direction between those of the other two, angled cranially or caudally, "
         texts["third_view"] = third if values.get("views") == 2 else ""
-        texts["calibrate"] = _calibrate(values)
+        texts["calibrate"] = _calibration_advice(values)
     elif finding.code == "targets-not-tested":
         texts["not_confirmed"] = _not_confirmed(values, views)
     elif finding.code == "further-view":
@@ -620,13 +620,14 @@ def _correction(moved_mm: float | str | None) -> str:
     return f" Correcting this moves the CT by {mm:.{0 if mm >= 10 else 1}f} mm."
 
 
-def _calibrate(values: Mapping[str, Any]) -> str:
+def _calibration_advice(values: Mapping[str, Any]) -> str:
+    """Return the advice to calibrate, or to check the result by other means."""
     if values.get("are_slot_scans"):  # they are not calibrated by beads
         return "Check the result by other means."
     actions = ["Calibrate with beads in the X-rays (mvreg calibrate)"]
     if values.get("views") == 2:
         actions.append(
-            "add a third X-ray from a direction between the two that is also angled cranially or caudally"
+            "add a third X-ray from a direction between those of the other two, angled cranially or caudally"
         )
     return f"{', '.join(actions)}, or check the result by other means."
 

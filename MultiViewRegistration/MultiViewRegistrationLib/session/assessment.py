@@ -127,7 +127,7 @@ def stale_reason(session: Session) -> str:
 
 
 def change_since_registration(session: Session) -> str:
-    """Return `History.change_since_registration`, or a message that a registration is running and moves the CT."""
+    """Return `History.change_since_registration`, or, while a registration moves the CT, a message on that."""
     if session.running_registration is not None:
         return _("A registration is under way.")
     return session.history.change_since_registration
